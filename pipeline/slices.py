@@ -31,10 +31,16 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """What one fetch brought for one partition, in order of offset; `generation` is the group's at the fetch."""
+    """What one fetch brought for one partition, in order of offset.
+
+    `generation` is the group's at the fetch, `fetched_at` the monotonic time of it in seconds, `log_end` the
+    broker's next offset as far as the consumer knows.
+    """
 
     partition: Partition
     generation: int
+    fetched_at: float
+    log_end: int
     records: Sequence[Record]
 
 
@@ -43,19 +49,26 @@ class Slice:
     """A run of offsets `lo`..`hi` (inclusive) of one partition on its way through the flow.
 
     `attempt` counts how often the partition's flow was begun anew on this worker: a slice of an earlier attempt
-    is dropped. `gap` is a hole of offsets before `lo` that was shown to be real: (first, last, reason).
-    `clock_ms` is the partition's clock after this slice.
+    is dropped. `ver` is the fence on every row it writes. `clock_ms` is the partition's clock after this slice,
+    `log_end` the broker's next offset at the fetch. `records` are kept for the rare row that must be sealed later.
     """
 
     partition: Partition
     epoch: int
     generation: int
     attempt: int
+    ver: int
     lo: int
     hi: int
     rows: pl.DataFrame
     clock_ms: int = 0
-    gaps: tuple[tuple[int, int, str], ...] = field(default=())
+    log_end: int = 0
+    records: Sequence[Record] = field(default=(), repr=False)
+
+    @property
+    def behind(self) -> int:
+        """Records of the partition that wait behind this slice."""
+        return max(0, self.log_end - self.hi - 1)
 
     def with_rows(self, rows: pl.DataFrame) -> Slice:
         """The same run of offsets with other columns."""

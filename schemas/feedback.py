@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from schemas.limits import MAX_TEXT
-from schemas.touchpoint import Attributes, Moment, Name, OptionalName
+from schemas.touchpoint import Attributes, Moment, Name, OptionalName, Version
 from schemas.vocabulary import Channel, Metric, Source
 
 #: An answer or a bound of a scale. JSON integers only: 7.5 and "9" are rejected, never coerced.
@@ -52,12 +52,15 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     campaign: OptionalName = None
     stage: OptionalName = None
     ref: Reference | None = None
-    version: Annotated[int, msgspec.Meta(ge=1)] = 1
+    version: Version = 1
     attributes: Attributes = {}
 
 
 #: Scales an answer may have by metric: (lowest, highest), first is the default when the event names none.
 #: CES 1.0 (1-5, lower is better) and 2.0 (1-7, higher is better) are told apart by their scale alone.
+#: The rules (codec.check for one answer, pipeline/arrival for columns): both bounds or none, else `bad_scale`; every
+#: metric needs a score within its scale; `sentiment_only` needs a text and may have neither score nor bounds
+#: (`bad_scale`).
 SCALES: dict[Metric, tuple[tuple[int, int], ...]] = {
     Metric.NPS: ((0, 10),),
     Metric.CSAT: ((1, 5), (1, 7), (1, 10), (0, 1)),

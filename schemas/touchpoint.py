@@ -20,6 +20,10 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Scalar = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] | bool | int | float | None
 #: Free attributes; nothing of ours reads them, they are not stored.
 Attributes = Annotated[dict[Name, Scalar], msgspec.Meta(max_length=MAX_KEYS)]
+#: The newest version of our records that this code reads; a higher one is rejected as `unknown_version`.
+VERSION = 1
+#: The version a record says it has. Additional fields need no new version: unknown ones are dropped.
+Version = Annotated[int, msgspec.Meta(ge=1, le=VERSION)]
 
 
 class Touchpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -47,5 +51,5 @@ class Touchpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     value: float | None = None
     currency: OptionalName = None
     duration_ms: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | None = None
-    version: Annotated[int, msgspec.Meta(ge=1)] = 1
+    version: Version = 1
     attributes: Attributes = {}

@@ -139,7 +139,7 @@ CREATE TABLE IF NOT EXISTS epochs ${ON_CLUSTER}
     part UInt16,
     lo Int64,
     ver UInt64,
-    begun_ms Int64,
+    begun_at DateTime DEFAULT now(),
     reason LowCardinality(String)
 )
 ENGINE = ${REPLICATED}ReplacingMergeTree(ver)

@@ -38,8 +38,7 @@ CREATE TABLE IF NOT EXISTS progress ${ON_CLUSTER}
     position Int64,
     settled Int64,
     clock_ms Int64,
-    log_end_since_ms Int64,
-    written_ms Int64
+    written_at DateTime64(3) DEFAULT now64(3)
 )
 ENGINE = ${REPLICATED}ReplacingMergeTree(version)
 ORDER BY (topic, epoch, part);

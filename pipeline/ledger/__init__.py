@@ -1,0 +1,1 @@
+"""What record knows: the writer, fences, positions, audit, rebuild."""

@@ -1,0 +1,150 @@
+"""Accept: bytes to valid events or reasoned rejections; duplicates, bad times and revisions are found here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import faust
+import polars as pl
+
+from pipeline.arrival import asking
+from pipeline.arrival.accept import Accepted, Arrival, Known
+from pipeline.arrival.reading import Reading
+from pipeline.desk import Desk
+from pipeline.isolation import isolate
+from pipeline.ledger.custody import Holding
+from pipeline.slices import Partition, Poll, Record, Slice
+from pipeline.telemetry import log
+from schemas.codec import Rejection
+from schemas.topics import LEDGER_TOPICS
+from schemas.vocabulary import Reason, Stage
+
+#: Partitions without new events are taken over as well, so that their windows close; looked at this often, seconds.
+_LOOK_S = 0.5
+
+_log = log("touchline.accept")
+
+
+def attach(app: faust.App, desk: Desk, reads: Any, writes: Any) -> None:
+    """Turns each poll into a slice of judged rows."""
+
+    @desk.agent(app, reads, "accept")
+    async def accept(stream: Any) -> None:
+        async for poll in stream:
+            admitted = await desk.keeper.admit(poll)
+            if admitted is not None:
+                piece = await judged(desk, poll, *admitted)
+                if piece is not None:
+                    await writes.send(value=piece)
+
+    @desk.timer(app, _LOOK_S, "keep")
+    async def keep() -> None:
+        mine = {partition for partition in desk.group.assigned() if partition.topic in LEDGER_TOPICS}
+        await desk.keeper.load(mine, desk.group.generation())
+
+
+async def judged(desk: Desk, poll: Poll, holding: Holding, records: Sequence[Record]) -> Slice | None:
+    """The next slice of a partition; None when it is paused or the group changed meanwhile."""
+    partition = poll.partition
+    arrival = await remembered(desk, partition, holding)
+    if arrival is None or holding.paused:
+        return None
+    if desk.crashes.alone(partition, holding.next_off - 1):
+        records = records[:1]
+        await desk.group.seek(partition, records[0].offset + 1)
+        desk.crashes.trying(partition, records[0].offset)
+    with desk.step("accept", len(records)):
+        reading = read(desk, arrival, records, refusals(desk, partition, holding))
+        questions = arrival.questions(reading)
+        known: Known | None = Known()
+        if questions:
+            known = await desk.keeper.until_answered(
+                lambda: desk.pool.call(lambda c: asking.answer(c, partition, holding.epoch, questions)), poll.generation
+            )
+        if known is None or desk.custody.holding(partition) is not holding:
+            return None
+        accepted = arrival.settle(reading, desk.rules, known)
+    if accepted.breaker_open:
+        pause(desk, partition, holding, accepted)
+    if accepted.rows.is_empty():
+        return None
+    return sliced(poll, holding, records, accepted)
+
+
+def read(desk: Desk, arrival: Arrival, records: Sequence[Record], refused: dict[int, Rejection]) -> Reading:
+    """Decodes and checks; records that make it raise are found by halving and rejected."""
+    try:
+        return arrival.read(records, desk.rules, refused)
+    # Whatever a record makes a column step raise is that record's fault: it is rejected, its neighbours go on.
+    except Exception:
+        offsets = pl.DataFrame({"off": [record.offset for record in records]})
+        lo = records[0].offset
+
+        def step(part: pl.DataFrame) -> pl.DataFrame:
+            first = part["off"][0] - lo
+            arrival.read(records[first : first + part.height], desk.rules, refused)
+            return part
+
+        faulty = isolate(offsets, step)
+        if not faulty:
+            raise
+        found = {off: Rejection(Stage.ACCEPT, Reason.STEP_FAILED, "$", kind) for off, kind in faulty.items()}
+        return arrival.read(records, desk.rules, refused | found)
+
+
+def sliced(poll: Poll, holding: Holding, records: Sequence[Record], accepted: Accepted) -> Slice:
+    """The slice of what was accepted; the partition's next offset moves behind it."""
+    lo = records[0].offset
+    hi = lo + accepted.rows.height - 1
+    holding.next_off = hi + 1
+    return Slice(
+        partition=poll.partition,
+        epoch=holding.epoch,
+        generation=holding.generation,
+        attempt=holding.attempt,
+        ver=holding.ver,
+        lo=lo,
+        hi=hi,
+        rows=accepted.rows,
+        clock_ms=accepted.clock_ms,
+        log_end=max(poll.log_end, holding.log_end),
+        records=records[: accepted.rows.height],
+    )
+
+
+async def remembered(desk: Desk, partition: Partition, holding: Holding) -> Arrival | None:
+    """The partition's memory of this attempt, made anew from the ledger when another attempt's is there."""
+    attempt, arrival = desk.arrivals.get(partition, (-1, None))
+    if attempt == holding.attempt and arrival is not None:
+        return arrival
+    recalled = await desk.keeper.until_answered(
+        lambda: desk.pool.call(lambda client: asking.recollect(client, partition, holding.epoch, desk.rules)),
+        holding.generation,
+    )
+    if recalled is None:
+        return None
+    gone = [held for held in desk.arrivals if desk.custody.holding(held) is None and held != partition]
+    desk.memory.forget(gone)
+    for held in gone:
+        del desk.arrivals[held]
+    arrival = Arrival.restore(partition, desk.memory, recalled, desk.rules)
+    desk.arrivals[partition] = (holding.attempt, arrival)
+    return arrival
+
+
+def refusals(desk: Desk, partition: Partition, holding: Holding) -> dict[int, Rejection]:
+    """Records that a later step found to be at fault, and one that stopped the worker three times."""
+    refused = dict(desk.refused.get(partition, {}))
+    fatal = desk.crashes.fatal(partition, holding.next_off - 1)
+    if fatal is not None:
+        refused[fatal] = Rejection(Stage.RECORD, Reason.CRASH_LOOP, "$", "stopped the worker three times in a row")
+    return refused
+
+
+def pause(desk: Desk, partition: Partition, holding: Holding, accepted: Accepted) -> None:
+    """Too many bad events: the partition stands still, loudly, until an operator releases it."""
+    holding.paused = accepted.breaker_open or ""
+    desk.group.pause(partition)
+    desk.telemetry.set("touchline_breaker_open", 1, topic=partition.topic, partition=str(partition.part))
+    _log.error("partition paused", topic=partition.topic, partition=partition.part, reason=holding.paused)

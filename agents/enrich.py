@@ -1,0 +1,42 @@
+"""Enrich: profile as of event time, journey stage, owner; identity becomes a pseudonym, texts are masked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import faust
+from pipeline.customers.enrich import enrich as enriched
+
+from pipeline.desk import Desk
+from pipeline.ledger.custody import fence
+from schemas.vocabulary import Stage
+
+#: The registry's file is looked at this often, seconds.
+_REGISTRY_S = 1.0
+
+
+def attach(app: faust.App, desk: Desk, reads: Any, writes: Any, profiles: Any) -> None:
+    """Adds the customer's side to each slice; follows the topic `profiles` beside it."""
+
+    @desk.agent(app, reads, "enrich")
+    async def enrich(stream: Any) -> None:
+        async for piece in stream:
+            if not desk.custody.holds(piece) or not await desk.following.ensure(piece.partition.part, piece.generation):
+                continue
+            with desk.step("enrich", piece.rows.height):
+                rows = await desk.columns(
+                    piece, Stage.ENRICH, lambda rows, piece=piece: enriched(rows, desk.enrichment(piece))
+                )
+            if rows is not None:
+                await writes.send(value=piece.with_rows(rows))
+
+    @desk.agent(app, profiles, "follow")
+    async def follow(stream: Any) -> None:
+        async for poll in stream:
+            if poll.generation == desk.group.generation():
+                await desk.following.follow(poll, fence(0, poll.generation))
+                desk.telemetry.set("touchline_profiles", len(desk.following.profiles))
+
+    @desk.timer(app, _REGISTRY_S, "registry")
+    async def registry() -> None:
+        desk.registry.look()

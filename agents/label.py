@@ -1,0 +1,45 @@
+"""Label: language and sentiment of every text. What raises, hangs or answers nonsense never stops or slows the stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import faust
+import polars as pl
+
+from pipeline.desk import Desk
+from pipeline.slices import LABELLED, Slice
+
+#: A partition this many records behind is catching up: the static model labels until it has.
+_BACKLOG = 20_000
+
+
+def attach(app: faust.App, desk: Desk, reads: Any, writes: Any) -> None:
+    """Adds language, label, confidence, tier and model to every row with a text."""
+
+    @desk.agent(app, reads, "label")
+    async def label(stream: Any) -> None:
+        async for piece in stream:
+            if desk.custody.holds(piece):
+                with desk.step("label", piece.rows.height):
+                    labelled = await with_labels(desk, piece)
+                await writes.send(value=labelled)
+
+
+async def with_labels(desk: Desk, piece: Slice) -> Slice:
+    """The slice with the columns of LABELLED; rows without a text keep them empty."""
+    blank = piece.rows.with_columns(
+        pl.lit("" if dtype == pl.String else 0, dtype).alias(name) for name, dtype in LABELLED.items()
+    )
+    where = (piece.rows["text"] != "").arg_true()
+    if where.is_empty():
+        return piece.with_rows(blank)
+    texts = piece.rows["text"].gather(where)
+    stated = piece.rows["language"].gather(where)
+    burst = piece.partition.topic == "history" or piece.behind > _BACKLOG
+    labels = await desk.labeller.label(texts.to_list(), [name or None for name in stated], burst=burst)
+    columns = ["language", *LABELLED]
+    filled = [blank[name].clone().scatter(where, labels[name].cast(blank.schema[name])) for name in columns]
+    for tier, count in labels.group_by("tier").len().iter_rows():
+        desk.telemetry.count("touchline_texts_total", count, tier=tier)
+    return piece.with_rows(blank.with_columns(filled))

@@ -1,0 +1,70 @@
+"""Record: one ledger row per offset, then the offset is let go. Nothing is committed before this step has written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import faust
+import polars as pl
+
+from pipeline.desk import Desk
+from pipeline.ledger import positions, retractions
+from pipeline.ledger.writer import Lost
+from pipeline.slices import Slice
+
+#: An insert waits at most this long for more slices: four inserts a second and topic.
+_WITHIN_S = 0.25
+#: Slices of one insert; with a megabyte a fetch this stays below a block of ClickHouse.
+_SLICES = 32
+
+
+def attach(app: faust.App, desk: Desk, reads: Any, writes: Any) -> None:
+    """Batches of slices by topic into the ledger; what stands there goes on to score."""
+
+    @desk.agent(app, reads, "record")
+    async def record(stream: Any) -> None:
+        async for waiting in stream.noack_take(_SLICES, within=_WITHIN_S):
+            for _, batch in groupby(sorted(waiting, key=_topic), key=_topic):
+                for piece in await write(desk, list(batch)):
+                    await writes.send(value=piece)
+
+
+async def write(desk: Desk, batch: Sequence[Slice]) -> Sequence[Slice]:
+    """Stores the batch and lets its offsets go; an empty answer when it was not ours any more."""
+    with desk.step("record", sum(piece.rows.height for piece in batch)):
+        current = [piece for piece in batch if desk.custody.holds(piece)]
+        if len(current) < len(batch):
+            desk.telemetry.count("touchline_dropped_slices_total", len(batch) - len(current), step="record")
+        if not current:
+            return ()
+        try:
+            written = await desk.writer.write([await retracted(desk, piece) for piece in current])
+        except Lost as lost:
+            desk.telemetry.count("touchline_dropped_slices_total", len(lost.slices), step="record")
+            await desk.keeper.rewind([piece.partition for piece in lost.slices])
+            return ()
+        for piece in written:
+            desk.custody.written(piece)
+            desk.count_dispositions(piece.rows)
+        return written
+
+
+async def retracted(desk: Desk, piece: Slice) -> Slice:
+    """The slice with what its revised answers counted before."""
+    offsets = retractions.wanted(piece.rows)
+    before = pl.DataFrame()
+    if offsets:
+        found = await desk.keeper.until_answered(
+            lambda: desk.pool.call(lambda c: positions.predecessors(c, piece.partition, piece.epoch, offsets)),
+            piece.generation,
+        )
+        if found is None:
+            raise Lost([piece])
+        before = found
+    return piece.with_rows(retractions.retract(piece.rows, before))
+
+
+def _topic(piece: Slice) -> str:
+    return piece.partition.topic

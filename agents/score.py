@@ -1,0 +1,95 @@
+"""Score: slices into windows; the owner of `ticks` closes windows and publishes whole scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import faust
+
+from pipeline.desk import Desk
+from pipeline.errors import Unavailable
+from pipeline.ledger.custody import Holding, fence
+from pipeline.scores.folding import NoLongerOurs, Ours
+from pipeline.slices import Partition, Slice
+from schemas.codec import encode
+from schemas.outgoing import Tick
+
+#: Windows are written at most four times a second.
+_WITHIN_S = 0.25
+_SLICES = 64
+#: A partition without new events still has its windows settled after an assignment; looked at this often, seconds.
+_SETTLE_S = 0.5
+#: One tick a second, see design: its append time is the clock of everything that closes.
+_TICK_S = 1.0
+
+
+def attach(app: faust.App, desk: Desk, reads: Any) -> None:
+    """Folds what stands in the ledger; takes new partitions over from the tables."""
+
+    @desk.agent(app, reads, "score")
+    async def score(stream: Any) -> None:
+        async for waiting in stream.noack_take(_SLICES, within=_WITHIN_S):
+            await fold(desk, waiting)
+
+    @desk.timer(app, _TICK_S, "tick")
+    async def tick() -> None:
+        await publish(desk)
+
+    @desk.timer(app, _SETTLE_S, "settle")
+    async def settle() -> None:
+        async with desk.folding:
+            for partition, holding in desk.custody.holdings().items():
+                await taken_over(desk, partition, holding)
+
+
+async def publish(desk: Desk) -> None:
+    """Only the owner of `ticks`: one record there a second, whose append time is "now"; then scores and closings."""
+    if Partition("ticks", 0) not in desk.group.assigned():
+        desk.publisher.forget()
+        return
+    try:
+        ver = fence(desk.tick_fence, desk.group.generation())
+        desk.ticks += 1
+        tick = encode(Tick(ver=ver, number=desk.ticks))
+        now_ms = await desk.outbox.send("ticks", [(b"tick", tick, [])])
+        sent = await desk.publisher.step(now_ms, ver)
+    except Unavailable:
+        return
+    desk.telemetry.count("touchline_scores_published_total", sent)
+    desk.telemetry.total("touchline_windows_closed_total", desk.publisher.closed)
+
+
+async def fold(desk: Desk, waiting: Sequence[Slice]) -> None:
+    """Folds the slices that are still ours; an older attempt's are in the tables already and are recomputed there."""
+    async with desk.folding:
+        with desk.step("score", sum(piece.rows.height for piece in waiting)):
+            ours = [piece for piece in waiting if await current(desk, piece)]
+            if not ours:
+                return
+            try:
+                await desk.folder.fold(ours)
+            except NoLongerOurs:
+                desk.telemetry.count("touchline_dropped_slices_total", len(ours), step="score")
+                return
+            desk.folded(ours)
+
+
+async def current(desk: Desk, piece: Slice) -> bool:
+    """Whether the slice is of the present attempt and not yet in what was recomputed when it began."""
+    holding = desk.custody.holding(piece.partition)
+    if holding is None or holding.attempt != piece.attempt:
+        return False
+    return await taken_over(desk, piece.partition, holding) and piece.lo > holding.loaded
+
+
+async def taken_over(desk: Desk, partition: Partition, holding: Holding) -> bool:
+    """The partition's windows are ours: recomputed up to the position it was loaded with, once an attempt."""
+    ours = Ours(holding.epoch, holding.ver, holding.generation, holding.attempt)
+    if desk.folder.ours(partition) == ours:
+        return True
+    try:
+        await desk.folder.begin(partition, ours, holding.loaded, holding.clock_ms)
+    except NoLongerOurs:
+        return False
+    return True

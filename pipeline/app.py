@@ -1,0 +1,196 @@
+"""The Faust application [I/O]: built, never global; and the few things of Faust that the flow needs.
+
+Two extension points make it fast: a consumer scheduler that yields one item per partition and fetch, and a schema
+that hands the agents that whole run of records as a `Poll`. Nothing is ever acknowledged to Faust: the position lives
+in the ledger, and Kafka's committed offset follows it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import faust
+from faust.transport.utils import DefaultSchedulingStrategy
+from faust.types import TP
+
+from pipeline.settings import Settings
+from pipeline.slices import Partition, Poll
+
+#: Items a stream may hold before the fetcher waits: an item is a whole fetch (up to a megabyte), not a record.
+_STREAM_ITEMS = 4
+#: Slices between two steps: one in work, one waiting. More would only be memory.
+_CHANNEL_ITEMS = 2
+#: Heartbeats per session: three may get lost before the group believes us dead.
+_HEARTBEATS = 10
+
+
+class SliceScheduler(DefaultSchedulingStrategy):
+    """Yields each partition's whole fetch as one item, partitions of all topics in turn."""
+
+    def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Any]]:
+        """One (partition, run of records) per partition of a fetch."""
+        fetched_at = time.monotonic()
+        for partition, run in records.items():
+            if run:
+                yield partition, _run_item(run, fetched_at)
+
+
+def _run_item(run: list[Any], fetched_at: float) -> SimpleNamespace:
+    """Looks like a record to Faust; its value is the run."""
+    first = run[0]
+    return SimpleNamespace(
+        topic=first.topic,
+        partition=first.partition,
+        offset=first.offset,
+        timestamp=first.timestamp,
+        timestamp_type=first.timestamp_type,
+        headers=(),
+        key=None,
+        value=(run, fetched_at),
+        checksum=None,
+        serialized_key_size=0,
+        serialized_value_size=0,
+    )
+
+
+class PollSchema(faust.Schema[Any, Any]):
+    """Hands the run of records to the agent as a `Poll`; decoding is accept's business."""
+
+    prefix: str = ""
+
+    def loads_key(self, app: Any, message: Any, **_: Any) -> None:
+        """A run has no key of its own."""
+
+    def loads_value(self, app: Any, message: Any, **_: Any) -> Poll:
+        """The run with the group's generation and the broker's log end."""
+        run, fetched_at = message.value
+        return Poll(
+            partition=Partition(message.topic.removeprefix(self.prefix), message.partition),
+            generation=message.generation_id,
+            fetched_at=fetched_at,
+            log_end=app.consumer.highwater(message.tp) or run[-1].offset + 1,
+            records=run,
+        )
+
+
+def build_app(settings: Settings) -> faust.App:
+    """A new application from settings; starts nothing."""
+    security = settings.kafka_security()
+    credentials: Any = None
+    if security["security_protocol"].startswith("SASL"):
+        credentials = faust.SASLCredentials(
+            username=security["sasl_plain_username"],
+            password=security["sasl_plain_password"],
+            mechanism=security["sasl_mechanism"],
+            ssl_context=security.get("ssl_context"),
+        )
+    elif security["security_protocol"] == "SSL":
+        credentials = faust.SSLCredentials(context=security["ssl_context"])
+    return faust.App(
+        settings.group,
+        broker=[f"aiokafka://{server.strip()}" for server in settings.bootstrap_servers.split(",")],
+        broker_credentials=credentials,
+        ConsumerScheduler=SliceScheduler,
+        value_serializer="raw",
+        key_serializer="raw",
+        store="memory://",  # no tables: they over-count after a crash
+        web_enabled=False,  # its pages show internals on all interfaces; ours are in pipeline/views/health.py
+        topic_allow_declare=False,  # `touchline topics apply` makes topics, a worker never
+        topic_disable_leader=True,
+        stream_wait_empty=False,  # waiting hangs SIGTERM and rebalances while ClickHouse is down
+        stream_buffer_maxsize=_STREAM_ITEMS,
+        stream_recovery_delay=0.0,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.session_timeout_s / _HEARTBEATS,
+        broker_rebalance_timeout=max(settings.session_timeout_s, 10.0),
+        broker_request_timeout=max(settings.session_timeout_s * 1.5, 30.0),
+        broker_commit_interval=3600.0,  # nothing is acknowledged, so there is nothing to commit
+        broker_commit_livelock_soft_timeout=1e9,  # same: its warnings would be false
+        stream_processing_timeout=1e9,
+        producer_request_timeout=30.0,
+        producer_acks=-1,
+        consumer_auto_offset_reset="earliest",
+        worker_redirect_stdouts=False,
+        autodiscover=False,
+    )
+
+
+def input_channel(app: faust.App, settings: Settings, *names: str) -> Any:
+    """A channel of `Poll`s of these topics (plain names)."""
+    schema = PollSchema(key_serializer="raw", value_serializer="raw", allow_empty=True)
+    schema.prefix = settings.topic_prefix
+    return app.topic(*(settings.topic(name) for name in names), schema=schema, acks=False, internal=False)
+
+
+def step_channel(app: faust.App) -> Any:
+    """A bounded in-memory channel between two steps."""
+    return app.channel(maxsize=_CHANNEL_ITEMS)
+
+
+class Group:
+    """The consumer group as the flow sees it: generation, assignment, seeking, committing."""
+
+    def __init__(self, app: faust.App, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    def generation(self) -> int:
+        """The group's present generation."""
+        return int(self._app.consumer_generation_id or 0)
+
+    def now(self) -> float:
+        """Monotonic seconds, the clock of `Poll.fetched_at`."""
+        return time.monotonic()
+
+    def rebalancing(self) -> bool:
+        """Whether the group is changing hands."""
+        return bool(self._app.rebalancing)
+
+    def assigned(self) -> set[Partition]:
+        """Partitions that are ours, plain topic names."""
+        return {
+            Partition(tp.topic.removeprefix(self._settings.topic_prefix), tp.partition)
+            for tp in self._consumer.assignment()
+        }
+
+    async def seek(self, partition: Partition, offset: int) -> None:
+        """The next fetch of the partition begins at `offset`."""
+        tp = self._tp(partition)
+        # Faust drops what lies below the last offset it delivered; an item of ours bears its first offset.
+        self._consumer._read_offset[tp] = None
+        await self._consumer.seek(tp, offset)
+
+    async def first_offsets(self, partitions: set[Partition]) -> dict[Partition, int]:
+        """The oldest offset of each partition that the broker still has."""
+        firsts = await self._consumer.earliest_offsets(*(self._tp(partition) for partition in partitions))
+        return {partition: int(firsts[self._tp(partition)]) for partition in partitions}
+
+    async def log_ends(self, partitions: set[Partition]) -> dict[Partition, int]:
+        """The offset after the newest record of each partition."""
+        if not partitions:
+            return {}
+        ends = await self._consumer.highwaters(*(self._tp(partition) for partition in partitions))
+        return {partition: int(ends[self._tp(partition)]) for partition in partitions}
+
+    async def commit(self, positions: Mapping[Partition, int]) -> None:
+        """Lets Kafka's offset follow the ledger: `positions` are the last offsets stored."""
+        mine = self._consumer.assignment()
+        offsets = {self._tp(partition): position + 1 for partition, position in positions.items()}
+        offsets = {tp: offset for tp, offset in offsets.items() if tp in mine}
+        if offsets:
+            await self._consumer._commit(offsets)
+
+    def pause(self, partition: Partition) -> None:
+        """No more fetches of the partition until a rebalance or a restart."""
+        self._consumer.pause_partitions({self._tp(partition)})
+
+    @property
+    def _consumer(self) -> Any:
+        # Any: `_read_offset` and `_commit` are Faust's own, not in its published types.
+        return self._app.consumer
+
+    def _tp(self, partition: Partition) -> TP:
+        return TP(self._settings.topic(partition.topic), partition.part)

@@ -1,0 +1,161 @@
+"""Events to columns: the one place that reads attributes of events, one attribute of a whole slice at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from pipeline.arrival.fingerprints import Hashes, Ints, joint_fingerprints, text_fingerprints
+from pipeline.slices import ACCEPTED
+from schemas.feedback import Feedback
+from schemas.touchpoint import Touchpoint
+
+#: Columns that come from the event's own fields; the rest of ACCEPTED is decided by accept.
+OWN: tuple[str, ...] = (
+    "customer_id",
+    "source",
+    "metric",
+    "scale",
+    "answer",
+    "bin",
+    "brand",
+    "unit",
+    "channel",
+    "touchpoint",
+    "stage",
+    "product",
+    "agent",
+    "language",
+    "device",
+    "campaign",
+    "value",
+    "currency",
+    "duration_ms",
+    "text",
+)
+
+#: Column and attribute, where a word of the event is a column of ours as it stands.
+_SHARED_WORDS: dict[str, str] = {
+    "customer_id": "customer_id",
+    "brand": "brand",
+    "unit": "unit",
+    "channel": "channel",
+    "touchpoint": "touchpoint",
+    "stage": "stage",
+    "product": "product",
+    "agent": "agent_id",
+    "language": "language",
+    "device": "device",
+    "campaign": "campaign",
+}
+_TOUCHPOINT_WORDS = {**_SHARED_WORDS, "currency": "currency"}
+_FEEDBACK_WORDS = {**_SHARED_WORDS, "source": "source", "metric": "metric", "text": "text"}
+
+#: Bins of a touchpoint's outcome.
+_OUTCOMES: dict[str, int] = {"": 0, "ok": 1, "fail": 2, "abandon": 3}
+
+#: What a column holds where there is no event.
+BLANKS: dict[str, Any] = {
+    name: "" if dtype == pl.String() else -1 if name == "bin" else 0 for name, dtype in ACCEPTED.items() if name in OWN
+}
+
+
+class Columns(NamedTuple):
+    """The columns OWN of some events, their event times in ms and hashes; `answer_hash` is 0 without a submission."""
+
+    own: dict[str, pl.Series]
+    occurred: Ints
+    event_hash: Hashes
+    answer_hash: Hashes
+    revision: Ints
+
+
+class Scores(NamedTuple):
+    """Answers as they came: None where the event names none."""
+
+    score: pl.Series
+    low: pl.Series
+    high: pl.Series
+
+
+def of_touchpoints(events: Sequence[Touchpoint]) -> Columns:
+    """Columns of touchpoints; metric `volume` on the scale `outcome`."""
+    count = len(events)
+    own = {column: words(events, attribute) for column, attribute in _TOUCHPOINT_WORDS.items()}
+    own["source"] = _constant("", count)
+    own["metric"] = _constant("volume", count)
+    own["scale"] = _constant("outcome", count)
+    own["answer"] = pl.repeat(0, count, dtype=pl.Int16(), eager=True)
+    own["bin"] = words(events, "outcome").replace_strict(_OUTCOMES, return_dtype=pl.Int8())
+    own["value"] = _numbers(events, "value", pl.Float64()).fill_null(0.0)
+    own["duration_ms"] = _numbers(events, "duration_ms", pl.Int64()).fill_null(0)
+    own["text"] = _constant("", count)
+    nothing = np.zeros(count, dtype=np.uint64)
+    return Columns(own, _moments(events), _ids(events), nothing, np.zeros(count, dtype=np.int64))
+
+
+def of_feedback(events: Sequence[Feedback]) -> tuple[Columns, Scores]:
+    """Columns of feedback but for scale, answer and bin, which checks.py makes of the scores."""
+    count = len(events)
+    own = {column: words(events, attribute) for column, attribute in _FEEDBACK_WORDS.items()}
+    own["value"] = pl.repeat(0.0, count, dtype=pl.Float64(), eager=True)
+    own["currency"] = _constant("", count)
+    own["duration_ms"] = pl.repeat(0, count, dtype=pl.Int64(), eager=True)
+    scores = Scores(*(_numbers(events, name, pl.Int16()) for name in ("score", "scale_min", "scale_max")))
+    revision = np.fromiter(map(attrgetter("revision"), events), dtype=np.int64, count=count)
+    return Columns(own, _moments(events), _ids(events), _answers(events, own), revision), scores
+
+
+def words(events: Sequence[Any], attribute: str) -> pl.Series:
+    """One optional word of each event, empty where there is none."""
+    values = list(map(attrgetter(attribute), events))
+    series = pl.Series(values, dtype=pl.String())
+    missing = series.null_count()
+    if missing == len(series):
+        return _constant("", missing)
+    return series.fill_null("") if missing else series
+
+
+def _constant(word: str, count: int) -> pl.Series:
+    return pl.repeat(word, count, dtype=pl.String(), eager=True)
+
+
+def _numbers(events: Sequence[Any], attribute: str, dtype: pl.DataType) -> pl.Series:
+    return pl.Series(list(map(attrgetter(attribute), events)), dtype=dtype)
+
+
+def _moments(events: Sequence[Any]) -> Ints:
+    """Event times in ms since 1970, parts of a ms cut off. By way of whole microseconds: x.123 s is no exact float."""
+    seconds = np.array([event.occurred_at.timestamp() for event in events], dtype=np.float64)
+    moments: Ints = np.rint(seconds * 1e6).astype(np.int64) // 1000
+    return moments
+
+
+def _ids(events: Sequence[Any]) -> Hashes:
+    return text_fingerprints(list(map(attrgetter("event_id"), events)))
+
+
+def _answers(events: Sequence[Feedback], own: Mapping[str, pl.Series]) -> Hashes:
+    """Hash of (brand, source, submission, question) of each event; never 0 for one that has a submission."""
+    found = np.zeros(len(events), dtype=np.uint64)
+    submissions = list(map(attrgetter("submission_id"), events))
+    if not any(submissions):
+        return found
+    rows = [row for row, submission in enumerate(submissions) if submission is not None]
+    submission = text_fingerprints([submissions[row] for row in rows])
+    brand, source, question = (
+        _few(column)[rows] for column in (own["brand"], own["source"], words(events, "question_id"))
+    )
+    found[rows] = np.maximum(joint_fingerprints(brand, source, submission, question), np.uint64(1))
+    return found
+
+
+def _few(column: pl.Series) -> Hashes:
+    """The hash of each word of a column that has few different ones."""
+    different = column.unique()
+    hashes: Hashes = column.replace_strict(different, pl.Series(text_fingerprints(different.to_list()))).to_numpy()
+    return hashes

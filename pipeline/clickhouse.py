@@ -1,0 +1,188 @@
+"""ClickHouse over HTTP [I/O]: frames in, frames out. One client a thread, or one here with sessions switched off."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+import polars as pl
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
+from urllib3.exceptions import HTTPError
+
+from pipeline.errors import RefusedRows, Unavailable
+from pipeline.settings import Settings
+
+Result = TypeVar("Result")
+
+#: Codes of ClickHouse that mean "these rows can never be stored"; everything else may go through later.
+#: 6 CANNOT_PARSE_TEXT, 26/27 CANNOT_PARSE_*, 53 TYPE_MISMATCH, 69 ARGUMENT_OUT_OF_BOUND, 70 CANNOT_CONVERT_TYPE,
+#: 117 INCORRECT_DATA, 321 VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE, 349 CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN,
+#: 469 VIOLATED_CONSTRAINT, 691 UNKNOWN_ELEMENT_OF_ENUM.
+DATA_ERRORS = frozenset({6, 26, 27, 53, 69, 70, 117, 321, 349, 469, 691})
+
+#: Every insert: no asynchronous buffer (its defaults drop the deduplication token), the answer means "stored".
+_INSERT_SETTINGS: dict[str, Any] = {"async_insert": 0, "insert_deduplicate": 1}
+
+#: Readings of ReplacingMergeTree: an offset never changes its ingest day, so parts of different days need no merge.
+FINAL_BY_DAY: dict[str, Any] = {"do_not_merge_across_partitions_select_final": 1}
+
+
+class ClickHouse:
+    """A connection for one thread at a time; blocking. Errors: Unavailable (try again), RefusedRows (never will)."""
+
+    def __init__(self, settings: Settings, *, timeout_s: float = 10.0, long_timeout_s: float = 600.0) -> None:
+        self._settings = settings
+        self._timeout_s = timeout_s
+        self._long_timeout_s = long_timeout_s
+        self._made: dict[float, Client] = {}
+
+    def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        long: bool = False,
+    ) -> pl.DataFrame:
+        """Rows of a SELECT. User text goes into `parameters` ({name:Type}) only, never into `sql`."""
+        try:
+            body = self._client(long).raw_query(
+                sql,
+                parameters=dict(parameters or {}),
+                settings={"output_format_arrow_string_as_string": 1, **(settings or {})},
+                fmt="ArrowStream",
+            )
+        except (ClickHouseError, HTTPError, OSError) as error:
+            raise self._translate(error) from error
+        if not body:
+            return pl.DataFrame()
+        return pl.read_ipc_stream(io.BytesIO(body))
+
+    def command(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None
+    ) -> None:
+        """A statement without rows: DDL, a mutation."""
+        try:
+            self._client(True).command(sql, parameters=dict(parameters or {}), settings=dict(settings or {}))
+        except (ClickHouseError, HTTPError, OSError) as error:
+            raise self._translate(error) from error
+
+    def insert(self, table: str, rows: pl.DataFrame, token: str = "") -> None:
+        """One block of rows into one table, whole or not at all; the same `token` again changes nothing."""
+        if rows.is_empty():
+            return
+        body = io.BytesIO()
+        rows.write_ipc_stream(body, compat_level=pl.CompatLevel.oldest())
+        settings = {**_INSERT_SETTINGS, **({"insert_deduplication_token": token} if token else {})}
+        try:
+            self._client(False).raw_insert(
+                table, column_names=rows.columns, insert_block=body.getvalue(), settings=settings, fmt="ArrowStream"
+            )
+        except (ClickHouseError, HTTPError, OSError) as error:
+            raise self._translate(error) from error
+
+    def close(self) -> None:
+        """Lets the sockets go."""
+        for client in self._made.values():
+            client.close()
+        self._made.clear()
+
+    def _client(self, long: bool) -> Client:
+        timeout = self._long_timeout_s if long else self._timeout_s
+        if timeout not in self._made:
+            self._made[timeout] = self._connect(timeout)
+        return self._made[timeout]
+
+    def _connect(self, timeout_s: float) -> Client:
+        url = urlsplit(self._settings.clickhouse_url)
+        try:
+            return clickhouse_connect.get_client(
+                host=url.hostname or "127.0.0.1",
+                port=url.port or (8443 if url.scheme == "https" else 8123),
+                secure=url.scheme == "https",
+                ca_cert=str(self._settings.clickhouse_ca) if self._settings.clickhouse_ca else None,
+                username=self._settings.clickhouse_user,
+                password=self._settings.clickhouse_password.get_secret_value(),
+                database=self._settings.clickhouse_database,
+                connect_timeout=5,
+                send_receive_timeout=int(timeout_s),
+                autogenerate_session_id=False,
+                query_retries=0,
+                compress=False,
+                client_name="touchline",
+            )
+        except (ClickHouseError, HTTPError, OSError) as error:
+            raise self._translate(error) from error
+
+    def _translate(self, error: Exception) -> Exception:
+        code = getattr(error, "code", None)
+        if code is None and isinstance(error, DatabaseError):
+            code = _code_in(str(error))
+        where = urlsplit(self._settings.clickhouse_url).netloc.rpartition("@")[2]
+        if code in DATA_ERRORS:
+            return RefusedRows(f"ClickHouse at {where} refused the rows: {_first_line(error)}")
+        if isinstance(error, OperationalError | OSError | HTTPError):
+            return Unavailable(f"ClickHouse at {where} does not answer: {_first_line(error)}; see `touchline doctor`")
+        return Unavailable(f"ClickHouse at {where}: {_first_line(error)}")
+
+
+def _code_in(text: str) -> int | None:
+    """The number after 'code' or 'Code:' in ClickHouse's error text."""
+    for marker in ("error code ", "Code: ", "code: "):
+        _, found, rest = text.partition(marker)
+        digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
+        if found and digits:
+            return int(digits)
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+class Pool:
+    """The same calls for the event loop: each runs in one of a few threads, each thread with a client of its own."""
+
+    #: Loading, inserting and folding may each wait for ClickHouse at the same time; one more for the health check.
+    THREADS = 4
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._local = threading.local()
+        self._executor = ThreadPoolExecutor(self.THREADS, thread_name_prefix="clickhouse")
+
+    async def call(self, work: Callable[[ClickHouse], Result]) -> Result:
+        """Runs `work` with a client in a thread; raises what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._run, work)
+
+    async def insert(self, table: str, rows: pl.DataFrame, token: str = "") -> None:
+        """See ClickHouse.insert."""
+        await self.call(lambda client: client.insert(table, rows, token))
+
+    async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
+        """See ClickHouse.query."""
+        return await self.call(lambda client: client.query(sql, parameters))
+
+    def close(self) -> None:
+        """Takes no more work; does not wait for calls that hang."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, work: Callable[[ClickHouse], Result]) -> Result:
+        client = getattr(self._local, "client", None)
+        if client is None:
+            client = self._local.client = ClickHouse(self._settings)
+        try:
+            return work(client)
+        except Unavailable:
+            # A broken connection is not to be used again.
+            client.close()
+            self._local.client = None
+            raise

@@ -1,0 +1,254 @@
+"""What one worker has on its desk [I/O]: connections, memories and counters, handed to each agent.
+
+Also the worker's edge: whatever an agent does not expect stops the process, loudly and without committing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import faust
+import polars as pl
+
+from pipeline.app import Group
+from pipeline.arrival.accept import Arrival, Memory
+from pipeline.arrival.rules import ArrivalRules
+from pipeline.clickhouse import Pool
+from pipeline.customers.following import Following
+from pipeline.customers.pseudonyms import Pseudonyms
+from pipeline.customers.registry import Watcher
+from pipeline.customers.sealing import Sealer
+from pipeline.isolation import Step, isolate
+from pipeline.ledger.crashes import Crashes
+from pipeline.ledger.custody import Custody
+from pipeline.ledger.keeper import Keeper
+from pipeline.ledger.outbox import Outbox
+from pipeline.ledger.writer import Writer
+from pipeline.scores.folding import Folder, Ours
+from pipeline.scores.publishing import Publisher
+from pipeline.settings import Settings
+from pipeline.slices import Partition, Slice
+from pipeline.telemetry import Telemetry, log
+from pipeline.texts.labeller import Labeller
+from pipeline.views.health import Health
+from schemas.codec import Rejection
+from schemas.topics import LEDGER_TOPICS
+from schemas.vocabulary import Reason, Stage
+
+#: Exit status after something unexpected: distinguishable from a clean stop and from a signal.
+CRASHED = 70
+#: The loop standing still for a third of the session means that the group may have given our partitions away.
+_STALL_SHARE = 3
+#: How often Kafka's committed offset follows the ledger, seconds.
+_COMMIT_S = 1.0
+#: How often the loop says that it is alive, seconds.
+_BEAT_S = 0.1
+
+_log = log("touchline.worker")
+
+
+class Desk:
+    """One worker's shared things. Built once in agents/__main__.py."""
+
+    def __init__(self, app: faust.App, settings: Settings) -> None:
+        self.settings = settings
+        self.telemetry = Telemetry()
+        self.pool = Pool(settings)
+        self.group = Group(app, settings)
+        self.custody = Custody(self.group.generation, time.monotonic, settings.session_timeout_s / _STALL_SHARE)
+        self.keeper = Keeper(self.pool, self.group, self.custody)
+        self.crashes = Crashes(settings.state_dir)
+        self.rules = ArrivalRules(
+            form=settings.customer_form, ids_limit=settings.ids_remembered, lateness_ms=settings.lateness_s * 1000
+        )
+        self.memory = Memory.within(self.rules)
+        self.arrivals: dict[Partition, tuple[int, Arrival]] = {}
+        self.refused: dict[Partition, dict[int, Rejection]] = {}
+        self.pseudonyms = Pseudonyms(settings.pseudonym_key_id, settings.pseudonym_bytes)
+        self.sealer = Sealer(settings.pseudonym_key_id, settings.seal_bytes)
+        self.following = Following(self.pool, self.group, self.pseudonyms)
+        self.registry = Watcher(settings.registry)
+        self.labeller = Labeller(settings.classifier, limit_s=settings.label_limit_s)
+        self.outbox = Outbox(settings)
+        self.writer = Writer(self.pool, self.outbox, self.custody, self._seal, asyncio.sleep)
+        self.folder = Folder(self.pool, settings.hot_rows, self._holds)
+        self.folding = asyncio.Lock()
+        self.publisher = Publisher(self.pool, self.outbox.send, self.group.log_ends, settings.topic_partitions)
+        self.health = Health(
+            self.telemetry,
+            {"group": self._without_group, "partitions": self._without_partitions, "breaker": self._paused},
+        )
+        self.ticks = 0
+        self.tick_fence = 0
+
+    def attach(self, app: faust.App) -> None:
+        """What runs beside the agents: the heartbeat, committing, health, and a clean end."""
+
+        @app.task
+        async def beat() -> None:
+            await self.beat()
+
+        @app.task
+        async def serve() -> None:
+            await self.labeller.start()
+            await self.health.start(self.settings.web_host, self.settings.web_port)
+            _log.info("worker serves", port=self.health.port)
+
+        @self.timer(app, _COMMIT_S, "commit")
+        async def commit() -> None:
+            held = self.custody.holdings()
+            positions = {partition: holding.position for partition, holding in held.items() if holding.position >= 0}
+            for partition, position in positions.items():
+                self.crashes.passed(partition, position)
+            await self.group.commit(positions | self.following.positions())
+            self.gauges()
+
+        @app.on_partitions_revoked.connect
+        async def revoked(*_: object, **__: object) -> None:
+            self.custody.release(list(self.custody.holdings()))
+
+        @app.on_before_shutdown.connect
+        async def ending(*_: object, **__: object) -> None:
+            await self.labeller.stop()
+            await self.health.stop()
+            await self.outbox.close()
+            self.pool.close()
+
+    def agent(self, app: faust.App, channel: Any, name: str) -> Callable[[Any], Any]:
+        """Attaches a function as the agent of a step; what it lets escape stops the process."""
+
+        def decorate(work: Callable[[Any], Awaitable[None]]) -> Any:
+            async def guarded(stream: Any) -> None:
+                try:
+                    # Nothing is acknowledged to Faust, on any topic: the position lives in the ledger.
+                    await work(stream.noack())
+                except asyncio.CancelledError:
+                    raise
+                # The worker's edge: nothing unexpected may be swallowed, and nothing may be committed after it.
+                except Exception as error:  # noqa: BLE001
+                    self.stop(name, error)
+
+            return app.agent(channel, name=name, concurrency=1)(guarded)
+
+        return decorate
+
+    def timer(self, app: faust.App, seconds: float, name: str) -> Callable[[Any], Any]:
+        """Attaches a function that runs every so often while partitions are ours."""
+
+        def decorate(work: Callable[[], Awaitable[None]]) -> Any:
+            async def guarded() -> None:
+                while not app.should_stop:
+                    await asyncio.sleep(seconds)
+                    if app.consumer_generation_id and not self.group.rebalancing() and self.custody.alive():
+                        try:
+                            await work()
+                        except asyncio.CancelledError:
+                            raise
+                        # The worker's edge, as above.
+                        except Exception as error:  # noqa: BLE001
+                            self.stop(name, error)
+
+            return app.task(guarded)
+
+        return decorate
+
+    def stop(self, step: str, error: Exception) -> None:
+        """Ends the process at once: a graceful stop would commit. The next start reads again from the ledger."""
+        _log.critical("worker stops", step=step, error=type(error).__name__, exc_info=error)
+        self.crashes.note({p: h.position for p, h in self.custody.holdings().items()})
+        os._exit(CRASHED)
+
+    async def beat(self) -> None:
+        """Says ten times a second that the loop is alive; after a freeze, waits until the group has spoken."""
+        while True:
+            await asyncio.sleep(_BEAT_S)
+            if self.custody.beat():
+                _log.warning("the event loop stood still; everything in flight is dropped and read again")
+                self.telemetry.count("touchline_stalls_total")
+                await asyncio.sleep(2 * self.settings.session_timeout_s / 10)
+                await self.keeper.rewind(list(self.custody.holdings()))
+                self.custody.recover()
+
+    @contextmanager
+    def step(self, name: str, events: int) -> Iterator[None]:
+        """Measures one piece of work of a step."""
+        began = time.perf_counter()
+        self.telemetry.count("touchline_events_in_total", events, step=name)
+        yield
+        self.telemetry.count("touchline_events_out_total", events, step=name)
+        self.telemetry.observe("touchline_step_seconds", time.perf_counter() - began, step=name)
+
+    async def columns(self, piece: Slice, stage: Stage, step: Step) -> pl.DataFrame | None:
+        """A column step over a slice. None when rows of it are to blame: then accept rejects them and reads again."""
+        try:
+            return step(piece.rows)
+        # Whatever a row makes a column step raise is that row's fault; without such a row it is ours, and we stop.
+        except Exception:
+            faulty = isolate(piece.rows, step)
+            if not faulty:
+                raise
+            refused = self.refused.setdefault(piece.partition, {})
+            refused |= {off: Rejection(stage, Reason.STEP_FAILED, "$", kind) for off, kind in faulty.items()}
+            _log.warning("rows rejected", step=str(stage), topic=piece.partition.topic, offsets=sorted(faulty)[:10])
+            await self.keeper.rewind([piece.partition])
+            return None
+
+    def count_dispositions(self, rows: pl.DataFrame) -> None:
+        """What became of the offsets of one slice, for the metrics."""
+        for disposition, reason, stage, n in rows.group_by("disposition", "reason", "failed_at").len().iter_rows():
+            self.telemetry.count("touchline_dispositions_total", n, disposition=disposition, reason=reason)
+            if stage:
+                self.telemetry.count("touchline_rejected_total", n, stage=stage, reason=reason)
+
+    def folded(self, slices: Sequence[Slice]) -> None:
+        """Gauges after a fold."""
+        for piece in slices:
+            self.telemetry.set(
+                "touchline_lag_records",
+                piece.behind,
+                topic=piece.partition.topic,
+                partition=str(piece.partition.part),
+            )
+        self.telemetry.set("touchline_hot_window_rows", self.folder.hot_rows)
+        self.telemetry.total("touchline_hot_evicted_total", self.folder.evicted)
+        self.telemetry.total("touchline_cold_minutes_total", self.folder.cold_minutes)
+
+    def gauges(self) -> None:
+        """What others count for us, once a second."""
+        telemetry = self.telemetry
+        telemetry.total("touchline_insert_retries_total", self.writer.retries)
+        telemetry.total("touchline_bisected_total", self.writer.bisected)
+        telemetry.total("touchline_replayed_records_total", self.keeper.replayed)
+        telemetry.total("touchline_label_restarts_total", self.labeller.restarts)
+        telemetry.total("touchline_label_fallbacks_total", self.labeller.fallbacks)
+        telemetry.total("touchline_label_cache_hits_total", self.labeller.cache_hits)
+
+    def _without_group(self) -> str | None:
+        return None if self.group.generation() else "not a member of the consumer group yet"
+
+    def _without_partitions(self) -> str | None:
+        waiting = [
+            f"{p.topic}[{p.part}]"
+            for p in self.group.assigned()
+            if p.topic in LEDGER_TOPICS and not self.custody.holding(p)
+        ]
+        return f"being taken over: {', '.join(sorted(waiting)[:5])}" if waiting else None
+
+    def _paused(self) -> str | None:
+        paused = [f"{p.topic}[{p.part}]: {h.paused}" for p, h in self.custody.holdings().items() if h.paused]
+        return f"paused, see `touchline release`: {'; '.join(paused)}" if paused else None
+
+    def _holds(self, partition: Partition, ours: Ours) -> bool:
+        holding = self.custody.holding(partition)
+        return self.custody.alive() and holding is not None and holding.attempt == ours.attempt
+
+    def _seal(self, piece: Slice, offset: int) -> bytes:
+        raw = piece.records[offset - piece.lo].value or b""
+        context = f"{piece.partition.topic}:{piece.epoch}:{piece.partition.part}:{offset}".encode()
+        sealed: bytes = self.sealer.seal([raw], [context])[0]
+        return sealed

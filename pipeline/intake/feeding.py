@@ -1,0 +1,183 @@
+"""Files into Kafka [I/O]: NDJSON lines and tables, row by row judged, resumable where a file is a file."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pipeline.customers.pseudonyms import Pseudonyms
+from pipeline.errors import UsageError
+from pipeline.intake.lines import judge
+from pipeline.intake.producing import Producer, key_of, with_pseudonym
+from pipeline.intake.tables import Plan, event_of, places_of
+from pipeline.intake.verdicts import Tally, Verdict
+from schemas.codec import check, encode
+from schemas.explain import Rejection
+from schemas.feedback import Feedback
+
+#: Rows judged, sent and acknowledged at once: a killed import repeats at most these, and the worker drops the doubles.
+CHUNK = 5_000
+
+#: Told every verdict of a chunk, in order, and the counts so far.
+Watch = Callable[[list[Verdict], Tally], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a table is written. `columns` names them where the file has no header; `quote` "" means none."""
+
+    separator: str = ","
+    columns: tuple[str, ...] = ()
+    quote: str = '"'
+    encoding: str = "utf-8-sig"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where rows go: `producer` None only judges (a trial run)."""
+
+    producer: Producer | None
+    topic: str | None
+    pseudonyms: Pseudonyms | None
+    raw: bool = False
+
+
+async def feed_lines(target: Target, lines: Iterable[bytes], watch: Watch) -> Tally:
+    """Judge and send NDJSON lines; a refused one is sent only when the target is `raw`. Empty lines do not count."""
+    tally = Tally()
+    began = time.monotonic()
+    rows = (line for line in (line.strip() for line in lines) if line)
+    while chunk := list(islice(rows, CHUNK)):
+        judged = judge(chunk, target.topic, tally.rows + 1, target.pseudonyms)
+        verdicts = []
+        for line in judged:
+            verdicts.append(Verdict(tally.rows + 1, line.rejection))
+            tally.add(verdicts[-1], line.rejection is None or target.raw)
+        sending = judged if target.raw else [line for line in judged if line.rejection is None]
+        for topic in {line.topic for line in sending}:
+            run = [line for line in sending if line.topic == topic]
+            if target.producer is not None:
+                await target.producer.send_many(topic, [line.key for line in run], [line.value for line in run])
+        tally.seconds = time.monotonic() - began
+        watch(verdicts, tally)
+    if target.producer is not None:
+        await target.producer.flush()
+    return tally
+
+
+class TableImport:
+    """One import of one table file: `run` sends what is not yet sent. Raises UsageError when it cannot begin."""
+
+    def __init__(self, path: Path, layout: Layout, plan: Plan, state_dir: Path) -> None:
+        self._path = path
+        self._layout = layout
+        self.plan = replace(plan, digest=digest_of(path))
+        self._state_dir = state_dir
+        header = _header(path, layout)
+        self._width = len(header)
+        self._places = places_of(self.plan, header)
+
+    def state_path(self, topic: str) -> Path:
+        """Where the position of this import to this topic stands."""
+        # asdict would follow a time zone object; its text is what matters.
+        when = {name: str(value) for name, value in asdict(replace(self.plan.when, zone=None)).items()}
+        what = [topic, self.plan.sign.hex(), when, str(self.plan.when.zone), asdict(self._layout)]
+        name = hashlib.blake2b(orjson.dumps(what), digest_size=12).hexdigest()
+        return self._state_dir / "imports" / f"{name}.json"
+
+    def position(self, topic: str) -> Tally | None:
+        """What earlier runs have sent; None when there was none."""
+        try:
+            return Tally.loaded(orjson.loads(self.state_path(topic).read_bytes()))
+        except FileNotFoundError:
+            return None
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            # Only a shortcut: without it the import begins anew and the worker finds the doubles.
+            return None
+
+    async def run(self, target: Target, since: Tally, watch: Watch) -> Tally:
+        """Send the rows after `since` (a new Tally: all); the position is written after each acknowledged chunk."""
+        assert target.topic is not None
+        tally = since
+        before, began = tally.seconds, time.monotonic()
+        headers = 0 if self._layout.columns else 1
+        rows = islice(rows_of(self._path, self._layout), tally.rows + headers, None)
+        while chunk := list(islice(rows, CHUNK)):
+            keys, values, verdicts = [], [], []
+            for cells in chunk:
+                outcome = self._judged(tally.rows + 1, cells, target.pseudonyms)
+                refused = outcome if isinstance(outcome, Rejection) else None
+                verdicts.append(Verdict(tally.rows + 1, refused))
+                tally.add(verdicts[-1], refused is None)
+                if not isinstance(outcome, Rejection):
+                    keys.append(outcome[0])
+                    values.append(outcome[1])
+            if target.producer is not None:
+                await target.producer.send_many(target.topic, keys, values)
+                await target.producer.flush()
+            tally.seconds = before + time.monotonic() - began
+            if target.producer is not None:
+                _write(self.state_path(target.topic), {**tally.document(), "file": str(self._path)})
+            watch(verdicts, tally)
+        return tally
+
+    def _judged(self, number: int, cells: list[str], pseudonyms: Pseudonyms | None) -> tuple[bytes, bytes] | Rejection:
+        """(key, value) of a row, or why it is refused."""
+        event = event_of(self.plan, self._places, self._width, number, cells)
+        if isinstance(event, Rejection):
+            return event
+        if isinstance(event, Feedback) and (wrong := check(event)) is not None:
+            return wrong
+        known = with_pseudonym(event, pseudonyms)
+        return key_of(known), encode(known)
+
+
+def rows_of(path: Path, layout: Layout) -> Iterator[list[str]]:
+    """All rows of cells of a table, the header too; empty lines are no rows."""
+    # A cell that is not in the encoding becomes surrogates and is refused by itself, not the whole file.
+    with path.open(encoding=layout.encoding, errors="surrogateescape", newline="") as file:
+        csv.field_size_limit(2**31 - 1)  # the codec has its own limit and names it
+        yield from filter(
+            None,
+            csv.reader(
+                file,
+                delimiter=layout.separator,
+                quotechar=layout.quote or None,
+                quoting=csv.QUOTE_MINIMAL if layout.quote else csv.QUOTE_NONE,
+            ),
+        )
+
+
+def _header(path: Path, layout: Layout) -> list[str]:
+    if layout.columns:
+        return list(layout.columns)
+    header = next(rows_of(path, layout), None)
+    if header is None:
+        raise UsageError(f"{path}: the file is empty")
+    return header
+
+
+def digest_of(path: Path) -> str:
+    """BLAKE2b of a file's bytes; raises UsageError when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "blake2b").hexdigest()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    """Replaces a small file at once; a kill leaves the old or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.write_bytes(orjson.dumps(document))
+    os.replace(fresh, path)

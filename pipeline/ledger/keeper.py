@@ -1,0 +1,204 @@
+"""How partitions come into our hands and stay there [I/O]: loading, seeking, holes, letting go.
+
+Every poll passes `admit`: it answers which of its records are next, or nothing. What is not next is dropped and
+fetched again from the right place, so a hole is believed only when a fetch made after a seek still begins above it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
+
+from pipeline.clickhouse import Pool
+from pipeline.errors import TopicRecreated, Unavailable
+from pipeline.ledger import positions
+from pipeline.ledger.custody import Custody, Holding, fence
+from pipeline.ledger.writer import BACKOFF_S
+from pipeline.slices import Partition, Poll, Record
+from schemas.vocabulary import Reason
+
+Result = TypeVar("Result")
+
+
+class Broker(Protocol):
+    """The group and the log, as far as the keeper needs them."""
+
+    def generation(self) -> int:
+        """The group's present generation."""
+
+    def now(self) -> float:
+        """Monotonic seconds, the clock of `Poll.fetched_at`."""
+
+    async def seek(self, partition: Partition, offset: int) -> None:
+        """The next fetch of the partition begins at `offset`."""
+
+    async def first_offsets(self, partitions: set[Partition]) -> dict[Partition, int]:
+        """The oldest offset of each partition that the broker still has."""
+
+    async def log_ends(self, partitions: set[Partition]) -> dict[Partition, int]:
+        """The offset after the newest record of each partition."""
+
+
+class Keeper:
+    """Takes partitions over from the tables and decides what of a poll is next."""
+
+    def __init__(self, pool: Pool, broker: Broker, custody: Custody) -> None:
+        self._pool = pool
+        self._broker = broker
+        self._custody = custody
+        self._loading = asyncio.Lock()
+        self.dropped = 0
+        self.replayed = 0
+
+    async def admit(self, poll: Poll) -> tuple[Holding, Sequence[Record]] | None:
+        """The holding and the records to take, or None when nothing of the poll is next."""
+        if poll.generation != self._broker.generation() or not self._custody.alive():
+            self.dropped += 1
+            return None
+        if self._custody.holding(poll.partition) is None:
+            await self.load({poll.partition}, poll.generation)
+        holding = self._custody.holding(poll.partition)
+        if holding is None:
+            return None
+        holding.log_end = max(holding.log_end, poll.log_end)
+        records = poll.records[first_at(poll.records, holding.next_off) :]
+        self.replayed += len(poll.records) - len(records)
+        if not records:
+            return None
+        if records[0].offset > holding.next_off and not await self._hole(poll, holding, records[0].offset):
+            return None
+        run = records[: run_length(records)]
+        if len(run) < len(records):
+            await self._seek(poll.partition, holding, run[-1].offset + 1)
+        return holding, run
+
+    async def load(self, partitions: set[Partition], generation: int) -> None:
+        """Takes partitions over as the tables say; does nothing for those held already or once the group changed."""
+        async with self._loading:
+            wanted = {partition for partition in partitions if self._custody.holding(partition) is None}
+            if not wanted:
+                return
+            found = await self.until_answered(
+                lambda: self._pool.call(lambda client: positions.standings(client, wanted)), generation
+            )
+            if found is None:
+                return
+            log_ends = await self._broker.log_ends(wanted)
+            firsts = await self._broker.first_offsets(wanted)
+            for partition in sorted(wanted):
+                await self._take(partition, found[partition], log_ends[partition], firsts[partition], generation)
+
+    async def _take(
+        self, partition: Partition, standing: positions.Standing, log_end: int, first: int, generation: int
+    ) -> None:
+        ver = fence(standing.ver, generation)
+        position = standing.position
+        if not standing.known:
+            position = first - 1
+            begun = await self.until_answered(
+                lambda: self._pool.call(
+                    lambda client: positions.begin_epoch(client, partition, standing.epoch, first, ver)
+                ),
+                generation,
+            )
+            if begun is None:
+                return
+        if position >= log_end:
+            raise TopicRecreated(
+                f"{partition.topic}[{partition.part}]: the ledger holds offset {position}, but the log ends at "
+                f"{log_end}: the topic was deleted and made again. Begin a new epoch with "
+                f"`touchline offsets reset --topic {partition.topic}`"
+            )
+        holding = Holding(
+            epoch=standing.epoch,
+            generation=generation,
+            attempt=self._custody.next_attempt(partition),
+            ver=ver,
+            loaded=position,
+            position=position,
+            next_off=position + 1,
+            ingest_ms=standing.ingest_ms,
+            clock_ms=standing.clock_ms,
+            log_end=log_end,
+        )
+        self._custody.take(partition, holding)
+        if position + 1 < log_end:
+            await self._seek(partition, holding, position + 1)
+
+    async def rewind(self, partitions: Sequence[Partition]) -> None:
+        """Slices of these partitions were dropped: forget what is in flight and fetch again from the position."""
+        for partition in partitions:
+            holding = self._custody.holding(partition)
+            self._custody.forget(partition)
+            if holding is not None:
+                await self._broker.seek(partition, holding.position + 1)
+
+    async def until_answered(self, ask: Callable[[], Awaitable[Result]], generation: int) -> Result | None:
+        """Asks with back-off while the generation stands; None when it changed."""
+        wait = BACKOFF_S[0]
+        while self._broker.generation() == generation:
+            try:
+                return await ask()
+            except Unavailable:
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, BACKOFF_S[1])
+        return None
+
+    async def _seek(self, partition: Partition, holding: Holding, offset: int) -> None:
+        await self._broker.seek(partition, offset)
+        holding.sought_off, holding.sought_at = offset, self._broker.now()
+
+    async def _hole(self, poll: Poll, holding: Holding, first: int) -> bool:
+        """Whether the hole before `first` is real; then it is written down, else the partition is sought again."""
+        if not (holding.sought_off == holding.next_off and poll.fetched_at > holding.sought_at):
+            await self._seek(poll.partition, holding, holding.next_off)
+            return False
+        kept = (await self._broker.first_offsets({poll.partition}))[poll.partition]
+        reason = Reason.RETENTION if holding.next_off < kept else Reason.MARKERS
+        gap = (holding.next_off, first - 1, str(reason))
+        written = await self.until_answered(
+            lambda: self._pool.call(
+                lambda client: (
+                    positions.write_gap(
+                        client, poll.partition, holding.epoch, gap, holding.ver, poll.records[0].timestamp
+                    )
+                    or True
+                )
+            ),
+            poll.generation,
+        )
+        if written:
+            holding.next_off = first
+        return bool(written)
+
+
+def first_at(records: Sequence[Record], offset: int) -> int:
+    """Index of the first record at or above an offset; records are in order."""
+    if not records or records[0].offset >= offset:
+        return 0
+    if records[-1].offset < offset:
+        return len(records)
+    low, high = 0, len(records) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if records[middle].offset < offset:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def run_length(records: Sequence[Record]) -> int:
+    """How many records from the first on have consecutive offsets."""
+    first = records[0].offset
+    if records[-1].offset - first == len(records) - 1:
+        return len(records)
+    low, high = 0, len(records) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        if records[middle].offset - first == middle:
+            low = middle
+        else:
+            high = middle - 1
+    return low + 1

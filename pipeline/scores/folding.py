@@ -1,0 +1,252 @@
+"""Slices into the tables `windows` and `progress` [I/O]: hot minutes from memory, cold ones from the ledger.
+
+Only the owner of a partition writes its windows. On assignment everything between the settled offset and the
+ledger's position is recomputed, so a crash at any point leaves nothing uncounted and nothing counted twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import polars as pl
+
+from pipeline.clickhouse import ClickHouse, Pool
+from pipeline.errors import Unavailable
+from pipeline.scores import recompute
+from pipeline.scores.recompute import ROW, Part
+from pipeline.scores.windows import COUNTS, Dictionary, Hot, contributions, fold, load, rows_of
+from pipeline.slices import Partition, Slice
+from schemas.vocabulary import Reason
+
+Result = TypeVar("Result")
+
+#: Minutes kept hot after a partition was taken over: answers of the last half hour arrive in memory.
+_WARM_S = 30 * 60
+#: Minutes in one query; beyond it the whole partition is recomputed at once.
+_MANY_MINUTES = 2_000
+#: Waits between two tries, seconds.
+_BACKOFF_S = (0.2, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """A partition as the folder took it over."""
+
+    epoch: int
+    ver: int
+    generation: int
+    attempt: int
+
+
+class Folder:
+    """The windows of one worker. `holds` says whether a partition is still ours."""
+
+    def __init__(self, pool: Pool, hot_rows: int, holds: Callable[[Partition, Ours], bool]) -> None:
+        self._pool = pool
+        self._holds = holds
+        self._limit = hot_rows
+        self._names = Dictionary()
+        self._hot: dict[str, Hot] = {}
+        self._ours: dict[Partition, Ours] = {}
+        self._seq = 0
+        self.cold_minutes = 0
+
+    @property
+    def hot_rows(self) -> int:
+        """Window rows in memory."""
+        return sum(hot.rows for hot in self._hot.values())
+
+    @property
+    def evicted(self) -> int:
+        """Minutes that left the memory because of its limit."""
+        return sum(hot.evicted for hot in self._hot.values())
+
+    def ours(self, partition: Partition) -> Ours | None:
+        """How the partition was taken over, None when it was not."""
+        return self._ours.get(partition)
+
+    def drop(self, partition: Partition) -> None:
+        """The partition is no longer ours."""
+        self._ours.pop(partition, None)
+        hot = self._hot.get(partition.topic)
+        if hot is not None:
+            hot.drop(partition.part)
+
+    async def begin(self, partition: Partition, ours: Ours, loaded: int, clock_ms: int) -> None:
+        """Takes a partition over: what the ledger holds beyond the settled offset is recomputed and written."""
+        self.drop(partition)
+        where = Part(partition.topic, ours.epoch, partition.part, loaded)
+        fresh, floor = await self._ask(lambda c: self._recover(c, where, ours), partition, ours)
+        hot = self._hot.setdefault(partition.topic, Hot(self._limit))
+        hot.begin(partition.part, floor)
+        hot.add(load(fresh.filter(pl.col("minute") > floor), self._names))
+        self._ours[partition] = ours
+        await self._progress({partition: (ours, loaded, clock_ms)})
+
+    def _recover(self, client: ClickHouse, where: Part, ours: Ours) -> tuple[pl.DataFrame, int]:
+        settled = _settled(client, where)
+        newest = _newest(client, where)
+        floor = newest - _WARM_S
+        minutes = set(range(max(floor + 60, 0), newest + 60, 60)) if newest else set()
+        if settled < where.up_to:
+            minutes |= set(recompute.settled_minutes(client, where, settled))
+        if not minutes:
+            return recompute.recompute(client, where, [0]).clear(), floor
+        chosen = sorted(minutes) if len(minutes) <= _MANY_MINUTES else None
+        fresh = recompute.recompute(client, where, chosen)
+        there = recompute.stored(client, where, chosen)
+        changed = recompute.rewritten(
+            fresh.join(there, on=[*ROW, *COUNTS], how="anti"), there.join(fresh, on=list(ROW), how="anti")
+        )
+        if not changed.is_empty():
+            client.insert("windows", self._versioned(changed, ours.ver))
+        return fresh, floor
+
+    async def fold(self, slices: Sequence[Slice]) -> None:
+        """Folds slices that stand in the ledger, writes what changed, then says how far it came."""
+        for topic in dict.fromkeys(piece.partition.topic for piece in slices):
+            await self._fold_topic(topic, [piece for piece in slices if piece.partition.topic == topic])
+
+    async def _fold_topic(self, topic: str, slices: Sequence[Slice]) -> None:
+        rows = pl.concat(
+            piece.rows.with_columns(pl.lit(piece.partition.part, pl.UInt16).alias("part")) for piece in slices
+        )
+        hot = self._hot[topic]
+        found = contributions(rows)
+        cold = hot.cold(found)
+        if not cold.is_empty():
+            found = found.join(cold, on=["part", "minute"], how="anti")
+        changed = rows_of(self._names, hot.add(fold(found, self._names)))
+        hot.shrink()
+        ends = {piece.partition: (self._ours[piece.partition], piece.hi, piece.clock_ms) for piece in slices}
+        if not changed.is_empty():
+            await self._upsert(topic, changed, ends)
+        for (part,), marked in cold.group_by("part"):
+            partition = Partition(topic, int(str(part)))
+            await self._rewrite(partition, marked["minute"].sort().to_list(), ends[partition][1])
+        await self._changes(topic, rows, ends)
+        await self._progress(ends)
+
+    async def _upsert(self, topic: str, changed: pl.DataFrame, ends: dict[Partition, tuple[Ours, int, int]]) -> None:
+        vers = pl.DataFrame(
+            {
+                "part": [partition.part for partition in ends],
+                "epoch": [ours.epoch for ours, _, _ in ends.values()],
+                "ver": [ours.ver for ours, _, _ in ends.values()],
+            },
+            schema={"part": pl.UInt16, "epoch": pl.UInt16, "ver": pl.UInt64},
+        )
+        self._seq += 1
+        rows = changed.join(vers, on="part", how="left").with_columns(
+            pl.lit(topic).alias("topic"), pl.lit(self._seq, pl.UInt64).alias("seq")
+        )
+        await self._send("windows", rows, ends)
+
+    async def _rewrite(self, partition: Partition, minutes: list[int], up_to: int) -> None:
+        """Cold minutes: one GROUP BY over the ledger up to what is folded, zero rows included."""
+        ours = self._ours[partition]
+        where = Part(partition.topic, ours.epoch, partition.part, up_to)
+
+        def work(client: ClickHouse) -> None:
+            for first in range(0, len(minutes), _MANY_MINUTES):
+                chosen = minutes[first : first + _MANY_MINUTES]
+                fresh = recompute.recompute(client, where, chosen)
+                rows = recompute.rewritten(fresh, recompute.stored(client, where, chosen))
+                client.insert("windows", self._versioned(rows, ours.ver))
+
+        await self._ask(work, partition, ours)
+        self.cold_minutes += len(minutes)
+
+    def _versioned(self, rows: pl.DataFrame, ver: int) -> pl.DataFrame:
+        self._seq += 1
+        return rows.with_columns(pl.lit(ver, pl.UInt64).alias("ver"), pl.lit(self._seq, pl.UInt64).alias("seq"))
+
+    async def _changes(self, topic: str, rows: pl.DataFrame, ends: dict[Partition, tuple[Ours, int, int]]) -> None:
+        """What came after its minute had passed, or replaced an answer, in writing: "as known then" needs it."""
+        later = rows.filter(pl.col("reason").is_in([str(Reason.DELAYED), str(Reason.REVISED)]))
+        if later.is_empty():
+            return
+        epochs = {partition.part: ours for partition, (ours, _, _) in ends.items()}
+        noted = later.select(
+            pl.lit(topic).alias("topic"),
+            pl.col("part")
+            .replace_strict({p: o.epoch for p, o in epochs.items()}, return_dtype=pl.UInt16)
+            .alias("epoch"),
+            "part",
+            "off",
+            (pl.col("occurred_ms") // 60_000 * 60).cast(pl.UInt32).alias("minute"),
+            "reason",
+            pl.col("ingest_ms").alias("known_ms"),
+            pl.col("part").replace_strict({p: o.ver for p, o in epochs.items()}, return_dtype=pl.UInt64).alias("ver"),
+        )
+        await self._send("changes", noted, ends)
+
+    async def _progress(self, ends: dict[Partition, tuple[Ours, int, int]]) -> None:
+        self._seq += 1
+        rows = pl.DataFrame(
+            {
+                "topic": [partition.topic for partition in ends],
+                "epoch": pl.Series([ours.epoch for ours, _, _ in ends.values()], dtype=pl.UInt16),
+                "part": pl.Series([partition.part for partition in ends], dtype=pl.UInt16),
+                "ver": pl.Series([ours.ver for ours, _, _ in ends.values()], dtype=pl.UInt64),
+                "seq": pl.Series([self._seq] * len(ends), dtype=pl.UInt64),
+                "position": [hi for _, hi, _ in ends.values()],
+                "settled": [hi for _, hi, _ in ends.values()],
+                "clock_ms": [clock for _, _, clock in ends.values()],
+            }
+        )
+        await self._send("progress", rows, ends)
+
+    async def _send(self, table: str, rows: pl.DataFrame, ends: dict[Partition, tuple[Ours, int, int]]) -> None:
+        async def insert() -> None:
+            await self._pool.insert(table, rows)
+
+        await self._until(insert, {partition: ours for partition, (ours, _, _) in ends.items()})
+
+    async def _ask(self, work: Callable[[ClickHouse], Result], partition: Partition, ours: Ours) -> Result:
+        return await self._until(lambda: self._pool.call(work), {partition: ours})
+
+    async def _until(self, attempt: Callable[[], Awaitable[Result]], held: dict[Partition, Ours]) -> Result:
+        wait = _BACKOFF_S[0]
+        while True:
+            lost = [partition for partition, ours in held.items() if not self._holds(partition, ours)]
+            if lost:
+                for partition in held:
+                    self.drop(partition)
+                raise NoLongerOurs(f"{len(lost)} partitions were taken from us while folding")
+            try:
+                return await attempt()
+            except Unavailable:
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, _BACKOFF_S[1])
+
+
+class NoLongerOurs(Exception):
+    """The fold was given up: the next owner recomputes it from the ledger."""
+
+
+def _settled(client: ClickHouse, where: Part) -> int:
+    rows = client.query(
+        """SELECT settled FROM progress FINAL
+        WHERE topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}""",
+        {"topic": where.topic, "epoch": where.epoch, "part": where.part},
+    )
+    return int(rows["settled"][0]) if rows.height else -1
+
+
+def _newest(client: ClickHouse, where: Part) -> int:
+    rows = client.query(
+        """SELECT max(minute) AS newest FROM windows
+        WHERE topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}""",
+        {"topic": where.topic, "epoch": where.epoch, "part": where.part},
+    )
+    ledger = client.query(
+        """SELECT max(intDiv(occurred_ms, 60000) * 60) AS newest FROM ledger
+        WHERE topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}
+          AND disposition = 'aggregated'""",
+        {"topic": where.topic, "epoch": where.epoch, "part": where.part},
+    )
+    return max(int(rows["newest"][0] or 0), int(ledger["newest"][0] or 0))

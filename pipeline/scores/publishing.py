@@ -1,0 +1,227 @@
+"""The one owner of the whole view [I/O]: sums partials over partitions, closes windows, publishes whole scores."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+import polars as pl
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from pipeline.clickhouse import Pool
+from pipeline.scores import meters
+from pipeline.scores.closing import WINDOW_S, Progress, closed_through, window_of
+from pipeline.scores.windows import BINS
+from pipeline.settings import Settings
+from pipeline.slices import Partition
+from schemas.codec import encode
+from schemas.outgoing import Score
+
+#: Windows looked at on every tick: the open one and those that delayed answers still change. Older ones are
+#: restated in the tables and read there.
+_RECENT_S = 3600
+
+#: Scopes that are published: everything, and each brand alone and by one dimension.
+_SCOPES = ("", "brand", "brand,unit", "brand,channel", "brand,touchpoint", "brand,channel,touchpoint")
+
+Send = Callable[[str, list[tuple[bytes, bytes, list[tuple[str, bytes]]]]], Awaitable[int]]
+LogEnds = Callable[[set[Partition]], Awaitable[dict[Partition, int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was published last of one key."""
+
+    histogram: tuple[int, ...]
+    revision: int
+    final: bool
+
+
+class Publisher:
+    """Publishes from the worker that holds the partition of `ticks`; forgets everything when it loses it."""
+
+    def __init__(self, pool: Pool, send: Send, log_ends: LogEnds, partitions: int) -> None:
+        self._pool = pool
+        self._send = send
+        self._log_ends = log_ends
+        self._partitions = partitions
+        self._said: dict[tuple[str, ...], Said] = {}
+        self._closed_s: int | None = None
+        self._seen = ""
+        self.published = 0
+        self.closed = 0
+
+    def forget(self) -> None:
+        """Another worker publishes now."""
+        self._said.clear()
+        self._closed_s = None
+        self._seen = ""
+
+    async def step(self, now_ms: int, ver: int) -> int:
+        """One look, `now_ms` by the broker's clock: closes windows, publishes what changed; how many scores."""
+        progress = await self._progress()
+        if self._closed_s is None:
+            self._closed_s = await self._last_closed(now_ms)
+        ends = closed_through(progress, self._closed_s, now_ms)
+        if ends:
+            await self._write_frontiers(progress, ends, now_ms, ver)
+            self._closed_s = ends[-1]
+            self.closed += len(ends)
+        seen = repr([(p.part, p.settled) for p in progress])
+        if seen == self._seen and not ends:
+            return 0
+        messages = [message for score in await self._scores(now_ms, ver) for message in [_message(score)]]
+        if messages:
+            await self._send("scores", messages)
+        self._seen = seen
+        self.published += len(messages)
+        return len(messages)
+
+    async def _progress(self) -> list[Progress]:
+        """Progress of every partition of `feedback`, also of those that never had an event."""
+        wanted = {Partition("feedback", part) for part in range(self._partitions)}
+        ends = await self._log_ends(wanted)
+        rows = await self._pool.query(_PROGRESS)
+        found = {row["part"]: row for row in rows.iter_rows(named=True)}
+        epoch = max((row["epoch"] for row in found.values()), default=1)
+        return [
+            Progress(
+                "feedback",
+                epoch,
+                part,
+                found[part]["settled"] if part in found else -1,
+                found[part]["clock_ms"] if part in found else 0,
+                ends[Partition("feedback", part)],
+            )
+            for part in range(self._partitions)
+        ]
+
+    async def _last_closed(self, now_ms: int) -> int:
+        rows = await self._pool.query("SELECT max(window_end) AS e FROM frontiers")
+        last = int(rows["e"][0] or 0) if rows.height else 0
+        return max(last, window_of(now_ms) - _RECENT_S)
+
+    async def _write_frontiers(self, progress: Sequence[Progress], ends: Sequence[int], now_ms: int, ver: int) -> None:
+        """The offset up to which each partition counted when a window closed, once."""
+        rows = pl.DataFrame(
+            [(end, p.topic, p.epoch, p.part, p.settled, ver, now_ms) for end in ends for p in progress],
+            schema={
+                "window_end": pl.UInt32,
+                "topic": pl.String,
+                "epoch": pl.UInt16,
+                "part": pl.UInt16,
+                "off": pl.Int64,
+                "ver": pl.UInt64,
+                "closed_ms": pl.Int64,
+            },
+            orient="row",
+        )
+        await self._pool.insert("frontiers", rows, f"frontiers:{ver}:{ends[0]}:{ends[-1]}")
+
+    async def _scores(self, now_ms: int, ver: int) -> list[Score]:
+        since = window_of(now_ms) - _RECENT_S
+        scores = []
+        for scope in _SCOPES:
+            dims = tuple(name for name in scope.split(",") if name)
+            rows = await self._pool.query(_counts(dims), {"since": since})
+            for (metric, scale), group in rows.group_by("metric", "scale", maintain_order=True):
+                scores.extend(self._changed(dims, str(metric), str(scale), group, now_ms, ver))
+        return scores
+
+    def _changed(
+        self, dims: tuple[str, ...], metric: str, scale: str, rows: pl.DataFrame, now_ms: int, ver: int
+    ) -> list[Score]:
+        """Scores whose counts or finality differ from what was said last."""
+        if metric == "volume":
+            return []
+        readings = meters.read(metric, scale, rows.select(BINS).to_numpy())
+        as_of = _iso(now_ms // 1000)
+        changed = []
+        for index, row in enumerate(rows.select("start", *dims).iter_rows()):
+            reading = readings.row(index)
+            final = self._closed_s is not None and row[0] + WINDOW_S <= self._closed_s
+            key = (",".join(dims), metric, scale, *(str(value) for value in row))
+            before = self._said.get(key)
+            if before is not None and before.histogram == reading.histogram and before.final == final:
+                continue
+            revision = 0 if before is None else before.revision + 1
+            late = before is not None and before.final
+            self._said[key] = Said(reading.histogram, revision, final)
+            changed.append(
+                Score(
+                    scope=dict(zip(dims, (str(value) for value in row[1:]), strict=True)),
+                    metric=metric,
+                    scale=scale,
+                    start=_iso(row[0]),
+                    seconds=WINDOW_S,
+                    n=reading.n,
+                    score=reading.score,
+                    low=reading.low,
+                    high=reading.high,
+                    unit=reading.unit,
+                    method=reading.method,
+                    status=reading.status,
+                    histogram=list(reading.histogram),
+                    revision=revision,
+                    final=final,
+                    reason="delayed" if late else None,
+                    ver=ver,
+                    as_of=as_of,
+                )
+            )
+        return changed
+
+
+async def readable(settings: Settings, *, wait_s: float = 2.0) -> bool:
+    """Whether the newest score on the topic `scores` can be read back and understood."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.bootstrap_servers, enable_auto_commit=False, **settings.kafka_security()
+    )
+    try:
+        await consumer.start()
+        name = settings.topic("scores")
+        partitions = [TopicPartition(name, part) for part in consumer.partitions_for_topic(name) or ()]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        filled = [partition for partition in partitions if ends[partition] > 0]
+        if not filled:
+            return False
+        consumer.assign(filled)
+        for partition in filled:
+            consumer.seek(partition, max(0, ends[partition] - 1))
+        batches = await consumer.getmany(timeout_ms=int(wait_s * 1000))
+        values = [record.value for batch in batches.values() for record in batch]
+        for value in values:
+            msgspec.json.decode(value, type=Score)
+        return bool(values)
+    except (KafkaError, OSError, msgspec.MsgspecError):
+        return False
+    finally:
+        await consumer.stop()
+
+
+def _message(score: Score) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+    key = "|".join([*(f"{name}={value}" for name, value in score.scope.items()), score.metric, score.scale])
+    return key.encode(), encode(score), []
+
+
+def _iso(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _counts(dims: tuple[str, ...]) -> str:
+    names = ", ".join(dims)
+    comma = ", " if dims else ""
+    return f"""SELECT intDiv(minute, {WINDOW_S}) * {WINDOW_S} AS start, metric, scale{comma}{names},
+        {", ".join(f"sum({name}) AS {name}" for name in BINS)}
+    FROM windows FINAL
+    WHERE cut = 'core' AND minute >= {{since:UInt32}} AND topic != 'history'
+    GROUP BY start, metric, scale{comma}{names}
+    ORDER BY start, metric, scale{comma}{names}"""
+
+
+_PROGRESS = """SELECT epoch, part, settled, clock_ms FROM progress FINAL
+WHERE topic = 'feedback' AND epoch = (SELECT max(epoch) FROM progress WHERE topic = 'feedback')"""

@@ -1,0 +1,152 @@
+"""Windows recomputed from the ledger [I/O]: what cold minutes, `rebuild` and `audit` stand on.
+
+One query, the same arithmetic as pipeline/scores/windows.py: a test folds the same events both ways.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
+from pipeline.scores.windows import COUNTS, KEY
+from pipeline.slices import CORE, FURTHER
+from schemas.limits import MAX_BINS
+from schemas.vocabulary import Disposition
+
+#: Columns that name a window row in the table.
+ROW: tuple[str, ...] = (*KEY, "topic", "epoch", "part")
+
+_LABELS = "transform({0}label, ['negative', 'neutral', 'positive'], [0, 1, 2], -1)"
+
+#: One ledger row counts at most four times: its answer, its label, and both of its predecessor with -1.
+#: The tuple is (minute, metric, scale, bin, w, p, dimensions...).
+_CONTRIBUTIONS = "arrayFilter(c -> c.4 >= 0, [\n{}\n])".format(
+    ",\n".join(
+        f"({old}occurred_ms, {metric}, {scale}, toInt8({bin_}), {weight}, toInt64({p}), "
+        + ", ".join(f"{old}{name}" for name in (*CORE, *FURTHER))
+        + ")"
+        for old, metric, scale, bin_, weight, p in (
+            ("", "metric", "scale", "bin", "toInt64(1)", "0"),
+            ("", "'sentiment'", "tier", _LABELS.format(""), "toInt64(1)", "p"),
+            ("old_", "old_metric", "old_scale", "if(old_off >= 0, old_bin, -1)", "toInt64(-1)", "0"),
+            (
+                "old_",
+                "'sentiment'",
+                "old_tier",
+                f"if(old_off >= 0, {_LABELS.format('old_')}, -1)",
+                "toInt64(-1)",
+                "old_p",
+            ),
+        )
+    )
+)
+
+#: Position of the dimensions within the tuple of a contribution.
+_FIRST_DIM = 7
+
+_CUTS = "arrayFilter(t -> t.1 = 'core' OR t.2 != '', [('core', ''), {}])".format(
+    ", ".join(f"('{name}', c.{_FIRST_DIM + len(CORE) + i})" for i, name in enumerate(FURTHER))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One partition of one epoch, and how far the ledger is to be read (inclusive)."""
+
+    topic: str
+    epoch: int
+    part: int
+    up_to: int
+
+
+def recompute(client: ClickHouse, where: Part, minutes: list[int] | None = None) -> pl.DataFrame:
+    """Window rows (ROW and COUNTS) of one partition from its ledger; `minutes` (seconds) restricts them."""
+    parameters: dict[str, object] = {
+        "topic": where.topic,
+        "epoch": where.epoch,
+        "part": where.part,
+        "up_to": where.up_to,
+    }
+    touched, chosen = "", ""
+    if minutes is not None:
+        parameters |= {"minutes": minutes, "first": min(minutes), "day": min(minutes) // 86_400 - 1}
+        # An event is at most five minutes ahead of its ingest: earlier ingest days cannot hold it. A retraction
+        # comes later still.
+        touched = (
+            " AND day >= toDate({day:Int64}) AND (intDiv(occurred_ms, 60000) * 60 IN {minutes:Array(Int64)}"
+            " OR (old_off >= 0 AND intDiv(old_occurred_ms, 60000) * 60 IN {minutes:Array(Int64)}))"
+        )
+        chosen = " WHERE minute IN {minutes:Array(Int64)}"
+    return client.query(_sql(touched, chosen), parameters, FINAL_BY_DAY, long=True)
+
+
+def _sql(touched: str, chosen: str) -> str:
+    counts = ", ".join(f"sumIf(w, bin = {i}) AS b{i}" for i in range(MAX_BINS))
+    core = ", ".join(f"if(cut = 'core', c.{_FIRST_DIM + i}, '') AS {name}" for i, name in enumerate(CORE) if i)
+    return f"""
+SELECT cut, metric, scale, brand, unit, channel, touchpoint, dim, toUInt32(minute) AS minute,
+    {{topic:String}} AS topic, toUInt16({{epoch:UInt16}}) AS epoch, toUInt16({{part:UInt16}}) AS part,
+    {counts}, sum(if(metric = 'sentiment', w * p, 0)) AS s1,
+    sum(if(metric = 'sentiment', w * intDiv(p * p + 5000, 10000), 0)) AS s2
+FROM (
+    SELECT intDiv(c.1, 60000) * 60 AS minute, c.2 AS metric, c.3 AS scale, c.4 AS bin, c.5 AS w, c.6 AS p,
+        c.{_FIRST_DIM} AS brand, arrayJoin({_CUTS}) AS t, t.1 AS cut, t.2 AS dim, {core}
+    FROM (
+        SELECT arrayJoin({_CONTRIBUTIONS}) AS c
+        FROM ledger FINAL
+        WHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} AND part = {{part:UInt16}}
+          AND off <= {{up_to:Int64}} AND disposition = '{Disposition.AGGREGATED}'{touched}
+    )
+)
+{chosen}
+GROUP BY cut, metric, scale, brand, unit, channel, touchpoint, dim, minute
+ORDER BY {", ".join(KEY)}
+"""
+
+
+def stored(client: ClickHouse, where: Part, minutes: list[int] | None = None) -> pl.DataFrame:
+    """Window rows of one partition as the table has them, zero rows left out."""
+    parameters: dict[str, object] = {"topic": where.topic, "epoch": where.epoch, "part": where.part}
+    chosen = ""
+    if minutes is not None:
+        parameters["minutes"] = minutes
+        chosen = " AND minute IN {minutes:Array(UInt32)}"
+    return client.query(
+        f"""SELECT {", ".join(ROW)}, {", ".join(COUNTS)} FROM windows FINAL
+        WHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} AND part = {{part:UInt16}}{chosen}
+          AND ({" OR ".join(f"{name} != 0" for name in COUNTS)})
+        ORDER BY {", ".join(KEY)}""",
+        parameters,
+        long=True,
+    )
+
+
+def rewritten(fresh: pl.DataFrame, there: pl.DataFrame) -> pl.DataFrame:
+    """What must be upserted so that the table equals `fresh`: its rows, and zero rows for keys that are gone."""
+    gone = there.join(fresh, on=list(ROW), how="anti").with_columns(pl.lit(0, pl.Int64).alias(name) for name in COUNTS)
+    columns = [*ROW, *COUNTS]
+    return pl.concat([fresh.select(columns), gone.select(columns)])
+
+
+def nonzero(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows that count something."""
+    return rows.filter(pl.any_horizontal(pl.col(name) != 0 for name in COUNTS))
+
+
+def settled_minutes(client: ClickHouse, where: Part, above: int) -> list[int]:
+    """Minutes (seconds) touched by ledger rows with offsets in (above, where.up_to]."""
+    rows = client.query(
+        f"""SELECT DISTINCT arrayJoin(if(old_off >= 0,
+                [intDiv(occurred_ms, 60000) * 60, intDiv(old_occurred_ms, 60000) * 60],
+                [intDiv(occurred_ms, 60000) * 60])) AS minute
+        FROM ledger FINAL
+        WHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} AND part = {{part:UInt16}}
+          AND off > {{above:Int64}} AND off <= {{up_to:Int64}} AND disposition = '{Disposition.AGGREGATED}'
+        ORDER BY minute""",
+        {"topic": where.topic, "epoch": where.epoch, "part": where.part, "above": above, "up_to": where.up_to},
+        FINAL_BY_DAY,
+        long=True,
+    )
+    return rows["minute"].to_list() if rows.width else []

@@ -1,0 +1,359 @@
+"""Minute windows of answer histograms, folded from slices: event time, exact integers, order-free.
+
+A window row is keyed by cut, metric, scale, dimensions, minute and partition, and holds the counts of the bins 0..10
+and, for sentiment, the sums of p and p^2. Adding is the only operation; a retraction adds -1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from pipeline.errors import TouchlineError
+from pipeline.slices import CORE, FURTHER
+from schemas.limits import MAX_BINS
+from schemas.vocabulary import Disposition, Sentiment
+
+#: Columns of the counts: bins, then the sums of p and p^2 (both in 1/10,000).
+BINS: tuple[str, ...] = tuple(f"b{i}" for i in range(MAX_BINS))
+COUNTS: tuple[str, ...] = (*BINS, "s1", "s2")
+#: Columns that name a window row, besides topic, epoch and part.
+KEY: tuple[str, ...] = ("cut", "metric", "scale", *CORE, "dim", "minute")
+#: The cuts: `core`, and brand with each further dimension.
+CUTS: tuple[str, ...] = ("core", *FURTHER)
+
+#: Bins of the labels of a text.
+LABEL_BINS: dict[str, int] = {Sentiment.NEGATIVE: 0, Sentiment.NEUTRAL: 1, Sentiment.POSITIVE: 2}
+
+_MINUTE_MS = 60_000
+
+#: Bits of each part of a packed key, 63 in all. The widths are far above the caps that enrich puts on names, so a
+#: full dictionary means a bug, not a busy customer.
+_BITS = {"cut": 3, "ms": 7, "brand": 12, "unit": 16, "channel": 5, "touchpoint": 10, "part": 10}
+_DIM_BITS = _BITS["unit"] + _BITS["channel"] + _BITS["touchpoint"]
+
+Keys = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.int32]
+
+
+@dataclass(slots=True)
+class Names:
+    """Names of one dimension and their codes, in order of first sight."""
+
+    bits: int
+    codes: dict[str, int] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+
+    def encode(self, column: pl.Series) -> Keys:
+        """Codes of a column of names; raises TouchlineError when the dictionary is full."""
+        distinct = column.unique()
+        if distinct.len() == 1:
+            return np.full(column.len(), self._code(distinct[0]), dtype=np.int64)
+        codes = [self._code(name) for name in distinct]
+        found: Keys = column.replace_strict(distinct, pl.Series(codes, dtype=pl.Int64)).to_numpy()
+        return found
+
+    def decode(self, codes: Keys) -> pl.Series:
+        """Names of codes."""
+        return pl.Series(self.names, dtype=pl.String).gather(pl.Series(codes))
+
+    def _code(self, name: str) -> int:
+        code = self.codes.get(name)
+        if code is None:
+            code = len(self.names)
+            if code >= 1 << self.bits:
+                raise TouchlineError(f"more than {1 << self.bits} names in one dimension of the windows")
+            self.codes[name] = code
+            self.names.append(name)
+        return code
+
+
+class Dictionary:
+    """All names of one worker's windows: packs a key into one integer and unpacks it again, exactly."""
+
+    def __init__(self) -> None:
+        self._names = {name: Names(_BITS[name]) for name in ("ms", "brand", "unit", "channel", "touchpoint")}
+        self._dims = {cut: Names(_DIM_BITS) for cut in FURTHER}
+
+    def pack(self, cut: str, frame: pl.DataFrame) -> Keys:
+        """Packed keys of rows with metric, scale, part, brand and the cut's dimensions."""
+        measure = frame.select(pl.concat_str("metric", pl.lit("|"), "scale").alias("ms"))["ms"]
+        key = np.full(frame.height, CUTS.index(cut), dtype=np.int64)
+        key = key << _BITS["ms"] | self._names["ms"].encode(measure)
+        key = key << _BITS["brand"] | self._names["brand"].encode(frame["brand"])
+        if cut == "core":
+            for name in ("unit", "channel", "touchpoint"):
+                key = key << _BITS[name] | self._names[name].encode(frame[name])
+        else:
+            key = key << _DIM_BITS | self._dims[cut].encode(frame[cut])
+        return key << _BITS["part"] | frame["part"].cast(pl.Int64).to_numpy()
+
+    def unpack(self, keys: Keys) -> pl.DataFrame:
+        """The columns of KEY (without minute) and part, in the order of `keys`."""
+        part = keys & (1 << _BITS["part"]) - 1
+        rest = keys >> _BITS["part"]
+        dims = rest & (1 << _DIM_BITS) - 1
+        rest = rest >> _DIM_BITS
+        brand = rest & (1 << _BITS["brand"]) - 1
+        rest = rest >> _BITS["brand"]
+        measure = rest & (1 << _BITS["ms"]) - 1
+        cut = rest >> _BITS["ms"]
+        measures = self._names["ms"].decode(measure).str.split_exact("|", 1).struct.unnest()
+        columns: dict[str, pl.Series] = {
+            "cut": pl.Series(CUTS, dtype=pl.String).gather(pl.Series(cut)),
+            "metric": measures.to_series(0),
+            "scale": measures.to_series(1),
+            "brand": self._names["brand"].decode(brand),
+            **self._dimensions(cut, dims),
+            "part": pl.Series(part, dtype=pl.Int64).cast(pl.UInt16),
+        }
+        return pl.DataFrame(columns)
+
+    def _dimensions(self, cut: Keys, dims: Keys) -> dict[str, pl.Series]:
+        texts = {name: np.full(cut.size, "", dtype=object) for name in ("unit", "channel", "touchpoint", "dim")}
+        core = cut == 0
+        code = dims[core]
+        for name in ("touchpoint", "channel", "unit"):
+            texts[name][core] = self._names[name].decode(code & (1 << _BITS[name]) - 1).to_numpy()
+            code = code >> _BITS[name]
+        for number, name in enumerate(CUTS[1:], 1):
+            chosen = cut == number
+            if chosen.any():
+                texts["dim"][chosen] = self._dims[name].decode(dims[chosen]).to_numpy()
+        return {name: pl.Series(values, dtype=pl.String) for name, values in texts.items()}
+
+
+@dataclass(slots=True)
+class Cells:
+    """The window rows of one minute: sorted packed keys and their counts."""
+
+    keys: Keys
+    counts: Counts
+
+    def add(self, keys: Keys, counts: Counts) -> None:
+        """Adds counts (sorted, distinct keys); merge of two sorted sets."""
+        at = np.searchsorted(self.keys, keys)
+        at_inside = np.minimum(at, max(self.keys.size - 1, 0))
+        known = self.keys[at_inside] == keys if self.keys.size else np.zeros(keys.size, dtype=bool)
+        self.counts[at_inside[known]] += counts[known]
+        if not known.all():
+            self.keys = np.insert(self.keys, at[~known], keys[~known])
+            self.counts = np.insert(self.counts, at[~known], counts[~known], axis=0)
+
+    def read(self, keys: Keys) -> Counts:
+        """Counts of keys that are there."""
+        return self.counts[np.searchsorted(self.keys, keys)]
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What a fold adds: minute -> (sorted keys, counts)."""
+
+    minutes: Mapping[int, tuple[Keys, Counts]]
+
+
+def contributions(rows: pl.DataFrame) -> pl.DataFrame:
+    """One row per thing that counts: minute, metric, scale, bin, w (+1 or -1), s1, s2, dimensions, part.
+
+    `rows` are slice rows with `part`; only `aggregated` ones count.
+    """
+    counted = rows.filter(pl.col("disposition") == Disposition.AGGREGATED)
+    parts = [
+        _answers(counted.filter(pl.col("bin") >= 0), "", 1),
+        _sentiments(counted.filter(pl.col("label").is_in(list(LABEL_BINS))), "", 1),
+    ]
+    if (counted["old_off"] >= 0).any():
+        old = counted.filter(pl.col("old_off") >= 0)
+        parts.append(_answers(old.filter(pl.col("old_bin") >= 0), "old_", -1))
+        parts.append(_sentiments(old.filter(pl.col("old_label").is_in(list(LABEL_BINS))), "old_", -1))
+    return pl.concat(parts)
+
+
+def fold(found: pl.DataFrame, names: Dictionary) -> Delta:
+    """Contributions (any partitions of one topic) folded into what they add, all cuts."""
+    packed = [_packed(names, "core", found)]
+    for cut in FURTHER:
+        there = found.filter(pl.col(cut) != "") if (found[cut] != "").any() else None
+        if there is not None:
+            packed.append(_packed(names, cut, there))
+    return _delta(pl.concat(packed))
+
+
+def load(rows: pl.DataFrame, names: Dictionary) -> Delta:
+    """Rows of the table `windows` as something to add: how recomputed minutes come back into memory."""
+    parts = [
+        chosen.with_columns(
+            pl.Series(
+                "key",
+                names.pack(str(cut), chosen if cut == "core" else chosen.with_columns(pl.col("dim").alias(str(cut)))),
+            )
+        )
+        for (cut,), chosen in rows.group_by("cut")
+    ]
+    if not parts:
+        return Delta({})
+    ordered = pl.concat(parts).sort("minute", "key")
+    minutes, keys = ordered["minute"].to_numpy().astype(np.int64), ordered["key"].to_numpy()
+    return _by_minute(minutes, keys, ordered.select(COUNTS).to_numpy().astype(np.int32))
+
+
+class Hot:
+    """The minutes that are folded in memory: complete for every minute above a partition's floor.
+
+    Whatever touches a minute at or below the floor is cold: it is marked and rewritten from the ledger.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._cells: dict[int, Cells] = {}
+        self._floor: dict[int, int] = {}
+        self.rows = 0
+        self.evicted = 0
+
+    def floor(self, part: int) -> int:
+        """Newest cold minute of a partition, in seconds; minutes above it are complete here."""
+        return self._floor.get(part, 0)
+
+    def begin(self, part: int, floor: int) -> None:
+        """A partition was assigned: its minutes up to `floor` are cold, above it nothing is known to exist."""
+        self.drop(part)
+        self._floor[part] = floor
+
+    def drop(self, part: int) -> None:
+        """A partition was taken away: its rows leave the memory."""
+        mask = (1 << _BITS["part"]) - 1
+        for minute in list(self._cells):
+            cells = self._cells[minute]
+            kept = (cells.keys & mask) != part
+            if kept.all():
+                continue
+            self.rows -= int((~kept).sum())
+            if kept.any():
+                self._cells[minute] = Cells(cells.keys[kept], cells.counts[kept])
+            else:
+                del self._cells[minute]
+        self._floor.pop(part, None)
+
+    def cold(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """(part, minute) of contributions that touch cold minutes."""
+        floors = pl.DataFrame(
+            {"part": list(self._floor), "floor": list(self._floor.values())},
+            schema={"part": rows.schema["part"], "floor": pl.Int64},
+        )
+        touched = rows.select("part", "minute").unique().join(floors, on="part", how="left")
+        return touched.filter(pl.col("minute") <= pl.col("floor").fill_null(2**62)).select("part", "minute")
+
+    def add(self, delta: Delta) -> dict[int, tuple[Keys, Counts]]:
+        """Adds what a fold brought; returns the changed rows, absolute."""
+        changed = {}
+        for minute, (keys, counts) in delta.minutes.items():
+            cells = self._cells.get(minute)
+            if cells is None:
+                self._cells[minute] = Cells(keys, counts.copy())
+                self.rows += keys.size
+                changed[minute] = (keys, counts)
+            else:
+                before = cells.keys.size
+                cells.add(keys, counts)
+                self.rows += cells.keys.size - before
+                changed[minute] = (keys, cells.read(keys))
+        return changed
+
+    def shrink(self) -> int:
+        """Oldest minutes leave while there are more rows than the limit; how many minutes left."""
+        gone = 0
+        for minute in sorted(self._cells):
+            if self.rows <= self._limit:
+                break
+            self.rows -= self._cells.pop(minute).keys.size
+            for part in self._floor:
+                self._floor[part] = max(self._floor[part], minute)
+            gone += 1
+        self.evicted += gone
+        return gone
+
+
+def rows_of(names: Dictionary, changed: Mapping[int, tuple[Keys, Counts]]) -> pl.DataFrame:
+    """Changed cells as rows of the table `windows`: KEY, part and the counts."""
+    if not changed:
+        return pl.DataFrame()
+    keys = np.concatenate([cells[0] for cells in changed.values()])
+    counts = np.concatenate([cells[1] for cells in changed.values()]).astype(np.int64)
+    minutes = np.repeat(np.fromiter(changed, dtype=np.int64), [cells[0].size for cells in changed.values()])
+    return names.unpack(keys).with_columns(
+        pl.Series("minute", minutes, dtype=pl.UInt32),
+        *(pl.Series(name, counts[:, i]) for i, name in enumerate(COUNTS)),
+    )
+
+
+def _answers(rows: pl.DataFrame, old: str, weight: int) -> pl.DataFrame:
+    return rows.select(
+        _minute(old),
+        pl.col(f"{old}metric").alias("metric"),
+        pl.col(f"{old}scale").alias("scale"),
+        pl.col(f"{old}bin").cast(pl.Int8).alias("bin"),
+        pl.lit(weight, pl.Int32).alias("w"),
+        pl.lit(0, pl.Int32).alias("s1"),
+        pl.lit(0, pl.Int32).alias("s2"),
+        *_dims(old),
+    )
+
+
+def _sentiments(rows: pl.DataFrame, old: str, weight: int) -> pl.DataFrame:
+    p = pl.col(f"{old}p").cast(pl.Int32)
+    labels = pl.col(f"{old}label")
+    return rows.select(
+        _minute(old),
+        pl.lit("sentiment").alias("metric"),
+        pl.col(f"{old}tier").alias("scale"),
+        labels.replace_strict(list(LABEL_BINS), list(LABEL_BINS.values()), return_dtype=pl.Int8).alias("bin"),
+        pl.lit(weight, pl.Int32).alias("w"),
+        (p * weight).alias("s1"),
+        (square(p) * weight).alias("s2"),
+        *_dims(old),
+    )
+
+
+def square(p: pl.Expr) -> pl.Expr:
+    """p^2 in 1/10,000, rounded half up; the same in SQL as intDiv(p * p + 5000, 10000)."""
+    return (p * p + 5_000) // 10_000
+
+
+def _minute(old: str) -> pl.Expr:
+    return (pl.col(f"{old}occurred_ms") // _MINUTE_MS * 60).alias("minute")
+
+
+def _dims(old: str) -> Iterable[pl.Expr]:
+    return (*(pl.col(f"{old}{name}").alias(name) for name in (*CORE, *FURTHER)), pl.col("part"))
+
+
+def _packed(names: Dictionary, cut: str, found: pl.DataFrame) -> pl.DataFrame:
+    return found.select("minute", "bin", "w", "s1", "s2").with_columns(pl.Series("key", names.pack(cut, found)))
+
+
+def _delta(packed: pl.DataFrame) -> Delta:
+    grouped = packed.group_by("minute", "key", "bin").agg(pl.col("w", "s1", "s2").sum()).sort("minute", "key")
+    minute, key = grouped["minute"].to_numpy(), grouped["key"].to_numpy()
+    if not minute.size:
+        return Delta({})
+    new = np.r_[True, (minute[1:] != minute[:-1]) | (key[1:] != key[:-1])]
+    row, first = np.cumsum(new) - 1, np.flatnonzero(new)
+    counts: Counts = np.zeros((first.size, len(COUNTS)), dtype=np.int32)
+    np.add.at(counts, (row, grouped["bin"].to_numpy()), grouped["w"].to_numpy())
+    np.add.at(counts[:, MAX_BINS], row, grouped["s1"].to_numpy())
+    np.add.at(counts[:, MAX_BINS + 1], row, grouped["s2"].to_numpy())
+    return _by_minute(minute[first], key[first], counts)
+
+
+def _by_minute(minutes: Keys, keys: Keys, counts: Counts) -> Delta:
+    edges = np.flatnonzero(np.r_[True, minutes[1:] != minutes[:-1], True])
+    return Delta(
+        {
+            int(minutes[a]): (keys[a:b], counts[a:b])
+            for a, b in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+        }
+    )

@@ -1,0 +1,159 @@
+"""Every metric's name and meaning, in one place, and the logs' shape. docs/metrics.md is generated from this table."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: its name, kind, bounded labels and what it tells."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    about: str
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("touchline_events_in_total", "counter", ("step",), "events that entered a step"),
+    Metric("touchline_events_out_total", "counter", ("step",), "events that left a step"),
+    Metric("touchline_step_seconds", "histogram", ("step",), "time a step spends on one slice or batch"),
+    Metric("touchline_queue_slices", "gauge", ("step",), "slices waiting before a step"),
+    Metric(
+        "touchline_dispositions_total", "counter", ("disposition", "reason"), "offsets recorded, by what became of them"
+    ),
+    Metric("touchline_rejected_total", "counter", ("stage", "reason"), "dead letters, by stage and reason"),
+    Metric("touchline_lag_records", "gauge", ("topic", "partition"), "records behind the ledger's position"),
+    Metric("touchline_freshness_seconds", "gauge", (), "broker time between append and fold of the newest slice"),
+    Metric("touchline_dropped_slices_total", "counter", ("step",), "slices dropped uncommitted and read again"),
+    Metric(
+        "touchline_replayed_records_total", "counter", (), "records at or below the position, read again and skipped"
+    ),
+    Metric(
+        "touchline_insert_retries_total",
+        "counter",
+        (),
+        "inserts that ClickHouse did not answer and that were sent again",
+    ),
+    Metric("touchline_bisected_total", "counter", (), "halvings of an insert that held a refused row"),
+    Metric("touchline_stalls_total", "counter", (), "times the event loop stood still for too long"),
+    Metric("touchline_breaker_open", "gauge", ("topic", "partition"), "1 while too many events of a partition are bad"),
+    Metric("touchline_unknown_touchpoints_total", "counter", (), "events with a touchpoint the registry does not name"),
+    Metric("touchline_label_restarts_total", "counter", (), "restarts of the labelling process"),
+    Metric("touchline_label_fallbacks_total", "counter", (), "texts labelled by the fallback"),
+    Metric("touchline_label_cache_hits_total", "counter", (), "texts whose label was remembered"),
+    Metric("touchline_texts_total", "counter", ("tier",), "texts labelled, by tier"),
+    Metric("touchline_hot_window_rows", "gauge", (), "window rows folded in memory"),
+    Metric("touchline_hot_evicted_total", "counter", (), "minutes that left the memory because of its limit"),
+    Metric("touchline_cold_minutes_total", "counter", (), "minutes rewritten from the ledger"),
+    Metric("touchline_scores_published_total", "counter", (), "scores sent on the topic scores"),
+    Metric("touchline_scores_readable", "gauge", (), "1 while the newest score can be read back from its topic"),
+    Metric("touchline_windows_closed_total", "counter", (), "five-minute windows that every partition has passed"),
+    Metric("touchline_remembered_ids", "gauge", (), "event ids in the memory for duplicates"),
+    Metric("touchline_profiles", "gauge", (), "customer profiles in memory"),
+    Metric("touchline_build_info", "gauge", ("version",), "always 1; the version is the label"),
+)
+
+_BY_NAME = {metric.name: metric for metric in METRICS}
+
+#: From a cached slice to a slow model; seconds.
+_BUCKETS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Telemetry:
+    """The counters of one process. Unknown names and wrong labels raise at once, so nothing is misspelt for long."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._made: dict[str, Counter | Gauge | Histogram] = {}
+        self._seen: dict[tuple[str, tuple[str, ...]], float] = {}
+        for metric in METRICS:
+            if metric.kind == "counter":
+                made: Counter | Gauge | Histogram = Counter(
+                    metric.name.removesuffix("_total"), metric.about, metric.labels, registry=self.registry
+                )
+            elif metric.kind == "gauge":
+                made = Gauge(metric.name, metric.about, metric.labels, registry=self.registry)
+            else:
+                made = Histogram(metric.name, metric.about, metric.labels, registry=self.registry, buckets=_BUCKETS)
+            self._made[metric.name] = made
+
+    def count(self, name: str, by: float = 1, **labels: str) -> None:
+        """Adds to a counter."""
+        made = self._made[name]
+        assert isinstance(made, Counter)
+        (made.labels(**labels) if labels else made).inc(by)
+
+    def total(self, name: str, value: float, **labels: str) -> None:
+        """Brings a counter up to a total that somebody else keeps."""
+        key = (name, tuple(f"{k}={v}" for k, v in sorted(labels.items())))
+        self.count(name, max(0.0, value - self._seen.get(key, 0.0)), **labels)
+        self._seen[key] = max(value, self._seen.get(key, 0.0))
+
+    def set(self, name: str, value: float, **labels: str) -> None:
+        """Sets a gauge."""
+        made = self._made[name]
+        assert isinstance(made, Gauge)
+        (made.labels(**labels) if labels else made).set(value)
+
+    def observe(self, name: str, seconds: float, **labels: str) -> None:
+        """Adds one observation to a histogram."""
+        made = self._made[name]
+        assert isinstance(made, Histogram)
+        made.labels(**labels).observe(seconds)
+
+
+def configure_logs(log_format: str, level: str) -> None:
+    """Logs on standard error: JSON lines for machines, coloured for people; Faust's lines in the same shape."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    pretty = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
+    )
+    last: list[structlog.typing.Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+        renderer,
+    ]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    # Their INFO is per partition and per rebalance step; WARNING is what a person wants.
+    for name in ("faust", "mode", "aiokafka", "kafka", "clickhouse_connect", "aiohttp.access"):
+        logging.getLogger(name).setLevel("WARNING")
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def log(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger. Never give it a customer's text or id: logs carry reasons and offsets."""
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
+    return logger
+
+
+def describe() -> Mapping[str, Metric]:
+    """The table, for the documentation."""
+    return _BY_NAME

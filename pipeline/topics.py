@@ -1,0 +1,160 @@
+"""Topics on the broker [I/O]: what schemas/topics.py asks for against what is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+
+from pipeline.errors import NotReady, Unavailable
+from pipeline.settings import Settings
+from schemas.topics import TOPICS, Topic
+
+#: Configurations that must be as asked; others are the operator's business.
+_CHECKED = ("message.timestamp.type", "cleanup.policy")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing about one topic that is not as it should be; `wrong` means a worker must not start."""
+
+    topic: str
+    what: str
+    wanted: str
+    found: str
+    wrong: bool
+
+    def __str__(self) -> str:
+        return f"{self.topic}: {self.what} should be {self.wanted}, is {self.found}"
+
+
+def wanted_config(topic: Topic) -> dict[str, str]:
+    """The topic's configuration: the broker stamps the time, since it is the reference of every time rule."""
+    config = {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "compact" if topic.compacted else "delete"}
+    if topic.retention_ms is not None:
+        config["retention.ms"] = str(topic.retention_ms)
+    return config
+
+
+class Topics:
+    """An admin connection, `async with Topics(settings) as topics`; raises Unavailable when no broker answers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def __aenter__(self) -> Topics:
+        self._admin = AIOKafkaAdminClient(
+            bootstrap_servers=self._settings.bootstrap_servers,
+            request_timeout_ms=15_000,
+            **self._settings.kafka_security(),
+        )
+        try:
+            await self._admin.start()
+        except (KafkaError, OSError) as error:
+            await self._admin.close()
+            raise unreachable(self._settings, error) from error
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._admin.close()
+
+    async def diff(self) -> list[Difference]:
+        """What is missing or otherwise than asked, in order of the topic table."""
+        found = await self._described()
+        differences = []
+        for topic in TOPICS:
+            name = self._settings.topic(topic.name)
+            if name not in found:
+                differences.append(Difference(name, "topic", "present", "missing", True))
+                continue
+            partitions, config = found[name]
+            wanted = self._partitions(topic)
+            if partitions != wanted:
+                differences.append(
+                    Difference(name, "partitions", str(wanted), str(partitions), topic.partitions is not None)
+                )
+            differences.extend(
+                Difference(name, key, value, config.get(key, "unset"), key in _CHECKED)
+                for key, value in wanted_config(topic).items()
+                if config.get(key) != value
+            )
+        if len({count for name, (count, _) in found.items() if name in self._flow()}) > 1:
+            differences.append(
+                Difference("touchpoints, feedback, history, profiles", "partitions", "equal", "unequal", True)
+            )
+        return differences
+
+    async def apply(self) -> list[str]:
+        """Creates what is missing and sets configurations that differ; never changes a partition count. What it did."""
+        found = await self._described()
+        done: list[str] = []
+        missing = [topic for topic in TOPICS if self._settings.topic(topic.name) not in found]
+        if missing:
+            await self._create(missing)
+            done.extend(f"created {self._settings.topic(topic.name)}" for topic in missing)
+        for topic in TOPICS:
+            name = self._settings.topic(topic.name)
+            if name in found and any(found[name][1].get(k) != v for k, v in wanted_config(topic).items()):
+                await self._admin.alter_configs(
+                    [ConfigResource(ConfigResourceType.TOPIC, name, configs=wanted_config(topic))]
+                )
+                done.append(f"configured {name}")
+        return done
+
+    def _flow(self) -> set[str]:
+        return {self._settings.topic(name) for name in ("touchpoints", "feedback", "history", "profiles")}
+
+    def _partitions(self, topic: Topic) -> int:
+        return topic.partitions or self._settings.topic_partitions
+
+    async def _create(self, missing: list[Topic]) -> None:
+        asked = [
+            NewTopic(
+                name=self._settings.topic(topic.name),
+                num_partitions=self._partitions(topic),
+                replication_factor=self._settings.topic_replication,
+                topic_configs=wanted_config(topic),
+            )
+            for topic in missing
+        ]
+        try:
+            await self._admin.create_topics(asked)
+        except TopicAlreadyExistsError:
+            return
+        except KafkaError as error:
+            raise unreachable(self._settings, error) from error
+
+    async def _described(self) -> dict[str, tuple[int, dict[str, str]]]:
+        names = [self._settings.topic(topic.name) for topic in TOPICS]
+        present = set(await self._admin.list_topics()) & set(names)
+        if not present:
+            return {}
+        described = await self._admin.describe_topics(sorted(present))
+        answers = await self._admin.describe_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, name) for name in sorted(present)]
+        )
+        configs: dict[str, dict[str, str]] = {}
+        for answer in answers:
+            for resource in answer.resources:
+                configs[resource[3]] = {entry[0]: entry[1] for entry in resource[4]}
+        return {item["topic"]: (len(item["partitions"]), configs.get(item["topic"], {})) for item in described}
+
+
+def unreachable(settings: Settings, error: BaseException) -> Unavailable:
+    """The sentence for a broker that does not answer: with security on it may be a password or an authority."""
+    hint = ""
+    if settings.kafka_security_protocol != "PLAINTEXT":
+        hint = " (or refuses us: wrong user, password or certificate authority look the same from here)"
+    return Unavailable(
+        f"Kafka at {settings.bootstrap_servers} does not answer{hint}: {type(error).__name__}; see `touchline doctor`"
+    )
+
+
+async def require_topics(settings: Settings) -> None:
+    """Raises NotReady with the command that fixes it when a worker would meet missing or wrong topics."""
+    async with Topics(settings) as topics:
+        wrong = [str(difference) for difference in await topics.diff() if difference.wrong]
+    if wrong:
+        raise NotReady("topics are not as they must be (" + "; ".join(wrong) + "): run `touchline topics apply`")

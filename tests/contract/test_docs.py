@@ -1,0 +1,144 @@
+"""What README and docs tell people to type works: every `sh` block is run, in order, against the embedded stack.
+
+What cannot be run stands in EXCEPTIONS, command by command, each with its reason.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from pipeline.stack.launch import Stack
+from tests.commands import Command, blocks, lookalikes
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Longest time that the commands of one document may take together.
+SECONDS = 120
+
+#: A command, exactly as it stands in a document, and why the test does not run it.
+EXCEPTIONS: Mapping[str, str] = {
+    "make check": "runs this test",
+}
+
+
+def documents() -> list[Path]:
+    """README, CONTRIBUTING and the pages of docs/, in the order in which a newcomer meets them."""
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def shown() -> list[list[Command]]:
+    """Every block of every document."""
+    return [block for file in documents() for block in blocks(str(file.relative_to(ROOT)), file.read_text())]
+
+
+def script(found: list[list[Command]], exceptions: Mapping[str, str]) -> str:
+    """What a document's blocks come to, without the exceptions; each command says where it stands when it fails."""
+    lines = ["set -euo pipefail"]
+    for command in (command for block in found for command in block):
+        if command.text not in exceptions:
+            lines += [f"trap 'echo \"failed: {command.file}, line {command.line}\" >&2' ERR", command.text]
+    return "\n".join(lines) + "\n"
+
+
+def unused(found: list[list[Command]], exceptions: Mapping[str, str]) -> list[str]:
+    """Exceptions that no document shows any more."""
+    texts = {command.text for block in found for command in block}
+    return sorted(set(exceptions) - texts)
+
+
+def test_every_exception_still_stands_in_a_document() -> None:
+    assert unused(shown(), EXCEPTIONS) == []
+    assert unused([[Command("README.md", 1, "make test")]], {"make test": "", "gone": ""}) == ["gone"]
+
+
+def test_every_exception_has_a_reason() -> None:
+    assert [command for command, reason in EXCEPTIONS.items() if len(reason) < 10] == []
+
+
+def test_commands_hide_under_no_other_name() -> None:
+    assert {str(file): found for file in documents() if (found := lookalikes(file.read_text()))} == {}
+    assert lookalikes("```bash\nrm -rf /\n```\n~~~console\n$ ls\n~~~\n```sh\nls\n```\n") == ["bash", "console"]
+
+
+def test_the_reader_of_blocks_sees_each_command_once() -> None:
+    text = (
+        "# Title\n```sh\n# a comment\nmake test\n\ntouchline scores \\\n  --metric nps\n"
+        "touchline produce - <<'END'\n{\"a\": 1}\nEND\necho 'two\nlines'\n```\n"
+        "```json\nnot a command\n```\n    ```sh\n    indented: text, not a block\n    ```\n```sh\nlast\n```\n"
+    )
+    found = [[(command.line, command.text) for command in block] for block in blocks("a.md", text)]
+    assert found == [
+        [
+            (4, "make test"),
+            (6, "touchline scores \\\n  --metric nps"),
+            (8, "touchline produce - <<'END'\n{\"a\": 1}\nEND"),
+            (11, "echo 'two\nlines'"),
+        ],
+        [(21, "last")],
+    ]
+
+
+def run(text: str, cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a script as a person would who has just pasted it: in the project's folder, `touchline` on the path."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"
+    return subprocess.run(
+        ["bash", "-c", text],
+        cwd=cwd,
+        env={"HOME": str(cwd), "PATH": path, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+def test_a_command_that_fails_is_named_by_file_and_line(tmp_path: Path) -> None:
+    found = [[Command("docs/a.md", 3, "true"), Command("docs/a.md", 4, "make demo"), Command("docs/a.md", 7, "false")]]
+    result = run(script(found, {"make demo": "takes a minute"}), tmp_path, {})
+    assert result.returncode == 1
+    assert result.stderr == "failed: docs/a.md, line 7\n"
+
+
+def folder_like_ours(folder: Path) -> Path:
+    """A folder that looks like the project's, where commands may leave files behind."""
+    for entry in ROOT.iterdir():
+        if entry.name not in {".git", ".touchline", "out"}:
+            (folder / entry.name).symlink_to(entry)
+    return folder
+
+
+@pytest.mark.kafka
+@pytest.mark.clickhouse
+@pytest.mark.slow
+@pytest.mark.parametrize("file", documents(), ids=lambda file: file.name)
+def test_what_a_document_tells_people_to_type_works(
+    file: Path, stack: Stack, topic_prefix: str, database: str, tmp_path: Path
+) -> None:
+    found = blocks(str(file.relative_to(ROOT)), file.read_text())
+    if all(command.text in EXCEPTIONS for block in found for command in block):
+        return  # nothing to run: no stack has to be prepared
+    folder = folder_like_ours(tmp_path)
+    settings = {
+        "TOUCHLINE_BOOTSTRAP_SERVERS": stack.bootstrap,
+        "TOUCHLINE_CLICKHOUSE_URL": stack.clickhouse_url,
+        "TOUCHLINE_TOPIC_PREFIX": topic_prefix,
+        "TOUCHLINE_CLICKHOUSE_DATABASE": database,
+        "TOUCHLINE_GROUP": topic_prefix + "group",
+        "TOUCHLINE_TOPIC_PARTITIONS": "2",
+        "TOUCHLINE_INSECURE_KEYS": "true",
+    }
+    prepared = run("touchline topics apply && touchline migrate", folder, settings)
+    assert prepared.returncode == 0, prepared.stderr
+    try:
+        result = run(script(found, EXCEPTIONS), folder, settings)
+        assert result.returncode == 0, result.stderr[-4000:]
+    finally:
+        # A page may start a stack of its own with `touchline up` and leave it running.
+        run("touchline down", folder, settings)

@@ -1,0 +1,1 @@
+"""Unit tests of schemas/: the codec, its envelopes and limits, the generated documents."""
