@@ -59,15 +59,13 @@ def main() -> int:
     asyncio.set_event_loop(loop)
     desk = Desk(app, settings)
     wire(app, desk, settings)
-    worker = Worker(app, loop=loop, loglevel=None, override_logging=False, redirect_stdouts=False)
+    worker = Worker(app, loop=loop, loglevel=None, override_logging=False, redirect_stdouts=False, quiet=True)
     try:
         worker.execute_from_commandline()
     except SystemExit as ended:
-        code = int(ended.code or 0)
         sys.stderr.flush()
         # Threads that still wait for a database that hangs must not hold the process.
-        os._exit(code)
-    return Exit.OK
+        os._exit(int(ended.code or 0))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import faust
-from pipeline.customers.enrich import enrich as enriched
 
 from pipeline.desk import Desk
 from pipeline.ledger.custody import fence
@@ -24,9 +24,7 @@ def attach(app: faust.App, desk: Desk, reads: Any, writes: Any, profiles: Any) -
             if not desk.custody.holds(piece) or not await desk.following.ensure(piece.partition.part, piece.generation):
                 continue
             with desk.step("enrich", piece.rows.height):
-                rows = await desk.columns(
-                    piece, Stage.ENRICH, lambda rows, piece=piece: enriched(rows, desk.enrichment(piece))
-                )
+                rows = await desk.columns(piece, Stage.ENRICH, partial(desk.enriched, piece))
             if rows is not None:
                 await writes.send(value=piece.with_rows(rows))
 
@@ -39,4 +37,4 @@ def attach(app: faust.App, desk: Desk, reads: Any, writes: Any, profiles: Any) -
 
     @desk.timer(app, _REGISTRY_S, "registry")
     async def registry() -> None:
-        desk.registry.look()
+        desk.look_at_registry()

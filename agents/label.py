@@ -1,4 +1,4 @@
-"""Label: language and sentiment of every text. What raises, hangs or answers nonsense never stops or slows the stream."""
+"""Label: language and sentiment of every text. What raises, hangs or answers nonsense never stops the stream."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def with_labels(desk: Desk, piece: Slice) -> Slice:
     texts = piece.rows["text"].gather(where)
     stated = piece.rows["language"].gather(where)
     burst = piece.partition.topic == "history" or piece.behind > _BACKLOG
-    labels = await desk.labeller.label(texts.to_list(), [name or None for name in stated], burst=burst)
+    labels = await desk.labeller.label(texts, stated, burst=burst)
     columns = ["language", *LABELLED]
     filled = [blank[name].clone().scatter(where, labels[name].cast(blank.schema[name])) for name in columns]
     for tier, count in labels.group_by("tier").len().iter_rows():

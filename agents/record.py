@@ -25,7 +25,8 @@ def attach(app: faust.App, desk: Desk, reads: Any, writes: Any) -> None:
 
     @desk.agent(app, reads, "record")
     async def record(stream: Any) -> None:
-        async for waiting in stream.noack_take(_SLICES, within=_WITHIN_S):
+        async for events in stream.noack_take(_SLICES, within=_WITHIN_S):
+            waiting = [event.value for event in events]
             for _, batch in groupby(sorted(waiting, key=_topic), key=_topic):
                 for piece in await write(desk, list(batch)):
                     await writes.send(value=piece)

@@ -29,8 +29,8 @@ def attach(app: faust.App, desk: Desk, reads: Any) -> None:
 
     @desk.agent(app, reads, "score")
     async def score(stream: Any) -> None:
-        async for waiting in stream.noack_take(_SLICES, within=_WITHIN_S):
-            await fold(desk, waiting)
+        async for events in stream.noack_take(_SLICES, within=_WITHIN_S):
+            await fold(desk, [event.value for event in events])
 
     @desk.timer(app, _TICK_S, "tick")
     async def tick() -> None:

@@ -79,6 +79,7 @@ class PollSchema(faust.Schema[Any, Any]):
 def build_app(settings: Settings) -> faust.App:
     """A new application from settings; starts nothing."""
     security = settings.kafka_security()
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
     credentials: Any = None
     if security["security_protocol"].startswith("SASL"):
         credentials = faust.SASLCredentials(
@@ -96,6 +97,7 @@ def build_app(settings: Settings) -> faust.App:
         ConsumerScheduler=SliceScheduler,
         value_serializer="raw",
         key_serializer="raw",
+        datadir=settings.state_dir / "faust",  # Faust insists on a folder; nothing of ours lies there
         store="memory://",  # no tables: they over-count after a crash
         web_enabled=False,  # its pages show internals on all interfaces; ours are in pipeline/views/health.py
         topic_allow_declare=False,  # `touchline topics apply` makes topics, a worker never

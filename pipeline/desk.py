@@ -19,10 +19,12 @@ from pipeline.app import Group
 from pipeline.arrival.accept import Arrival, Memory
 from pipeline.arrival.rules import ArrivalRules
 from pipeline.clickhouse import Pool
+from pipeline.customers.enrich import Knowledge, Origin, enrich
 from pipeline.customers.following import Following
 from pipeline.customers.pseudonyms import Pseudonyms
-from pipeline.customers.registry import Watcher
-from pipeline.customers.sealing import Sealer
+from pipeline.customers.registry import DEFAULT_PATH, Unknown
+from pipeline.customers.sealing import Sealer, context
+from pipeline.customers.watcher import Watcher
 from pipeline.isolation import Step, isolate
 from pipeline.ledger.crashes import Crashes
 from pipeline.ledger.custody import Custody
@@ -34,7 +36,7 @@ from pipeline.scores.publishing import Publisher
 from pipeline.settings import Settings
 from pipeline.slices import Partition, Slice
 from pipeline.telemetry import Telemetry, log
-from pipeline.texts.labeller import Labeller
+from pipeline.texts.labeller import Labeller, Options
 from pipeline.views.health import Health
 from schemas.codec import Rejection
 from schemas.topics import LEDGER_TOPICS
@@ -72,8 +74,10 @@ class Desk:
         self.pseudonyms = Pseudonyms(settings.pseudonym_key_id, settings.pseudonym_bytes)
         self.sealer = Sealer(settings.pseudonym_key_id, settings.seal_bytes)
         self.following = Following(self.pool, self.group, self.pseudonyms)
-        self.registry = Watcher(settings.registry)
-        self.labeller = Labeller(settings.classifier, limit_s=settings.label_limit_s)
+        self.registry = Watcher(settings.registry or DEFAULT_PATH)
+        self._trouble = ""
+        self.unknown = Unknown()
+        self.labeller = Labeller(Options(classifier=settings.classifier, limit_s=settings.label_limit_s))
         self.outbox = Outbox(settings)
         self.writer = Writer(self.pool, self.outbox, self.custody, self._seal, asyncio.sleep)
         self.folder = Folder(self.pool, settings.hot_rows, self._holds)
@@ -89,15 +93,8 @@ class Desk:
     def attach(self, app: faust.App) -> None:
         """What runs beside the agents: the heartbeat, committing, health, and a clean end."""
 
-        @app.task
-        async def beat() -> None:
-            await self.beat()
-
-        @app.task
-        async def serve() -> None:
-            await self.labeller.start()
-            await self.health.start(self.settings.web_host, self.settings.web_port)
-            _log.info("worker serves", port=self.health.port)
+        app.task(self.beat)
+        app.task(self.serve)
 
         @self.timer(app, _COMMIT_S, "commit")
         async def commit() -> None:
@@ -163,8 +160,16 @@ class Desk:
         self.crashes.note({p: h.position for p, h in self.custody.holdings().items()})
         os._exit(CRASHED)
 
+    async def serve(self) -> None:
+        """Starts what answers others: health, and the labelling process ahead of its first text."""
+        await self.health.start(self.settings.web_host, self.settings.web_port)
+        _log.info("worker serves", port=self.health.port)
+        await self.labeller.start()
+
     async def beat(self) -> None:
         """Says ten times a second that the loop is alive; after a freeze, waits until the group has spoken."""
+        self.custody.beat()
+        self.custody.recover()
         while True:
             await asyncio.sleep(_BEAT_S)
             if self.custody.beat():
@@ -183,6 +188,18 @@ class Desk:
         self.telemetry.count("touchline_events_out_total", events, step=name)
         self.telemetry.observe("touchline_step_seconds", time.perf_counter() - began, step=name)
 
+    def enriched(self, piece: Slice, rows: pl.DataFrame) -> pl.DataFrame:
+        """The pure column step of enrich with what this worker knows."""
+        knowledge = Knowledge(
+            self.pseudonyms,
+            self.following.profiles,
+            self.registry.registry,
+            self.sealer,
+            self.unknown,
+            self.settings.plain_agents,
+        )
+        return enrich(rows, Origin(piece.partition.topic, piece.epoch, piece.partition.part), knowledge)
+
     async def columns(self, piece: Slice, stage: Stage, step: Step) -> pl.DataFrame | None:
         """A column step over a slice. None when rows of it are to blame: then accept rejects them and reads again."""
         try:
@@ -197,6 +214,14 @@ class Desk:
             _log.warning("rows rejected", step=str(stage), topic=piece.partition.topic, offsets=sorted(faulty)[:10])
             await self.keeper.rewind([piece.partition])
             return None
+
+    def look_at_registry(self) -> None:
+        """A changed registry takes effect without a restart; one that does not hold is reported and left out."""
+        if self.registry.check(time.monotonic()):
+            _log.info("registry changed", touchpoints=len(self.registry.registry.touchpoints))
+        if self.registry.trouble and self.registry.trouble != self._trouble:
+            _log.error("registry not taken", reason=self.registry.trouble)
+        self._trouble = self.registry.trouble
 
     def count_dispositions(self, rows: pl.DataFrame) -> None:
         """What became of the offsets of one slice, for the metrics."""
@@ -224,6 +249,7 @@ class Desk:
         telemetry.total("touchline_insert_retries_total", self.writer.retries)
         telemetry.total("touchline_bisected_total", self.writer.bisected)
         telemetry.total("touchline_replayed_records_total", self.keeper.replayed)
+        telemetry.total("touchline_unknown_touchpoints_total", self.unknown.events)
         telemetry.total("touchline_label_restarts_total", self.labeller.restarts)
         telemetry.total("touchline_label_fallbacks_total", self.labeller.fallbacks)
         telemetry.total("touchline_label_cache_hits_total", self.labeller.cache_hits)
@@ -249,6 +275,6 @@ class Desk:
 
     def _seal(self, piece: Slice, offset: int) -> bytes:
         raw = piece.records[offset - piece.lo].value or b""
-        context = f"{piece.partition.topic}:{piece.epoch}:{piece.partition.part}:{offset}".encode()
-        sealed: bytes = self.sealer.seal([raw], [context])[0]
+        where = context(piece.partition.topic, piece.epoch, piece.partition.part, offset)
+        sealed: bytes = self.sealer.seal([raw], [where])[0]
         return sealed

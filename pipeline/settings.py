@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import ssl
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pipeline.errors import SettingsError
 
 #: Keys of the embedded stack and of tests: known to everybody, so good for nothing else.
-INSECURE_KEY = "00" * 32
+INSECURE_KEY = hashlib.sha256(b"the embedded stack and the tests").hexdigest()
 
 
 class Settings(BaseSettings):
@@ -51,12 +53,13 @@ class Settings(BaseSettings):
     pseudonym_key_id: int = Field(1, ge=1, le=255)
     seal_key: SecretStr = Field(SecretStr(""), description="32 bytes as 64 hex digits")
     insecure_keys: bool = Field(False, description="run with well-known keys (embedded stack and tests only)")
+    plain_agents: bool = Field(False, description="store the ids of employees as they come")
     registry: Path | None = Field(None, description="touchpoint registry (TOML); empty means the bundled one")
 
     ids_remembered: int = Field(2_000_000, ge=1_000, description="event ids a worker remembers for duplicates")
     hot_rows: int = Field(1_000_000, ge=1_000, description="window rows a worker folds in memory")
     lateness_s: int = Field(86_400, ge=60)
-    classifier: str = Field("bundled", description="`bundled`, or module:factory for another classifier")
+    classifier: str = Field("pipeline.texts.model:bundled", description="module:factory of the models that label texts")
     label_limit_s: float = Field(10.0, gt=0, description="longest wait for the labels of one slice")
     burst_lag_s: float = Field(20.0, ge=0, description="older than this at labelling time means a backlog: static tier")
 
@@ -147,6 +150,11 @@ class Settings(BaseSettings):
             else:
                 shown[name] = value
         return shown
+
+
+def java_home() -> str:
+    """Where the machine keeps its Java: not a setting of ours, but this file is the one that reads the environment."""
+    return os.environ.get("JAVA_HOME", "")
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -1,0 +1,1 @@
+"""What warn knows: baselines, detectors, rules, incidents, routes. Empty until its own work."""

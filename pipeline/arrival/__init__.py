@@ -1,0 +1,1 @@
+"""What accept knows: time rules, duplicates, revisions, rejection."""

@@ -1,0 +1,1 @@
+"""What enrich knows: pseudonyms, profiles, units, the touchpoint registry, masking."""

@@ -3,7 +3,7 @@
 A run is a phone number when it
 - begins with + or 00 and has 7-15 digits (no country begins with 0);
 - begins with one 0, or (0, and has 9-13 digits: the local form of most countries;
-- has a shape that only phones have: (212) 555-0100, 212-555-0100, 1-212-555-0100, 98765 43210, 12 34 56 78, 347 1234567;
+- has a shape that only phones have: (212) 555-0100, 212-555-0100, 1-212-555-0100, 98765 43210, 22 34 56 78;
 - follows a word such as "phone", "call", "mobil" and has 7-15 digits.
 It is none when a currency stands beside it, when it is glued to letters, when it holds a date, or when the nearest word
 before it is one of orders ("order", "invoice", "tracking", "#"): then only the form with + counts.
@@ -14,8 +14,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-#: How far back a word may say what a number is; no digit and no placeholder in between, else masking twice would differ.
+#: How far back a word may say what a number is.
 _REACH: Final = 30
+#: No digit and no placeholder lies between the word and the number, else masking twice would differ from once.
 _BEFORE: Final = re.compile(r"[^\d\]]*\Z")
 _PHONE_WORDS: Final = (
     r"(?:tele|smart)?phone|tel\b|telefon|teléfono|téléphone|mobil|móvil|cell|handy|portable|whatsapp|signal|sms|fax|"
@@ -55,7 +56,10 @@ def without_phones(text: str, span: tuple[int, int], run: str) -> str:
     original = text[start:end]
     pieces, at = [], 0
     for date in _DATE.finditer(run):
-        pieces += [_piece(text, (start + at, start + date.start()), run[at : date.start()]), original[slice(*date.span())]]
+        pieces += [
+            _piece(text, (start + at, start + date.start()), run[at : date.start()]),
+            original[slice(*date.span())],
+        ]
         at = date.end()
     return "".join([*pieces, _piece(text, (start + at, end), run[at:])])
 
@@ -90,7 +94,7 @@ def _is_phone(text: str, span: tuple[int, int], run: str) -> bool:
 
 def _local(run: str, digits: str) -> bool:
     if digits.startswith("00"):
-        return 9 <= len(digits) and digits[2] != "0"
+        return len(digits) >= 9 and digits[2] != "0"
     if digits.startswith("0"):
         #: in one word 13 digits with a leading zero are an article number
         return 9 <= len(digits) <= (12 if run.isdigit() else 13)

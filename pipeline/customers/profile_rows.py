@@ -1,7 +1,7 @@
 """From records of the topic `profiles` to rows of the table `profiles` (pure).
 
-The customer becomes a pseudonym here, before anything is stored. A record without a value (a tombstone: the owner of the
-profile takes it back) becomes one row with TOMBSTONE_MS, no segments and no attributes, so that the table's highest
+The customer becomes a pseudonym here, before anything is stored. A record without a value (a tombstone: the owner of
+the profile takes it back) becomes one row with TOMBSTONE_MS, no segments and no attributes, so that the table's highest
 offset still is the topic's position and a later load forgets the customer too.
 """
 

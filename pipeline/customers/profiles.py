@@ -1,12 +1,12 @@
 """Profiles: the segments and unit of each customer as of a moment, in memory for the assigned partitions.
 
-Rows are facts (`part`, `off`, `customer`, `valid_from_ms`, ...), the same as in the table `profiles`. What they say is a
-function of the set of rows, in whatever order they come:
+Rows are facts (`part`, `off`, `customer`, `valid_from_ms`, ...), the same as in the table `profiles`. What they say is
+a function of the set of rows, in whatever order they come:
 
 - of two rows with the same customer and `valid_from_ms` the higher offset wins;
 - a row with an earlier `valid_from_ms` takes its place in history, whenever it arrives;
-- a tombstone (`valid_from_ms` = TOMBSTONE_MS; a record without a value on the compacted topic) takes out every row of the
-  customer with a lower offset; later rows begin a new history. The table keeps the older rows as facts until an
+- a tombstone (`valid_from_ms` = TOMBSTONE_MS; a record without a value on the compacted topic) takes out every row of
+  the customer with a lower offset; later rows begin a new history. The table keeps the older rows as facts until an
   erasure deletes them; they are never looked up again.
 
 A row costs 32 bytes and each customer 16 more; segment sets and units are kept once each.
@@ -75,14 +75,18 @@ class _Rows:
     unit: npt.NDArray[np.int32]
 
     def joined(self, other: _Rows) -> _Rows:
-        both = zip(self.columns(), other.columns(), strict=True)
-        return _Rows(*(np.concatenate(pair) for pair in both))
+        return _Rows(
+            np.concatenate((self.customer, other.customer)),
+            np.concatenate((self.valid_from, other.valid_from)),
+            np.concatenate((self.off, other.off)),
+            np.concatenate((self.segments, other.segments)),
+            np.concatenate((self.unit, other.unit)),
+        )
 
     def taken(self, which: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> _Rows:
-        return _Rows(*(column[which] for column in self.columns()))
-
-    def columns(self) -> tuple[npt.NDArray[np.generic], ...]:
-        return (self.customer, self.valid_from, self.off, self.segments, self.unit)
+        return _Rows(
+            self.customer[which], self.valid_from[which], self.off[which], self.segments[which], self.unit[which]
+        )
 
     def __len__(self) -> int:
         return len(self.off)

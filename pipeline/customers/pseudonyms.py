@@ -1,7 +1,8 @@
 """Pseudonyms: the keyed hash that stands for a customer everywhere after enrich.
 
-A pseudonym is 64 bits of BLAKE2b under the deployment's secret key, with the number of that key beside it. Its text form
-is `k<key id>:<16 hex digits>`; a deployment whose topics already carry that form parses it and hashes nothing again.
+A pseudonym is 64 bits of BLAKE2b under the deployment's secret key, with the number of that key beside it. Its text
+form is `k<key id>:<16 hex digits>`; a deployment whose topics already carry that form parses it and hashes nothing
+again.
 """
 
 from __future__ import annotations

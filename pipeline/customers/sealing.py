@@ -1,8 +1,9 @@
 """Sealing of rejected bytes: AES-GCM under the deployment's key, bound to the offset they came from.
 
-A sealed value is 12 random bytes of nonce, then the ciphertext with its tag. The context (topic, epoch, partition, offset)
-and the key's id are authenticated, so sealed bytes moved to another row do not open. The nonce is random: a batch that
-was sent is immutable, so a retry sends the same bytes, and one key may seal 2**32 values before chance counts.
+A sealed value is 12 random bytes of nonce, then the ciphertext with its tag. The context (topic, epoch, partition,
+offset) and the key's id are authenticated, so sealed bytes moved to another row do not open. The nonce is random: a
+batch that was sent is immutable, so a retry sends the same bytes, and one key may seal 2**32 values before chance
+counts.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""How events come in beside Kafka: files, producers, the simulator."""

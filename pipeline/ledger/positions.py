@@ -56,9 +56,9 @@ def epoch_of(client: ClickHouse, topic: str) -> int:
     return max(1, int(rows["e"][0] or 0))
 
 
-def begin_epoch(client: ClickHouse, partition: Partition, epoch: int, lo: int, ver: int) -> bool:
+def begin_epoch(client: ClickHouse, partition: Partition, epoch: int, lo: int, ver: int, reason: str = "first") -> bool:
     """Writes down where an epoch of a partition begins."""
-    client.insert("epochs", _row(partition, epoch, ver, {"lo": lo, "reason": "first"}))
+    client.insert("epochs", _row(partition, epoch, ver, {"lo": lo, "reason": reason}))
     return True
 
 

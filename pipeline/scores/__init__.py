@@ -1,0 +1,1 @@
+"""What score knows: meters, windows, cuts, frontiers, changes."""

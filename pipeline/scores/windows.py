@@ -90,7 +90,8 @@ class Dictionary:
                 key = key << _BITS[name] | self._names[name].encode(frame[name])
         else:
             key = key << _DIM_BITS | self._dims[cut].encode(frame[cut])
-        return key << _BITS["part"] | frame["part"].cast(pl.Int64).to_numpy()
+        part: Keys = frame["part"].cast(pl.Int64).to_numpy()
+        return key << _BITS["part"] | part
 
     def unpack(self, keys: Keys) -> pl.DataFrame:
         """The columns of KEY (without minute) and part, in the order of `keys`."""

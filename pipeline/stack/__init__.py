@@ -1,0 +1,1 @@
+"""The embedded stack: Apache Kafka and ClickHouse's engine on this machine."""

@@ -11,7 +11,7 @@ from pipeline.errors import StackError
 from pipeline.stack.processes import Command, Process, is_alive, last_words
 
 #: Opening 2 million rows after SIGKILL took 1.6 s.
-_READY_S = 60.0
+_READY_S = 120.0
 _LOOK_S = 0.03
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import lz4.frame  # type: ignore[import-untyped]
+import lz4.frame
 from aiohttp import web
 
 from pipeline.stack.embedded import Answer, Embedded, Refused, Request

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import StackError
+from pipeline.settings import java_home
 from pipeline.stack.jars import Note, class_path
 from pipeline.stack.java import find_java
 from pipeline.stack.processes import Command, Process, answers, is_alive, last_words
@@ -25,7 +26,7 @@ _LOGGING = Path(__file__).with_name("log4j2.xml")
 #: Measured need is 230-300 MB resident; the serial collector suits two cores and starts fastest.
 _JVM = ("-Xmx512m", "-Xms64m", "-XX:+UseSerialGC", "-Dfile.encoding=UTF-8")
 #: A start on a slow disk after SIGKILL re-reads the logs; 2-4 s are usual.
-_READY_S = 60.0
+_READY_S = 120.0
 _LOOK_S = 0.03
 #: After SIGKILL a broker may come back only when its old session has ended (9 s by default: a start of 12 s).
 _SESSION_MS = "3000"
@@ -88,7 +89,7 @@ def properties(broker: Broker) -> dict[str, str]:
 def prepare(broker: Broker, note: Note) -> list[str]:
     """Jars checked, configuration written, a new folder formatted. Returns the command that runs the broker."""
     jars = class_path(note)
-    java = find_java(os.environ.get("JAVA_HOME", ""))  # where Java is, not a setting of ours
+    java = find_java(java_home())
     broker.folder.mkdir(parents=True, exist_ok=True)
     broker.logs.mkdir(parents=True, exist_ok=True)
     config = broker.folder / "server.properties"

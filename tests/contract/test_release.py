@@ -5,15 +5,31 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
+#: What a reader of the folder listing meets; anything else has a better place.
+TOP_LEVEL = {
+    *("agents", "pipeline", "schemas", "deploy", "tests", "docs", ".ci"),
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "Makefile"),
+    *("pyproject.toml", "uv.lock", "docker-compose.yml", ".gitignore", ".dockerignore"),
+}
+
 NOTICES = (ROOT / "docs" / "third-party.md").read_text()
 LOCK = tomllib.loads((ROOT / "uv.lock").read_text())
 JARS = tomllib.loads((ROOT / "pipeline" / "stack" / "kafka.lock.toml").read_text())["dependencies"]
+
+
+def test_the_top_level_holds_what_was_agreed() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        return  # not a clone (an archive, the image): git decides what belongs to the project
+    found = {Path(name).parts[0] for name in listed.stdout.split("\0") if name}
+    assert found <= TOP_LEVEL, sorted(found - TOP_LEVEL)
 
 
 def released(changelog: str) -> list[str]:

@@ -80,13 +80,15 @@ def image_says(word: str) -> list[str]:
 def container(service: Mapping[str, Any], folder: Path, replaced: Mapping[str, str]) -> Container:
     """What Docker would run for a service, with `replaced` settings: the addresses and the names of this test."""
     folder.mkdir()
+    state = folder.with_suffix(".state")  # the image brings it
+    state.mkdir()
     port = replaced.get("TOUCHLINE_WEB_PORT", "6066")
     return Container(
         arguments=[*(service["entrypoint"] or image_says("ENTRYPOINT")), *service["command"]],
         environment={
             "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
             "HOME": "/nonexistent",  # the image's user has none
-            "TOUCHLINE_STATE_DIR": str(folder.with_suffix(".state")),
+            "TOUCHLINE_STATE_DIR": str(state),
             **service["environment"],
             **replaced,
         },
@@ -105,6 +107,7 @@ def ours(stack: Stack, topic_prefix: str, database: str) -> dict[str, str]:
         "TOUCHLINE_CLICKHOUSE_DATABASE": database,
         "TOUCHLINE_GROUP": topic_prefix + "group",
         "TOUCHLINE_TOPIC_PARTITIONS": "2",
+        "TOUCHLINE_WEB_HOST": "127.0.0.1",  # a container's 0.0.0.0 is its own; this machine's is not
     }
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-import lz4.frame  # type: ignore[import-untyped]
+import lz4.frame
 import polars as pl
 import pytest
 from clickhouse_connect.driver.client import Client

@@ -225,7 +225,7 @@ def test_a_part_dies_with_the_process_that_keeps_it(own: Stack) -> None:
 def touchline(*arguments: str) -> subprocess.CompletedProcess[str]:
     code = "from pipeline.command.stack import app; app()"
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120, check=False
     )
 
 

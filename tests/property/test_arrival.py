@@ -247,8 +247,11 @@ def answered(ledger: pl.DataFrame, questions: Questions) -> Known:
     recalled = of_rows(ledger)
     ids = np.isin(recalled.firsts.hashes, questions.ids)
     answers = np.isin(recalled.standing.hashes, questions.answers)
-    firsts = Firsts(*(column[ids] for column in recalled.firsts))
-    return Known(firsts, Standing(*(column[answers] for column in recalled.standing)))
+    hashes, offsets, payloads = recalled.firsts
+    keys, revisions, stands = recalled.standing
+    return Known(
+        Firsts(hashes[ids], offsets[ids], payloads[ids]), Standing(keys[answers], revisions[answers], stands[answers])
+    )
 
 
 class Operation:

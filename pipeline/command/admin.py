@@ -1,0 +1,205 @@
+"""`touchline worker`, `topics`, `migrate`, `offsets`, `release`, `config`: running and keeping a deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from pipeline.command.output import Exit, emit, emit_json, note
+from pipeline.errors import NotReady, SettingsError, TouchlineError, Unavailable
+
+app = typer.Typer(no_args_is_help=True)
+topics = typer.Typer(help="Topics on the broker.", no_args_is_help=True)
+offsets = typer.Typer(help="Positions and epochs.", no_args_is_help=True)
+config = typer.Typer(help="The settings.", no_args_is_help=True)
+app.add_typer(topics, name="topics")
+app.add_typer(offsets, name="offsets")
+app.add_typer(config, name="config")
+
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
+
+
+def guarded(work: Callable[[], int]) -> None:
+    """Runs a command's work; every error of ours becomes its sentence and exit code."""
+    try:
+        code = work()
+    except SettingsError as error:
+        note(str(error))
+        raise typer.Exit(Exit.USAGE) from error
+    except Unavailable as error:
+        note(str(error))
+        raise typer.Exit(Exit.UNREACHABLE) from error
+    except NotReady as error:
+        note(str(error))
+        raise typer.Exit(Exit.FAILURE) from error
+    except TouchlineError as error:
+        note(str(error))
+        raise typer.Exit(Exit.FAILURE) from error
+    raise typer.Exit(code)
+
+
+@app.command()
+def worker() -> None:
+    """Run one worker until SIGTERM; any number may run."""
+    import os
+    import sys
+
+    # Not imported: what is below the agents must not know them.
+    os.execv(sys.executable, [sys.executable, "-m", "agents"])
+
+
+@topics.command("apply")
+def apply(json: AsJson = False) -> None:
+    """Create missing topics and set configurations that differ; partition counts are never changed."""
+
+    def work() -> int:
+        import asyncio
+
+        from pipeline.settings import load_settings
+        from pipeline.topics import Topics
+
+        async def go() -> list[str]:
+            async with Topics(load_settings()) as admin:
+                return await admin.apply()
+
+        done = asyncio.run(go())
+        if json:
+            emit_json({"done": done})
+        else:
+            for line in done or ["topics are as they should be"]:
+                emit(line)
+        return Exit.OK
+
+    guarded(work)
+
+
+@topics.command("diff")
+def diff(json: AsJson = False) -> None:
+    """What differs between the broker and the topic table; exit 3 when something does."""
+
+    def work() -> int:
+        import asyncio
+
+        from pipeline.settings import load_settings
+        from pipeline.topics import Difference, Topics
+
+        async def go() -> list[Difference]:
+            async with Topics(load_settings()) as admin:
+                return await admin.diff()
+
+        found = asyncio.run(go())
+        if json:
+            emit_json(
+                [
+                    {"topic": d.topic, "what": d.what, "wanted": d.wanted, "found": d.found, "wrong": d.wrong}
+                    for d in found
+                ]
+            )
+        else:
+            for difference in found:
+                emit(str(difference))
+            note(f"{len(found)} differences" + ("; `touchline topics apply` mends them" if found else ""))
+        return Exit.DIFFERENCE if found else Exit.OK
+
+    guarded(work)
+
+
+@app.command()
+def migrate(
+    unlock: Annotated[bool, typer.Option(help="take the lock of a migration that was killed")] = False,
+    json: AsJson = False,
+) -> None:
+    """Apply the numbered SQL files that ClickHouse does not have yet."""
+
+    def work() -> int:
+        from pipeline.clickhouse import ClickHouse
+        from pipeline.ledger.migrate import migrate as run
+        from pipeline.settings import load_settings
+
+        settings = load_settings()
+        done = [f"{m.number:04d}_{m.name}" for m in run(ClickHouse(settings), settings, unlock=unlock)]
+        if json:
+            emit_json({"applied": done})
+        else:
+            for name in done or ["nothing to do"]:
+                emit(name)
+        return Exit.OK
+
+    guarded(work)
+
+
+@offsets.command("reset")
+def reset(topic: Annotated[str, typer.Option(help="plain name: touchpoints, feedback or history")]) -> None:
+    """Begin a new epoch: the topic was deleted and made again, its offsets start anew; the old epoch's rows stay."""
+
+    def work() -> int:
+        from pipeline.clickhouse import ClickHouse
+        from pipeline.ledger.epochs import begin_next
+        from pipeline.settings import load_settings
+
+        settings = load_settings()
+        epoch = begin_next(ClickHouse(settings), settings, topic)
+        emit(f"{topic}: epoch {epoch} begins; restart the workers")
+        return Exit.OK
+
+    guarded(work)
+
+
+@app.command()
+def release(
+    topic: Annotated[str, typer.Option(help="plain name of the topic")],
+    partition: Annotated[int, typer.Option(min=0)],
+) -> None:
+    """Let a partition go on that stands still because too many of its events were bad."""
+
+    def work() -> int:
+        from pipeline.clickhouse import ClickHouse
+        from pipeline.ledger.requests import ask
+        from pipeline.settings import load_settings
+        from pipeline.slices import Partition
+
+        ask(ClickHouse(load_settings()), Partition(topic, partition), "release")
+        emit(f"{topic}[{partition}]: its owner releases it within a few seconds")
+        return Exit.OK
+
+    guarded(work)
+
+
+@config.command("show")
+def show(
+    redacted: Annotated[bool, typer.Option("--redacted", help="the only way there is: secrets are never shown")] = True,
+    json: AsJson = False,
+) -> None:
+    """All settings with their values; of a secret only whether it is set."""
+
+    def work() -> int:
+        from pipeline.settings import load_settings
+
+        shown = load_settings().redacted()
+        if json:
+            emit_json(shown)
+        else:
+            for name, value in shown.items():
+                emit(f"TOUCHLINE_{name.upper()}={value}")
+        return Exit.OK
+
+    guarded(work)
+
+
+@config.command("check")
+def check() -> None:
+    """Whether the settings are complete and hang together; every mistake at once."""
+
+    def work() -> int:
+        from pipeline.customers.registry import DEFAULT_PATH, Registry
+        from pipeline.settings import load_settings
+
+        settings = load_settings()
+        settings.require_keys()
+        Registry.load(settings.registry or DEFAULT_PATH)
+        emit("settings are fine")
+        return Exit.OK
+
+    guarded(work)

@@ -1,0 +1,72 @@
+"""`touchline`: finds the command's module and hands over. Nothing heavy is imported before the command is known."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from pipeline.command.output import Exit, emit, note
+
+#: Command -> (module, what it does). A module with one command is that command; else the command's name goes along.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("pipeline.command.demo", "see the product at work: stack, workers, a month of history, live scores"),
+    "up": ("pipeline.command.stack", "start Kafka, ClickHouse's engine and workers on this machine, without Docker"),
+    "down": ("pipeline.command.stack", "end them; data stay"),
+    "status": ("pipeline.command.stack", "what runs, where, how large"),
+    "env": ("pipeline.command.stack", "the settings to export for a running stack"),
+    "worker": ("pipeline.command.admin", "run one worker, the same as `python -m agents`"),
+    "topics": ("pipeline.command.admin", "apply or diff the topics on the broker"),
+    "migrate": ("pipeline.command.admin", "bring ClickHouse's tables up to date"),
+    "offsets": ("pipeline.command.admin", "begin a new epoch of a topic that was made again"),
+    "release": ("pipeline.command.admin", "let a paused partition go on"),
+    "config": ("pipeline.command.admin", "show or check the settings"),
+    "doctor": ("pipeline.command.doctor", "what is reachable, right and ready; each line with the fix"),
+    "scores": ("pipeline.command.scores", "scores with n and interval, by any dimension and grain"),
+    "audit": ("pipeline.command.proof", "prove that every offset is counted once"),
+    "rebuild": ("pipeline.command.proof", "make the windows again from the ledger"),
+    "simulate": ("pipeline.command.intake", "customers' journeys, as NDJSON or into Kafka"),
+    "produce": ("pipeline.command.intake", "send NDJSON events, with a verdict per row"),
+    "import": ("pipeline.command.intake", "bring a CSV file in as history, resumable"),
+    "schema": ("pipeline.command.schema", "export or check the schemas"),
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line. Exit codes: 0 ok, 1 failure, 2 usage, 3 a check found a difference, 4 unreachable."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given or given[0] in ("--help", "-h", "help"):
+        emit(overview())
+        sys.exit(Exit.OK if given else Exit.USAGE)
+    if given[0] == "--version":
+        from importlib.metadata import version
+
+        emit(f"touchline {version('touchline')}")
+        sys.exit(Exit.OK)
+    name = given[0]
+    if name not in COMMANDS:
+        note(f"touchline: no command {name!r}; `touchline --help` lists them")
+        sys.exit(Exit.USAGE)
+    import typer
+
+    app = import_module(COMMANDS[name][0]).app
+    alone = len(app.registered_commands) == 1 and not app.registered_groups
+    command = typer.main.get_command(app)
+    try:
+        command(given[1:] if alone else given, prog_name=f"touchline {name}" if alone else "touchline")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def overview() -> str:
+    """What `touchline --help` prints."""
+    width = max(len(name) for name in COMMANDS)
+    lines = [f"  {name:<{width}}  {about}" for name, (_, about) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "Touchline: live customer-experience scores from event streams.",
+            "",
+            "usage: touchline COMMAND [--help]",
+            "",
+            *lines,
+        ]
+    )

@@ -1,0 +1,44 @@
+"""A new epoch of a topic [I/O]: written where positions are read, before the workers start again."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from pipeline.clickhouse import ClickHouse
+from pipeline.errors import UsageError
+from pipeline.ledger import positions
+from pipeline.settings import Settings
+from pipeline.slices import Partition
+from pipeline.topics import unreachable
+from schemas.topics import LEDGER_TOPICS
+
+
+def begin_next(client: ClickHouse, settings: Settings, topic: str) -> int:
+    """Writes the next epoch of every partition of a topic and returns its number."""
+    if topic not in LEDGER_TOPICS:
+        raise UsageError(f"no topic {topic!r} with a ledger; one of {', '.join(LEDGER_TOPICS)}")
+    firsts = {part: bounds[0] for part, bounds in asyncio.run(bounds_of(settings, topic)).items()}
+    epoch = positions.epoch_of(client, topic) + 1
+    for part, first in sorted(firsts.items()):
+        positions.begin_epoch(client, Partition(topic, part), epoch, first, 0, "recreated")
+    return epoch
+
+
+async def bounds_of(settings: Settings, topic: str) -> dict[int, tuple[int, int]]:
+    """First offset and log end of each partition of a topic (plain name). Raises Unavailable."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.bootstrap_servers, enable_auto_commit=False, **settings.kafka_security()
+    )
+    try:
+        await consumer.start()
+        name = settings.topic(topic)
+        parts = [TopicPartition(name, part) for part in sorted(consumer.partitions_for_topic(name) or ())]
+        firsts, ends = await consumer.beginning_offsets(parts), await consumer.end_offsets(parts)
+        return {part.partition: (firsts[part], ends[part]) for part in parts}
+    except (KafkaError, OSError) as error:
+        raise unreachable(settings, error) from error
+    finally:
+        await consumer.stop()

@@ -1,0 +1,47 @@
+"""What people ask of the owners of partitions [I/O]: commands leave a row, the owner carries it out."""
+
+from __future__ import annotations
+
+import uuid
+
+import polars as pl
+
+from pipeline.clickhouse import ClickHouse
+from pipeline.slices import Partition
+
+_COLUMNS = {
+    "request_id": pl.String,
+    "asked_ms": pl.Int64,
+    "topic": pl.String,
+    "epoch": pl.UInt16,
+    "part": pl.UInt16,
+    "kind": pl.String,
+    "body": pl.String,
+    "done_ms": pl.Int64,
+    "ver": pl.UInt64,
+}
+
+
+def ask(client: ClickHouse, partition: Partition, kind: str, body: str = "") -> str:
+    """Leaves a request for the partition's owner; its id."""
+    now = client.query("SELECT toUnixTimestamp64Milli(now64(3)) AS ms")["ms"][0]
+    request = str(uuid.uuid4())
+    client.insert("requests", _row((request, now, partition.topic, 0, partition.part, kind, body, 0, 0)))
+    return request
+
+
+def waiting(client: ClickHouse, kind: str) -> pl.DataFrame:
+    """Requests of a kind that nobody has carried out yet, oldest first."""
+    return client.query(
+        "SELECT * FROM requests FINAL WHERE kind = {kind:String} AND done_ms = 0 ORDER BY asked_ms", {"kind": kind}
+    )
+
+
+def done(client: ClickHouse, request: dict[str, object], ver: int) -> None:
+    """The owner has carried a request out."""
+    finished = {**request, "done_ms": max(1, int(str(request["asked_ms"]))), "ver": ver}
+    client.insert("requests", _row(tuple(finished[name] for name in _COLUMNS)))
+
+
+def _row(values: tuple[object, ...]) -> pl.DataFrame:
+    return pl.DataFrame([values], schema=_COLUMNS, orient="row")

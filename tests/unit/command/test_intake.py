@@ -1,0 +1,95 @@
+"""`touchline simulate`, `produce`, `import` without a broker: what they write, what they refuse, exit codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.command.intake import app
+
+IMPORT = ["import", "--map", "text=text", "--map", "metric==sentiment_only", "--map", "channel==review", "--dry-run"]
+SIMULATE = ["simulate", "--customers", "50", "--count", "200", "--days", "1", "--end", "2026-11-18T00:00:00Z"]
+
+
+def run(*arguments: str, given: bytes = b"") -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    result = CliRunner().invoke(app, list(arguments), input=given)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_simulate_writes_the_same_lines_for_the_same_seed_and_they_can_be_produced_again() -> None:
+    code, lines, _ = run(*SIMULATE, "--seed", "3", "--bad", "0")
+    assert code == 0
+    assert lines.count("\n") == 200
+    assert run(*SIMULATE, "--seed", "3", "--bad", "0")[1] == lines
+    assert run(*SIMULATE, "--seed", "4", "--bad", "0")[1] != lines
+    code, _, said = run("produce", "-", "--dry-run", given=lines.encode())
+    assert code == 0
+    assert "200 rows: 200 sent, 0 refused" in said
+
+
+def test_simulate_with_a_topic_writes_bare_events() -> None:
+    _, lines, _ = run(*SIMULATE, "--topic", "feedback", "--bad", "0")
+    events = [orjson.loads(line) for line in lines.splitlines()]
+    assert events
+    assert all("metric" in event for event in events)
+    _, profiles, _ = run(*SIMULATE, "--topic", "profiles")
+    assert profiles.count("\n") == 50
+
+
+def test_produce_names_the_refused_row_and_exits_with_1() -> None:
+    good = b'{"event_id":"e","occurred_at":"2026-11-18T11:00:00Z","channel":"web","touchpoint":"checkout"}\n'
+    code, _, said = run("produce", "-", "--dry-run", given=good + good.replace(b"web", b"pigeon"))
+    assert code == 1
+    assert "row 2: refused, unknown_value at $.channel" in said
+    code, verdicts, _ = run("produce", "-", "--dry-run", "--json", given=good)
+    assert code == 0
+    assert next(orjson.loads(line) for line in verdicts.splitlines()) == {"row": 1, "verdict": "accepted"}
+
+
+def test_import_reads_a_tab_file_without_header_and_with_stray_quotes(tmp_path: Path) -> None:
+    file = tmp_path / "snippets.txt"
+    file.write_bytes(b'1_1\t-0.9\tno "picture, at all.\r\n1_2\t2.5\t"great" thing\r\n')
+    layout = ["--separator", "tab", "--quote", "none", "--columns", "id,rating,text"]
+    code, _, said = run(*IMPORT, str(file), *layout, "--at", "2014-06-01T12:00:00Z")
+    assert code == 0
+    assert "2 rows: 2 sent, 0 refused" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--at", "2014-06-01"], "no zone"),
+        ([], "name the time"),
+        (["--time", "text", "--zone", "Mars/Olympus"], "no such zone"),
+        (["--time", "moment", "--zone", "UTC"], "no column 'moment'"),
+        (["--at", "2014-06-01T12:00:00Z", "--map", "scor=text"], "no such field"),
+        (["--at", "2014-06-01T12:00:00Z", "--map", "score"], "field=column"),
+        (["--at", "2014-06-01T12:00:00Z", "--separator", "||"], "one character"),
+    ],
+)
+def test_an_import_that_makes_no_sense_exits_with_2_and_says_why(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("text\nfine\n", encoding="utf-8")
+    code, _, told = run(*IMPORT, str(file), *arguments)
+    assert code == 2
+    assert said in told
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["simulate", "--incident", "pigeons@-1d"],
+        ["simulate", "--to", "paper"],
+        ["simulate", "--end", "soon"],
+        ["produce", "/no/such/file"],
+        ["produce", "-", "--topic", "ticks"],
+    ],
+)
+def test_wrong_use_exits_with_2(arguments: list[str]) -> None:
+    assert run(*arguments)[0] == 2
