@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import faust
 
 from pipeline.desk import Desk
 from pipeline.errors import Unavailable
+from pipeline.ledger import requests
 from pipeline.ledger.custody import Holding, fence
 from pipeline.scores.folding import NoLongerOurs, Ours
 from pipeline.slices import Partition, Slice
@@ -22,6 +24,8 @@ _SLICES = 64
 _SETTLE_S = 0.5
 #: One tick a second, see design: its append time is the clock of everything that closes.
 _TICK_S = 1.0
+#: Requests of people are looked at this often, seconds.
+_ASKED_S = 2.0
 
 
 def attach(app: faust.App, desk: Desk, reads: Any) -> None:
@@ -41,6 +45,30 @@ def attach(app: faust.App, desk: Desk, reads: Any) -> None:
         async with desk.folding:
             for partition, holding in desk.custody.holdings().items():
                 await taken_over(desk, partition, holding)
+
+    @desk.timer(app, _ASKED_S, "asked")
+    async def asked() -> None:
+        await carry_out(desk)
+
+
+async def carry_out(desk: Desk) -> None:
+    """What people asked of the owners of partitions: rebuild windows, release a paused partition."""
+    try:
+        waiting = await desk.pool.call(lambda client: requests.waiting(client, ("rebuild", "release")))
+    except Unavailable:
+        return
+    for request in waiting.iter_rows(named=True):
+        partition = Partition(request["topic"], request["part"])
+        holding = desk.custody.holding(partition)
+        if holding is None:
+            continue
+        async with desk.folding:
+            ours = desk.folder.ours(partition)
+            if request["kind"] == "rebuild" and ours is not None:
+                await desk.folder.rebuild(partition, ours, holding.clock_ms)
+        if request["kind"] == "release":
+            await desk.release(partition, holding)
+        await desk.pool.call(partial(requests.done, request=request, ver=holding.ver))
 
 
 async def publish(desk: Desk) -> None:

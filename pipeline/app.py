@@ -189,6 +189,11 @@ class Group:
         """No more fetches of the partition until a rebalance or a restart."""
         self._consumer.pause_partitions({self._tp(partition)})
 
+    async def resume(self, partition: Partition, offset: int) -> None:
+        """Fetches the partition again, from `offset`."""
+        await self.seek(partition, offset)
+        self._consumer.resume_partitions({self._tp(partition)})
+
     @property
     def _consumer(self) -> Any:
         # Any: `_read_offset` and `_commit` are Faust's own, not in its published types.

@@ -27,7 +27,7 @@ from pipeline.customers.sealing import Sealer, context
 from pipeline.customers.watcher import Watcher
 from pipeline.isolation import Step, isolate
 from pipeline.ledger.crashes import Crashes
-from pipeline.ledger.custody import Custody
+from pipeline.ledger.custody import Custody, Holding
 from pipeline.ledger.keeper import Keeper
 from pipeline.ledger.outbox import Outbox
 from pipeline.ledger.writer import Writer
@@ -222,6 +222,15 @@ class Desk:
         if self.registry.trouble and self.registry.trouble != self._trouble:
             _log.error("registry not taken", reason=self.registry.trouble)
         self._trouble = self.registry.trouble
+
+    async def release(self, partition: Partition, holding: Holding) -> None:
+        """An operator lets a paused partition go on: the breaker counts anew from here."""
+        _, arrival = self.arrivals.get(partition, (0, None))
+        if arrival is not None:
+            arrival.release()
+        holding.paused = ""
+        await self.group.resume(partition, holding.next_off)
+        self.telemetry.set("touchline_breaker_open", 0, topic=partition.topic, partition=str(partition.part))
 
     def count_dispositions(self, rows: pl.DataFrame) -> None:
         """What became of the offsets of one slice, for the metrics."""

@@ -131,7 +131,7 @@ def mask_text(text: str) -> str:
 def _without_ibans(text: str) -> str:
     found = []
     for start in _IBAN_START.finditer(text):
-        length = IBAN_LENGTHS.get(_plain(start[1]))
+        length = IBAN_LENGTHS.get(start[1]) or IBAN_LENGTHS.get(_plain(start[1]))
         rest = _IBAN_REST[length].match(text, start.end()) if length else None
         if rest is not None and is_iban(_plain(text[start.start(1) : rest.end()])):
             found.append((start.start(), rest.end()))

@@ -1,4 +1,4 @@
-"""The touchpoint registry: journey stage and owning division of each touchpoint, read from TOML [I/O: `load` alone].
+"""The touchpoint registry: stage and owning division of each touchpoint, from TOML [I/O], in `load` alone.
 
 A registry is read as a whole or not at all: every mistake is named in one SettingsError. Touchpoints that are not in it
 have the stage "unknown" and the default owner; `Unknown` counts them and keeps their names.

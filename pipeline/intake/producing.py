@@ -34,7 +34,7 @@ from schemas.touchpoint import Touchpoint
 
 #: Bytes of one batch before compression: a few thousand events, far below the broker's 1 MiB for the compressed one.
 BATCH_BYTES = 512 * 1024
-#: aiokafka packs lz4 at its slowest level: 3.1 us an event of 270 bytes against 0.6 for zstd, which is smaller by a third.
+#: aiokafka packs lz4 at its slowest level: 3.1 us an event of 270 bytes; zstd takes 0.6 and a quarter fewer bytes.
 COMPRESSION = "zstd"
 #: How long a single event waits for company.
 LINGER_MS = 5

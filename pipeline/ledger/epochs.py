@@ -12,7 +12,7 @@ from pipeline.errors import UsageError
 from pipeline.ledger import positions
 from pipeline.settings import Settings
 from pipeline.slices import Partition
-from pipeline.topics import unreachable
+from pipeline.topics import stopped, unreachable
 from schemas.topics import LEDGER_TOPICS
 
 
@@ -41,4 +41,4 @@ async def bounds_of(settings: Settings, topic: str) -> dict[int, tuple[int, int]
     except (KafkaError, OSError) as error:
         raise unreachable(settings, error) from error
     finally:
-        await consumer.stop()
+        await stopped(consumer)

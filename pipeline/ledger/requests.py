@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 import uuid
+from collections.abc import Sequence
 
 import polars as pl
 
 from pipeline.clickhouse import ClickHouse
+from pipeline.errors import Unavailable
 from pipeline.slices import Partition
 
 _COLUMNS = {
@@ -30,10 +33,21 @@ def ask(client: ClickHouse, partition: Partition, kind: str, body: str = "") -> 
     return request
 
 
-def waiting(client: ClickHouse, kind: str) -> pl.DataFrame:
-    """Requests of a kind that nobody has carried out yet, oldest first."""
+def ask_and_wait(client: ClickHouse, partitions: Sequence[Partition], kind: str, wait_s: float) -> None:
+    """Leaves a request for each partition and waits until all are carried out; raises Unavailable after `wait_s`."""
+    asked = {ask(client, partition, kind) for partition in partitions}
+    deadline = time.monotonic() + wait_s
+    while asked & set(waiting(client, [kind])["request_id"].to_list()):
+        if time.monotonic() > deadline:
+            raise Unavailable(f"owners did not carry out {kind} within {wait_s:.0f} s: see their logs, or /readyz")
+        time.sleep(0.5)
+
+
+def waiting(client: ClickHouse, kinds: Sequence[str]) -> pl.DataFrame:
+    """Requests of these kinds that nobody has carried out yet, oldest first."""
     return client.query(
-        "SELECT * FROM requests FINAL WHERE kind = {kind:String} AND done_ms = 0 ORDER BY asked_ms", {"kind": kind}
+        "SELECT * FROM requests FINAL WHERE kind IN {kinds:Array(String)} AND done_ms = 0 ORDER BY asked_ms",
+        {"kinds": list(kinds)},
     )
 
 

@@ -51,6 +51,7 @@ class Folder:
         self._names = Dictionary()
         self._hot: dict[str, Hot] = {}
         self._ours: dict[Partition, Ours] = {}
+        self._folded: dict[Partition, int] = {}
         self._seq = 0
         self.cold_minutes = 0
 
@@ -75,27 +76,33 @@ class Folder:
         if hot is not None:
             hot.drop(partition.part)
 
-    async def begin(self, partition: Partition, ours: Ours, loaded: int, clock_ms: int) -> None:
+    async def rebuild(self, partition: Partition, ours: Ours, clock_ms: int) -> None:
+        """Recomputes all windows of a partition that is ours, up to what is folded."""
+        await self.begin(partition, ours, self._folded[partition], clock_ms, everything=True)
+
+    async def begin(
+        self, partition: Partition, ours: Ours, loaded: int, clock_ms: int, *, everything: bool = False
+    ) -> None:
         """Takes a partition over: what the ledger holds beyond the settled offset is recomputed and written."""
         self.drop(partition)
         where = Part(partition.topic, ours.epoch, partition.part, loaded)
-        fresh, floor = await self._ask(lambda c: self._recover(c, where, ours), partition, ours)
+        fresh, floor = await self._ask(lambda c: self._recover(c, where, ours, everything), partition, ours)
         hot = self._hot.setdefault(partition.topic, Hot(self._limit))
         hot.begin(partition.part, floor)
         hot.add(load(fresh.filter(pl.col("minute") > floor), self._names))
         self._ours[partition] = ours
         await self._progress({partition: (ours, loaded, clock_ms)})
 
-    def _recover(self, client: ClickHouse, where: Part, ours: Ours) -> tuple[pl.DataFrame, int]:
+    def _recover(self, client: ClickHouse, where: Part, ours: Ours, everything: bool) -> tuple[pl.DataFrame, int]:
         settled = _settled(client, where)
         newest = _newest(client, where)
         floor = newest - _WARM_S
         minutes = set(range(max(floor + 60, 0), newest + 60, 60)) if newest else set()
         if settled < where.up_to:
             minutes |= set(recompute.settled_minutes(client, where, settled))
-        if not minutes:
+        if not minutes and not everything:
             return recompute.recompute(client, where, [0]).clear(), floor
-        chosen = sorted(minutes) if len(minutes) <= _MANY_MINUTES else None
+        chosen = sorted(minutes) if len(minutes) <= _MANY_MINUTES and not everything else None
         fresh = recompute.recompute(client, where, chosen)
         there = recompute.stored(client, where, chosen)
         changed = recompute.rewritten(
@@ -199,6 +206,7 @@ class Folder:
             }
         )
         await self._send("progress", rows, ends)
+        self._folded |= {partition: hi for partition, (_, hi, _) in ends.items()}
 
     async def _send(self, table: str, rows: pl.DataFrame, ends: dict[Partition, tuple[Ours, int, int]]) -> None:
         async def insert() -> None:

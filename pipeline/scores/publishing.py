@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from pipeline.scores.closing import WINDOW_S, Progress, closed_through, window_o
 from pipeline.scores.windows import BINS
 from pipeline.settings import Settings
 from pipeline.slices import Partition
+from pipeline.topics import stopped
 from schemas.codec import encode
 from schemas.outgoing import Score
 
@@ -201,17 +201,7 @@ async def readable(settings: Settings, *, wait_s: float = 2.0) -> bool:
     except (KafkaError, OSError, msgspec.MsgspecError):
         return False
     finally:
-        await _stopped(consumer)
-
-
-async def _stopped(consumer: AIOKafkaConsumer) -> None:
-    """Stops a consumer; aiokafka 0.14 lets the cancellation of a task of its own escape when it never ran."""
-    try:
-        await consumer.stop()
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
+        await stopped(consumer)
 
 
 def _message(score: Score) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:

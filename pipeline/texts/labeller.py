@@ -25,9 +25,7 @@ from pipeline.texts.cache import Cache
 from pipeline.texts.child import LENGTH, Answer, Hello, Request, framed
 from pipeline.texts.labels import Codes, absent, fell_back, frame, language_codes, unscored
 
-#: Seconds a failing tier, or a child that does not start, is left alone: from the second failure in a row ...
-FIRST_PAUSE = 1.0
-#: ... doubling up to this: a broken model costs one time limit a minute.
+#: The longest pause of something that keeps failing: a broken model costs one time limit a minute.
 LONGEST_PAUSE = 60.0
 
 
@@ -36,13 +34,15 @@ class Options:
     """How to label; the defaults are for production.
 
     `classifier` is MODULE:FACTORY of the models, `folder` where the child starts (None: here). `limit_s` bounds
-    one question of at most `chunk` texts, `start_limit_s` the start of a child. `cached` texts are kept per tier.
+    one question of at most `chunk` texts, `start_limit_s` the start of a child. `pause_s` is the first pause of
+    what failed twice in a row. `cached` texts are kept per tier.
     """
 
     classifier: str = "pipeline.texts.model:bundled"
     folder: Path | None = None
     limit_s: float = 10.0
     start_limit_s: float = 30.0
+    pause_s: float = 1.0
     #: 256 texts take the transformer 0.2-0.3 s: far from the limit, and long enough to sort by length.
     chunk: int = 256
     cached: int = 100_000
@@ -52,6 +52,7 @@ class Options:
 class Pause:
     """When something that failed may be tried again; the first failure costs no pause."""
 
+    first_s: float
     failures: int = 0
     until: float = 0.0
 
@@ -59,7 +60,7 @@ class Pause:
         """Counts a failure at `now` (seconds)."""
         self.failures += 1
         if self.failures > 1:
-            self.until = now + min(FIRST_PAUSE * 2 ** min(self.failures - 2, 10), LONGEST_PAUSE)
+            self.until = now + min(self.first_s * 2 ** min(self.failures - 2, 10), LONGEST_PAUSE)
 
     def worked(self) -> None:
         """Forgets the failures."""
@@ -123,7 +124,7 @@ class Labeller:
         self._started = False
         self._models: dict[str, str] = {}
         self._turn = asyncio.Lock()
-        self._pauses = {name: Pause() for name in ("start", "minilm", "static", "fallback")}
+        self._pauses = {name: Pause(self._options.pause_s) for name in ("start", "minilm", "static", "fallback")}
         self._caches = {tier: Cache(self._options.cached) for tier in ("minilm", "static")}
         # A seed of its own, so that nobody can write a text that hashes like another.
         self._seed = secrets.randbits(63)
@@ -226,8 +227,9 @@ class Labeller:
         self._started = True
         try:
             self._child = await self._begin()
-            self._models = await asyncio.wait_for(self._child.hello(), self._options.start_limit_s)
-        except (ChildFailed, TimeoutError, OSError):
+            models = await asyncio.wait_for(self._child.hello(), self._options.start_limit_s)
+            self._models = models | {"fallback": models["static"]}
+        except (ChildFailed, TimeoutError, OSError, KeyError):
             pause.failed(now())
             await self._end()
         else:

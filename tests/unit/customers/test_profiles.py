@@ -100,7 +100,7 @@ def test_many_steps_agree_with_a_walk_over_all_facts() -> None:
     profiles, facts = Profiles(), list[Fact]()
     profiles.load(0, frame([]))
     for _ in range(40):
-        batch = []
+        batch: list[Fact] = []
         for _ in range(chance.randrange(1, 30)):
             erased = chance.random() < 0.02
             moment = TOMBSTONE_MS if erased else chance.randrange(50)

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from pipeline.customers.registry import DEFAULT_PATH, Registry
-from pipeline.customers.units import FOR_EVER, Unit, read_units
+from pipeline.customers.units import Unit, read_units
 from pipeline.errors import SettingsError
 
 
-def line(unit: str, parent: str = "", start: int = 0, end: int = FOR_EVER) -> dict[str, object]:
-    return (
-        {"unit": unit, "parent": parent}
-        | ({"valid_from": start} if start else {})
-        | ({"valid_to": end} if end != FOR_EVER else {})
-    )
+def line(unit: str, parent: str = "") -> dict[str, object]:
+    return {"unit": unit, "parent": parent}
 
 
 def test_units_are_read_from_the_registry_with_dates_as_utc(tmp_path: Path) -> None:
     text = DEFAULT_PATH.read_text(encoding="utf-8")
-    text += '[[units]]\nunit = "u1"\nname = "One"\nparent = "north"\nvalid_from = 2024-01-01\nvalid_to = 2024-01-02T00:00:30Z\n'
+    text += '[[units]]\nunit = "u1"\nname = "One"\nparent = "north"\n'
+    text += "valid_from = 2024-01-01\nvalid_to = 2024-01-02T00:00:30Z\n"
     assert Registry.parse(text).units == (Unit("u1", "north", 1_704_067_200, 1_704_153_600, "One"),)
 
 
 def test_a_unit_may_move_but_not_stand_in_two_places() -> None:
-    toml_dates = read_units([line("a"), line("b", "a")])
-    assert toml_dates[1] == []
+    moved = [line("a", "x") | {"valid_to": date(2024, 1, 1)}, line("a", "y") | {"valid_from": date(2024, 1, 1)}]
+    assert read_units(moved)[1] == []
     units, wrong = read_units([line("a", "x"), line("a", "y")])
     assert len(units) == 2
     assert wrong == ["unit a: two lines hold at the same time"]

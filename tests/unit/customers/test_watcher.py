@@ -12,7 +12,7 @@ from pipeline.customers.watcher import Watcher
 from pipeline.errors import SettingsError
 
 
-@pytest.fixture()
+@pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "registry.toml"
     path.write_text(DEFAULT_PATH.read_text(encoding="utf-8"), encoding="utf-8")

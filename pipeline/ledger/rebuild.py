@@ -1,0 +1,90 @@
+"""Windows made again from the ledger [I/O]: by the partitions' owners where workers run, else here."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import polars as pl
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from pipeline.clickhouse import ClickHouse
+from pipeline.scores.recompute import ROW, Part, nonzero, recompute, rewritten, stored
+from pipeline.scores.windows import COUNTS
+from pipeline.settings import Settings
+from pipeline.slices import Partition
+from pipeline.topics import unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """One partition: how many window rows, how many were written anew, and the checksum of what stands there now."""
+
+    topic: str
+    epoch: int
+    part: int
+    rows: int
+    written: int
+    checksum: str
+    equal: bool
+
+
+async def members(settings: Settings) -> int:
+    """Workers in the consumer group. Raises Unavailable."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers, **settings.kafka_security())
+    try:
+        await admin.start()
+        described = await admin.describe_consumer_groups([settings.group])
+        return sum(len(group[5]) for answer in described for group in answer.groups)
+    except (KafkaError, OSError) as error:
+        raise unreachable(settings, error) from error
+    finally:
+        await admin.close()
+
+
+def partitions(client: ClickHouse) -> list[Part]:
+    """Every partition of every epoch, with the offset up to which its windows are settled."""
+    rows = client.query("SELECT topic, epoch, part, settled FROM progress FINAL ORDER BY topic, epoch, part")
+    return [Part(*row) for row in rows.iter_rows()]
+
+
+def rebuild(client: ClickHouse, where: Part) -> Rebuilt:
+    """Writes what differs between a partition's windows and its ledger; only while no worker owns the partition."""
+    fresh = recompute(client, where)
+    there = stored(client, where)
+    columns = [*ROW, *COUNTS]
+    gone = there.join(fresh, on=list(ROW), how="anti")
+    changed = rewritten(fresh.select(columns).join(there.select(columns), on=columns, how="anti"), gone)
+    if not changed.is_empty():
+        versions = client.query(
+            """SELECT max(w.ver) AS ver, max(w.seq) AS seq FROM windows AS w
+            WHERE topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}""",
+            {"topic": where.topic, "epoch": where.epoch, "part": where.part},
+        ).row(0)
+        client.insert(
+            "windows",
+            changed.with_columns(
+                pl.lit(versions[0], pl.UInt64).alias("ver"), pl.lit(versions[1] + 1, pl.UInt64).alias("seq")
+            ),
+        )
+    return compare(client, where, changed.height, fresh)
+
+
+def compare(client: ClickHouse, where: Part, written: int, fresh: pl.DataFrame | None = None) -> Rebuilt:
+    """What stands in the table against the ledger, by checksum over the bytes of the rows."""
+    expected = checksum(nonzero(recompute(client, where) if fresh is None else fresh))
+    there = stored(client, where)
+    found = checksum(there)
+    return Rebuilt(where.topic, where.epoch, where.part, there.height, written, found, found == expected)
+
+
+def checksum(rows: pl.DataFrame) -> str:
+    """SHA-256 over the rows in key order, versions aside."""
+    ordered = rows.select(pl.col(ROW).cast(pl.String), pl.col(COUNTS).cast(pl.Int64)).sort(ROW)
+    return hashlib.sha256(ordered.write_csv().encode()).hexdigest()
+
+
+def partition_of(where: Part) -> Partition:
+    """The partition without its epoch."""
+    return Partition(where.topic, where.part)
