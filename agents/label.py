@@ -11,7 +11,7 @@ from pipeline.desk import Desk
 from pipeline.slices import LABELLED, Slice
 
 #: A partition this many records behind is catching up: the static model labels until it has.
-_BACKLOG = 20_000
+_BACKLOG = 2_000
 
 
 def attach(app: faust.App, desk: Desk, reads: Any, writes: Any) -> None:
@@ -36,7 +36,7 @@ async def with_labels(desk: Desk, piece: Slice) -> Slice:
         return piece.with_rows(blank)
     texts = piece.rows["text"].gather(where)
     stated = piece.rows["language"].gather(where)
-    burst = piece.partition.topic == "history" or piece.behind > _BACKLOG
+    burst = piece.partition.topic == "history" or piece.behind + piece.rows.height > _BACKLOG
     labels = await desk.labeller.label(texts, stated, burst=burst)
     columns = ["language", *LABELLED]
     filled = [blank[name].clone().scatter(where, labels[name].cast(blank.schema[name])) for name in columns]

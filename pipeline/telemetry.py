@@ -137,6 +137,8 @@ def configure_logs(log_format: str, level: str) -> None:
     # Their INFO is per partition and per rebalance step; WARNING is what a person wants.
     for name in ("faust", "mode", "aiokafka", "kafka", "clickhouse_connect", "aiohttp.access"):
         logging.getLogger(name).setLevel("WARNING")
+    # Our own edge says what stopped an agent; this one only repeats the cancelling of a clean stop, with a traceback.
+    logging.getLogger("faust.agents.actor").setLevel("CRITICAL")
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -10,10 +10,10 @@ import typer
 from pipeline.command.output import Exit, emit, emit_json, note
 from pipeline.errors import NotReady, SettingsError, TouchlineError, Unavailable
 
-app = typer.Typer(no_args_is_help=True)
-topics = typer.Typer(help="Topics on the broker.", no_args_is_help=True)
-offsets = typer.Typer(help="Positions and epochs.", no_args_is_help=True)
-config = typer.Typer(help="The settings.", no_args_is_help=True)
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
+topics = typer.Typer(rich_markup_mode=None, help="Topics on the broker.", no_args_is_help=True)
+offsets = typer.Typer(rich_markup_mode=None, help="Positions and epochs.", no_args_is_help=True)
+config = typer.Typer(rich_markup_mode=None, help="The settings.", no_args_is_help=True)
 app.add_typer(topics, name="topics")
 app.add_typer(offsets, name="offsets")
 app.add_typer(config, name="config")

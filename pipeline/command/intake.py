@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.intake.verdicts import Tally, Verdict
     from pipeline.intake.world import World
 
-app = typer.Typer(help="Events into Kafka: simulated, or from files.")
+app = typer.Typer(rich_markup_mode=None, help="Events into Kafka: simulated, or from files.")
 
 #: Events of a simulation when nothing is said.
 COUNT = 10_000

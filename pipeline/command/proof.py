@@ -12,7 +12,7 @@ from pipeline.command.output import Exit, emit, emit_json, note
 if TYPE_CHECKING:
     from pipeline.ledger.audit import Audit
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
 
 @app.command()

@@ -17,7 +17,7 @@ from pipeline.errors import SettingsError, Unavailable, UsageError
 if TYPE_CHECKING:
     from pipeline.scores.reading import Question
 
-app = typer.Typer(help="Read scores with n and interval.", no_args_is_help=False)
+app = typer.Typer(rich_markup_mode=None, help="Read scores with n and interval.", no_args_is_help=False)
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 #: Width of the interval picture in characters: fits beside four dimensions on 120 columns.

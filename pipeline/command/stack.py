@@ -11,7 +11,7 @@ import typer
 from pipeline.command.output import Exit, emit, emit_json, note
 from pipeline.errors import StackError, TouchlineError
 
-app = typer.Typer(help="Apache Kafka and ClickHouse's engine on this machine, without Docker.")
+app = typer.Typer(rich_markup_mode=None, help="Apache Kafka and ClickHouse's engine on this machine, without Docker.")
 
 #: Beside the project, so that several projects keep apart; data stay there over restarts.
 DEFAULT_FOLDER = Path(".touchline")

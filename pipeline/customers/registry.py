@@ -1,4 +1,4 @@
-"""The touchpoint registry: stage and owning division of each touchpoint, from TOML [I/O], in `load` alone.
+"""The touchpoint registry: journey stage and owning division of each touchpoint, as TOML says (pure).
 
 A registry is read as a whole or not at all: every mistake is named in one SettingsError. Touchpoints that are not in it
 have the stage "unknown" and the default owner; `Unknown` counts them and keeps their names.
@@ -58,12 +58,10 @@ class Registry:
 
     @classmethod
     def load(cls, path: Path = DEFAULT_PATH) -> Registry:
-        """Read a registry [I/O]. SettingsError, with all that is wrong, when it cannot be read or does not hold."""
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"the touchpoint registry {path} cannot be read: {error}") from error
-        return cls.parse(text, str(path))
+        """The registry in a file. SettingsError, with all that is wrong, when it cannot be read or does not hold."""
+        from pipeline.customers.watcher import read_registry  # reading files is its business, this module stays pure
+
+        return read_registry(path)
 
     @classmethod
     def parse(cls, text: str, source: str = "registry") -> Registry:

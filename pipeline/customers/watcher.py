@@ -21,7 +21,7 @@ class Watcher:
         self.path = path
         #: Taken before reading: a file that changes in between is read again at the next look.
         self._seen = _signature(path)
-        self.registry = Registry.load(path)
+        self.registry = read_registry(path)
         self.trouble = ""
         self.loads = 1
         self._next = 0.0
@@ -36,7 +36,7 @@ class Watcher:
             return False
         self._seen = signature
         try:
-            fresh = Registry.load(self.path)
+            fresh = read_registry(self.path)
         except SettingsError as error:
             self.trouble = f"{error} (the former registry stays in force)"
             return False
@@ -44,6 +44,15 @@ class Watcher:
         self.registry, self.trouble = fresh, ""
         self.loads += 1
         return changed
+
+
+def read_registry(path: Path) -> Registry:
+    """Read and check a registry's file; SettingsError, with all that is wrong, when it does not hold."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the touchpoint registry {path} cannot be read: {error}") from error
+    return Registry.parse(text, str(path))
 
 
 def _signature(path: Path) -> tuple[int, ...]:

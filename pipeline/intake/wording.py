@@ -1,4 +1,4 @@
-"""Written texts of the simulator: templates of phrases.toml, filled in columns. Pure and seeded."""
+"""Written texts of the simulator: templates of phrases.toml, filled in columns. Seeded [I/O]."""
 
 from __future__ import annotations
 

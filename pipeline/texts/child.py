@@ -128,6 +128,8 @@ def _say_where(kind: type[BaseException], error: BaseException, trace: Traceback
         trace = trace.tb_next
     place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
     sys.stderr.write(f"The label process ends: {kind.__name__} at {place}\n")
+    sys.stderr.flush()
+    os._exit(1)  # not by the usual way, which aborts on the thread that waits for the pipe
 
 
 if __name__ == "__main__":

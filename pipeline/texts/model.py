@@ -1,4 +1,4 @@
-"""The classifiers [I/O: read their weights]: texts in, probabilities of negative, neutral and positive out.
+"""The classifiers [I/O]: texts in, probabilities of negative, neutral and positive out.
 
 Both models know English only, take texts that `normal.py` prepared, and lie in `bundled/` with their model cards.
 """
@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from pipeline.errors import NotReady
 from pipeline.texts.labels import Probabilities
@@ -68,10 +67,11 @@ class MiniLm:
         weights = _read(folder / "model.int8.onnx")
         self.model = _short_hash(weights)
         self._tokenizer = _tokenizer()
-        options = onnxruntime.SessionOptions()
+        runtime: Any = import_module("onnxruntime")  # here, since the parent imports this file for its words only
+        options = runtime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        self._session: Any = onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
+        self._session: Any = runtime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
 
     def probabilities(self, texts: Sequence[str]) -> Probabilities:
         """See `Classifier`; runs batches of similar length."""
@@ -95,14 +95,15 @@ class MiniLm:
 
 
 class Static:
-    """Mean of trained word-piece vectors, a small network, and weights of hashed pairs of pieces: numpy only.
+    """Mean of trained word-piece vectors through a small network, plus weights of hashed runs of 2 and 3 pieces: numpy only.
 
     The weights came without code; what the arrays mean was found by fitting hypotheses to them (model card).
     """
 
     tier = "static"
-    #: The hash of a pair (a, b) into 2^18 rows: multiply, add, multiply by 2^64 / golden ratio, keep the top 18 bits.
-    _PAIR, _GOLDEN, _SHIFT = np.uint64(31337), np.uint64(0x9E3779B97F4A7C15), np.uint64(46)
+    #: Runs of pieces (a, b) and (a, b, c) share 2^18 rows: a sum of multiples, times 2^64 / golden ratio, top 18 bits.
+    _RUNS: tuple[tuple[tuple[int, ...], int], ...] = (((31337, 1), 0), ((1000003, 31337, 1), 7))
+    _GOLDEN, _SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(46)
 
     def __init__(self, folder: Path = BUNDLED / "static") -> None:
         path = folder / "weights.npz"
@@ -110,7 +111,7 @@ class Static:
         self._tokenizer = _tokenizer()
         with np.load(path, allow_pickle=False) as arrays:
             self._vectors = arrays["Q"].astype(np.float32) * arrays["sc"].astype(np.float32)
-            self._pairs = arrays["Wb"].astype(np.float32)
+            self._runs = arrays["Wb"].astype(np.float32)
             self._hidden, self._hidden_bias = arrays["h"].T.copy(), arrays["hb"]
             self._out, self._out_bias = arrays["o"].T.copy(), arrays["ob"]
             self._temperature = np.float32(arrays["T"])
@@ -122,7 +123,7 @@ class Static:
         flat = np.array([token for row in ids for token in row], np.int64)
         owner = np.repeat(np.arange(len(ids)), lengths)
         hidden = np.maximum(self._mean(flat, lengths) @ self._hidden + self._hidden_bias, 0)
-        logits = hidden @ self._out + self._out_bias + self._pair_logits(flat, owner, len(ids))
+        logits = hidden @ self._out + self._out_bias + self._run_logits(flat, owner, len(ids))
         return _softmax((logits / self._temperature).astype(np.float32))
 
     def _mean(self, flat: Ids, lengths: Ids) -> NDArray[np.float32]:
@@ -133,12 +134,17 @@ class Static:
             mean[some] = np.add.reduceat(self._vectors[flat], starts, axis=0) / lengths[some, None]
         return mean
 
-    def _pair_logits(self, flat: Ids, owner: Ids, texts: int) -> NDArray[np.float64]:
-        same = owner[:-1] == owner[1:]
-        first, second = flat[:-1][same].astype(np.uint64), flat[1:][same].astype(np.uint64)
-        rows = ((first * self._PAIR + second) * self._GOLDEN >> self._SHIFT).astype(np.int64)
-        weights, of = self._pairs[rows], owner[:-1][same]
-        return np.stack([np.bincount(of, weights[:, column], texts) for column in range(3)], axis=1)
+    def _run_logits(self, flat: Ids, owner: Ids, texts: int) -> NDArray[np.float64]:
+        pieces = flat.astype(np.uint64)
+        logits = np.zeros((texts, 3))
+        for factors, salt in self._RUNS:
+            within = np.flatnonzero(owner[: 1 - len(factors)] == owner[len(factors) - 1 :])
+            mixed = np.full(len(within), salt, np.uint64)
+            for place, factor in enumerate(factors):
+                mixed += pieces[within + place] * np.uint64(factor)
+            weights = self._runs[(mixed * self._GOLDEN >> self._SHIFT).astype(np.int64)]
+            logits += np.stack([np.bincount(owner[within], weights[:, at], texts) for at in range(3)], axis=1)
+        return logits
 
 
 def _read(path: Path) -> bytes:
@@ -151,7 +157,7 @@ def _read(path: Path) -> bytes:
 
 
 def _tokenizer() -> Any:
-    tokenizer = Tokenizer.from_str(_read(BUNDLED / "tokenizer.json").decode())
+    tokenizer: Any = import_module("tokenizers").Tokenizer.from_str(_read(BUNDLED / "tokenizer.json").decode())
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_TOKENS)
     return tokenizer

@@ -31,8 +31,8 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "arrival": frozenset(),
     "customers": frozenset(),
     "texts": frozenset(),
-    "ledger": frozenset(),
-    "scores": frozenset({"ledger"}),
+    "ledger": frozenset({"scores"}),  # audit and rebuild prove the windows against the ledger
+    "scores": frozenset(),
     "alerts": frozenset(),
     "stack": frozenset({"ledger"}),
     "intake": frozenset({"arrival", "customers"}),

@@ -84,6 +84,14 @@ def test_duplicates_are_found_in_a_later_slice() -> None:
     assert verdicts(partition.take([record(6, event_id="a", score=3)], RULES).rows) == [("duplicate", "conflict")]
 
 
+def test_a_third_event_is_compared_with_the_first_not_with_the_second() -> None:
+    partition = arrival()
+    partition.take([record(5, event_id="a"), record(6, event_id="a", score=3)], RULES)
+    third = partition.take([record(7, event_id="a", score=3)], RULES).rows
+    assert verdicts(third) == [("duplicate", "conflict")]
+    assert partition.memory.ids.held(partition.partition) == 1
+
+
 def test_an_event_that_was_rejected_may_come_again() -> None:
     records = [record(5, event_id="a", score=11), record(6, event_id="a", score=10)]
     assert verdicts(arrival().take(records, RULES).rows)[1] == ("aggregated", "")

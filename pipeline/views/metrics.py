@@ -1,0 +1,29 @@
+"""docs/metrics.md from the table of metrics [I/O]: `python -m pipeline.views.metrics` writes it, a test finds drift."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pipeline.telemetry import METRICS
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
+
+
+def page() -> str:
+    """The page's whole text."""
+    rows = [f"| `{m.name}` | {m.kind} | {', '.join(m.labels) or '-'} | {m.about} |" for m in METRICS]
+    head = [
+        "# Metrics",
+        "",
+        "Of each worker, on `/metrics`. Made from `pipeline/telemetry.py` by `python -m pipeline.views.metrics`.",
+        "",
+        "| name | kind | labels | what it tells |",
+        "|---|---|---|---|",
+    ]
+    return "\n".join([*head, *rows]) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
+    sys.exit(0)
