@@ -41,7 +41,10 @@ async def write(desk: Desk, batch: Sequence[Slice]) -> Sequence[Slice]:
         if not current:
             return ()
         try:
-            written = await desk.writer.write([await retracted(desk, piece) for piece in current])
+            ready: list[Slice] = []
+            for piece in current:
+                ready.append(await retracted(desk, piece, ready))
+            written = await desk.writer.write(ready)
         except Lost as lost:
             desk.telemetry.count("touchline_dropped_slices_total", len(lost.slices), step="record")
             await desk.keeper.rewind([piece.partition for piece in lost.slices])
@@ -52,9 +55,11 @@ async def write(desk: Desk, batch: Sequence[Slice]) -> Sequence[Slice]:
         return written
 
 
-async def retracted(desk: Desk, piece: Slice) -> Slice:
-    """The slice with what its revised answers counted before."""
+async def retracted(desk: Desk, piece: Slice, earlier: Sequence[Slice]) -> Slice:
+    """The slice with what its revised answers counted before, in `earlier` slices of the batch or in the ledger."""
     offsets = retractions.wanted(piece.rows)
+    near = [found.rows.filter(pl.col("off").is_in(offsets)) for found in earlier if found.partition == piece.partition]
+    offsets = sorted(set(offsets).difference(*(rows["off"] for rows in near)))
     before = pl.DataFrame()
     if offsets:
         found = await desk.keeper.until_answered(
@@ -64,7 +69,7 @@ async def retracted(desk: Desk, piece: Slice) -> Slice:
         if found is None:
             raise Lost([piece])
         before = found
-    return piece.with_rows(retractions.retract(piece.rows, before))
+    return piece.with_rows(retractions.retract(piece.rows, [*near, before]))
 
 
 def _topic(piece: Slice) -> str:

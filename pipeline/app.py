@@ -13,9 +13,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import faust
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
+from pipeline.errors import Unavailable
 from pipeline.settings import Settings
 from pipeline.slices import Partition, Poll
 
@@ -25,6 +28,8 @@ _STREAM_ITEMS = 4
 _CHANNEL_ITEMS = 2
 #: Heartbeats per session: three may get lost before the group believes us dead.
 _HEARTBEATS = 10
+#: Longest wait for one record when a hole in the offsets is looked at, milliseconds.
+_READ_MS = 5_000
 
 
 class SliceScheduler(DefaultSchedulingStrategy):
@@ -176,6 +181,32 @@ class Group:
             return {}
         ends = await self._consumer.highwaters(*(self._tp(partition) for partition in partitions))
         return {partition: int(ends[self._tp(partition)]) for partition in partitions}
+
+    async def first_record(self, partition: Partition, offset: int) -> int:
+        """The smallest offset at or above `offset` that holds a record, as a reader of its own finds it.
+
+        Raises Unavailable when the broker does not show one in time.
+        """
+        tp = TopicPartition(self._settings.topic(partition.topic), partition.part)
+        reader = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.bootstrap_servers,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=1,
+            **self._settings.kafka_security(),
+        )
+        try:
+            await reader.start()
+            reader.assign([tp])
+            reader.seek(tp, offset)
+            found = await reader.getmany(tp, timeout_ms=_READ_MS, max_records=1)
+        except (KafkaError, OSError) as error:
+            raise Unavailable(f"Kafka did not show {tp.topic}[{tp.partition}]: {type(error).__name__}") from error
+        finally:
+            await reader.stop()
+        if not found.get(tp):
+            raise Unavailable(f"Kafka showed no record of {tp.topic}[{tp.partition}] from offset {offset} on")
+        return int(found[tp][0].offset)
 
     async def commit(self, positions: Mapping[Partition, int]) -> None:
         """Lets Kafka's offset follow the ledger: `positions` are the last offsets stored."""

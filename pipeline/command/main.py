@@ -7,7 +7,7 @@ from importlib import import_module
 
 from pipeline.command.output import Exit, emit, note
 
-#: Command -> (module, what it does). A module with one command is that command; else the command's name goes along.
+#: Command -> (module, what it does). The module is the command, or a group that has it.
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("pipeline.command.demo", "see the product at work: stack, workers, a month of history, live scores"),
     "up": ("pipeline.command.stack", "start Kafka, ClickHouse's engine and workers on this machine, without Docker"),
@@ -49,10 +49,10 @@ def main(arguments: list[str] | None = None) -> None:
     import typer
 
     app = import_module(COMMANDS[name][0]).app
-    alone = len(app.registered_commands) == 1 and not app.registered_groups
     command = typer.main.get_command(app)
+    inside = name in getattr(command, "commands", {})
     try:
-        command(given[1:] if alone else given, prog_name=f"touchline {name}" if alone else "touchline")
+        command(given if inside else given[1:], prog_name="touchline" if inside else f"touchline {name}")
     except KeyboardInterrupt:
         sys.exit(130)
 

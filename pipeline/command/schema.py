@@ -9,7 +9,11 @@ import typer
 
 from pipeline.command.output import Exit, emit, emit_json, note
 
-app = typer.Typer(rich_markup_mode=None, help="The contracts of the topics: JSON Schemas and the AsyncAPI document.", no_args_is_help=True)
+app = typer.Typer(
+    rich_markup_mode=None,
+    help="The contracts of the topics: JSON Schemas and the AsyncAPI document.",
+    no_args_is_help=True,
+)
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 

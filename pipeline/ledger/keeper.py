@@ -39,6 +39,9 @@ class Broker(Protocol):
     async def log_ends(self, partitions: set[Partition]) -> dict[Partition, int]:
         """The offset after the newest record of each partition."""
 
+    async def first_record(self, partition: Partition, offset: int) -> int:
+        """The smallest offset at or above `offset` that holds a record, as a reader of its own finds it."""
+
 
 class Keeper:
     """Takes partitions over from the tables and decides what of a poll is next."""
@@ -48,6 +51,8 @@ class Keeper:
         self._broker = broker
         self._custody = custody
         self._loading = asyncio.Lock()
+        #: Held while a batch is on its way to the ledger: a position read meanwhile could miss what is about to land.
+        self.writing = asyncio.Lock()
         self.dropped = 0
         self.replayed = 0
 
@@ -75,7 +80,7 @@ class Keeper:
 
     async def load(self, partitions: set[Partition], generation: int) -> None:
         """Takes partitions over as the tables say; does nothing for those held already or once the group changed."""
-        async with self._loading:
+        async with self._loading, self.writing:
             wanted = {partition for partition in partitions if self._custody.holding(partition) is None}
             if not wanted:
                 return
@@ -154,9 +159,19 @@ class Keeper:
         if not (holding.sought_off == holding.next_off and poll.fetched_at > holding.sought_at):
             await self._seek(poll.partition, holding, holding.next_off)
             return False
+        # The seek may have overtaken a fetch on its way to us: only a reader of its own can tell.
+        found = await self.until_answered(
+            lambda: self._broker.first_record(poll.partition, holding.next_off), poll.generation
+        )
+        if found is None or self._custody.holding(poll.partition) is not holding:
+            return False
+        if found != first:
+            await self._seek(poll.partition, holding, holding.next_off)
+            if found == holding.next_off:
+                return False
         kept = (await self._broker.first_offsets({poll.partition}))[poll.partition]
         reason = Reason.RETENTION if holding.next_off < kept else Reason.MARKERS
-        gap = (holding.next_off, first - 1, str(reason))
+        gap = (holding.next_off, found - 1, str(reason))
         written = await self.until_answered(
             lambda: self._pool.call(
                 lambda client: (
@@ -168,9 +183,10 @@ class Keeper:
             ),
             poll.generation,
         )
-        if written:
-            holding.next_off = first
-        return bool(written)
+        if not written or self._custody.holding(poll.partition) is not holding:
+            return False
+        holding.next_off = found
+        return found == first
 
 
 def first_at(records: Sequence[Record], offset: int) -> int:

@@ -5,6 +5,8 @@ So each fold is a function of one row, and a rebuild stays one query.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from pipeline.slices import CORE, FURTHER, OLD
@@ -24,7 +26,7 @@ _CARRIED: dict[str, str] = {
 
 
 def wanted(rows: pl.DataFrame) -> list[int]:
-    """Offsets of predecessors that lie before this slice and must be asked from the ledger."""
+    """Offsets of predecessors that lie before this slice and are looked for elsewhere."""
     first = rows["off"][0]
     return rows.filter((pl.col("old_off") >= 0) & (pl.col("old_off") < first))["old_off"].to_list()
 
@@ -37,8 +39,8 @@ def blank(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def retract(rows: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
-    """Fills the old_* columns of superseding rows; `before` holds the predecessors found in the ledger.
+def retract(rows: pl.DataFrame, before: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Fills the old_* columns of superseding rows; `before` holds predecessors of earlier slices and of the ledger.
 
     A predecessor that counted in no score (late, rejected, gone) leaves nothing to retract: old_off becomes -1.
     """
@@ -48,7 +50,7 @@ def retract(rows: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
     found = pl.concat(
         [
             frame.select(pl.col(name).cast(rows.schema[name]) for name in columns)
-            for frame in (before, rows)
+            for frame in (*before, rows)
             if frame.width
         ]
     )

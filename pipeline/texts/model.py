@@ -95,7 +95,7 @@ class MiniLm:
 
 
 class Static:
-    """Mean of trained word-piece vectors through a small network, plus weights of hashed runs of 2 and 3 pieces: numpy only.
+    """Mean of trained word-piece vectors through a small network, and weights of hashed runs of 2 and 3 of them.
 
     The weights came without code; what the arrays mean was found by fitting hypotheses to them (model card).
     """

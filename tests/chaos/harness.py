@@ -172,12 +172,16 @@ class Feed:
 
     async def _produce(self) -> None:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap, acks="all", enable_idempotence=True, linger_ms=5, request_timeout_ms=30_000
+            bootstrap_servers=self._bootstrap,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=5,
+            request_timeout_ms=30_000,
         )
         try:
             await producer.start()
             await self._go_on(producer)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001
             self._trouble = error
         finally:
             await producer.stop()
@@ -318,7 +322,9 @@ class Case:
 
     def positions(self) -> dict[tuple[str, int], int]:
         """The ledger's position of each partition."""
-        found = self.rows(f"SELECT topic, part, max(off) AS position FROM ledger WHERE {self._now()} GROUP BY topic, part")
+        found = self.rows(
+            f"SELECT topic, part, max(off) AS position FROM ledger WHERE {self._now()} GROUP BY topic, part"
+        )
         return {(row["topic"], row["part"]): row["position"] for row in found}
 
     def recorded(self) -> int:

@@ -365,7 +365,9 @@ def equation_differences(
         terms = sums[part]
         right = sum(terms[name] for name in (*DISPOSITIONS, "gaps"))
         if hi - lo + 1 != right or set(terms) - {*DISPOSITIONS, "gaps"}:
-            wrong.append(f"{part}: {hi} - {lo} + 1 = {hi - lo + 1}, but the dispositions are {dict(terms)}, in all {right}")
+            wrong.append(
+                f"{part}: {hi} - {lo} + 1 = {hi - lo + 1}, but the dispositions are {dict(terms)}, in all {right}"
+            )
     return wrong
 
 

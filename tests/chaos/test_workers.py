@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.chaos.harness import SESSION_S, Case
+from tests.chaos.harness import Case
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
@@ -15,9 +15,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 RATE = 2_000
 
 
-@pytest.mark.parametrize(
-    "kills", [pytest.param(8, id="short"), pytest.param(30, id="full", marks=pytest.mark.prove)]
-)
+@pytest.mark.parametrize("kills", [pytest.param(8, id="short"), pytest.param(30, id="full", marks=pytest.mark.prove)])
 def test_two_workers_killed_again_and_again_lose_nothing_and_count_nothing_twice(case: Case, kills: int) -> None:
     """T1."""
     dice = random.Random(1)

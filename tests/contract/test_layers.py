@@ -277,7 +277,7 @@ BROKEN: tuple[tuple[Rule, dict[str, str], str], ...] = (
     (wrong_layers, {"agents/a.py": "from agents.b import X", "agents/b.py": "X = 1"}, "meet in channels"),
     (wrong_layers, {"agents/a.py": "from . import b", "agents/b.py": ""}, "meet in channels"),
     (wrong_rooms, {"pipeline/arrival/a.py": "from pipeline.ledger import b"}, "not in the table of rooms"),
-    (wrong_rooms, {"pipeline/ledger/a.py": "from ..scores.b import X", "pipeline/scores/b.py": ""}, "table of rooms"),
+    (wrong_rooms, {"pipeline/scores/a.py": "from ..ledger.b import X", "pipeline/ledger/b.py": ""}, "table of rooms"),
     (wrong_rooms, {"pipeline/errors.py": "import pipeline.ledger"}, "not in the table of rooms"),
     (wrong_rooms, {"pipeline/ledger/a.py": "import pipeline.desk", "pipeline/desk.py": ""}, "stands above"),
     (wrong_rooms, {"pipeline/attic/__init__.py": ""}, "the room attic is not in the table"),
