@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import faust
@@ -118,8 +119,13 @@ async def remembered(desk: Desk, partition: Partition, holding: Holding) -> Arri
     attempt, arrival = desk.arrivals.get(partition, (-1, None))
     if attempt == holding.attempt and arrival is not None:
         return arrival
+    # Each partition gets its share of the memory, or those restored last would push out the first.
+    share = max(1, sum(held.topic in LEDGER_TOPICS for held in desk.group.assigned()))
+    rules = replace(
+        desk.rules, ids_limit=desk.rules.ids_limit // share, answers_limit=desk.rules.answers_limit // share
+    )
     recalled = await desk.keeper.until_answered(
-        lambda: desk.pool.call(lambda client: asking.recollect(client, partition, holding.epoch, desk.rules)),
+        lambda: desk.pool.call(lambda client: asking.recollect(client, partition, holding.epoch, rules)),
         holding.generation,
     )
     if recalled is None:

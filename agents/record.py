@@ -41,10 +41,11 @@ async def write(desk: Desk, batch: Sequence[Slice]) -> Sequence[Slice]:
         if not current:
             return ()
         try:
-            ready: list[Slice] = []
-            for piece in current:
-                ready.append(await retracted(desk, piece, ready))
-            written = await desk.writer.write(ready)
+            async with desk.keeper.writing:
+                ready: list[Slice] = []
+                for piece in current:
+                    ready.append(await retracted(desk, piece, ready))
+                written = await desk.writer.write(ready)
         except Lost as lost:
             desk.telemetry.count("touchline_dropped_slices_total", len(lost.slices), step="record")
             await desk.keeper.rewind([piece.partition for piece in lost.slices])

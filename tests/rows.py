@@ -14,7 +14,10 @@ START_MS = 1_760_000_000_000
 def ledger_like(count: int, seed: int, *, first: int = 0, minutes: int = 5) -> pl.DataFrame:
     """`count` rows with consecutive offsets and all columns a recorded slice has."""
     random = np.random.default_rng(seed)
-    pick = lambda names: random.choice(np.array(names, dtype=object), count)  # noqa: E731  # one line, used six times
+
+    def pick(names: list[str]) -> np.ndarray:
+        return random.choice(np.array(names, dtype=object), count)
+
     metric = pick(["nps", "csat", "ces", "sentiment_only", "volume"])
     scales = {
         "nps": ("0-10", 11),

@@ -15,6 +15,9 @@ from schemas.codec import encode
 from schemas.outgoing import Rejected
 from schemas.vocabulary import Reason, Stage
 
+#: Sealed bytes beyond this stay in the table `sealed` alone: as base64 they would not fit a message of a megabyte.
+_LARGEST_SEALED = 700_000
+
 
 class Outbox:
     """Our own producer: idempotent, acks=all. Also carries scores, ticks and alerts."""
@@ -70,7 +73,8 @@ class Outbox:
 
 
 def _message(row: dict[str, object]) -> tuple[bytes, list[tuple[str, bytes]]]:
-    sealed = row["sealed"]
+    sealed = row["sealed"] if isinstance(row["sealed"], bytes) else b""
+    large = len(sealed) > _LARGEST_SEALED
     record = Rejected(
         topic=str(row["topic"]),
         epoch=int(str(row["epoch"])),
@@ -80,7 +84,7 @@ def _message(row: dict[str, object]) -> tuple[bytes, list[tuple[str, bytes]]]:
         reason=Reason(str(row["reason"])),
         path=str(row["path"]),
         detail=str(row["detail"]),
-        sealed=base64.b64encode(sealed if isinstance(sealed, bytes) else b"").decode(),
+        sealed="" if large else base64.b64encode(sealed).decode(),
         key_id=int(str(row["key_id"])),
     )
     headers = [
@@ -90,5 +94,6 @@ def _message(row: dict[str, object]) -> tuple[bytes, list[tuple[str, bytes]]]:
         ("touchline_origin_topic", record.topic.encode()),
         ("touchline_origin_partition", str(record.partition).encode()),
         ("touchline_origin_offset", str(record.offset).encode()),
+        *([("touchline_sealed_in", b"table sealed")] if large else []),
     ]
     return encode(record), headers

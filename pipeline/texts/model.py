@@ -123,7 +123,8 @@ class Static:
         flat = np.array([token for row in ids for token in row], np.int64)
         owner = np.repeat(np.arange(len(ids)), lengths)
         hidden = np.maximum(self._mean(flat, lengths) @ self._hidden + self._hidden_bias, 0)
-        logits = hidden @ self._out + self._out_bias + self._run_logits(flat, owner, len(ids))
+        runs = self._run_logits(flat, owner, len(ids)) / np.sqrt(np.maximum(lengths, 1))[:, None]
+        logits = hidden @ self._out + self._out_bias + runs
         return _softmax((logits / self._temperature).astype(np.float32))
 
     def _mean(self, flat: Ids, lengths: Ids) -> NDArray[np.float32]:

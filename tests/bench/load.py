@@ -8,24 +8,27 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.intake.cast import MOODS, TOPICS
 from pipeline.intake.producing import Producer
+from pipeline.intake.wording import Occasion
+from pipeline.intake.wording import texts as written_texts
+from pipeline.intake.world import LANGUAGES, PRODUCTS, TOWNS
 from pipeline.settings import Settings
-from tests.bench.phrases import phrase
 from tests.bench.place import Place
 
 CUSTOMERS = 500_000
 UNITS = tuple(f"store-{number:02}" for number in range(40))
 CHANNELS = ("web", "app", "store", "call", "email", "chat")
+#: Names of the bundled registry.
 TOUCHPOINTS = (
-    *("checkout", "delivery", "return", "support_call", "app_session", "store_visit"),
-    *("order", "payment", "billing", "onboarding", "renewal", "repair"),
+    *("page_viewed", "product_searched", "store_visit", "checkout", "payment", "order_placed"),
+    *("delivery", "return_parcel", "invoice", "app_session", "support_call", "support_chat"),
 )
 #: (metric, lowest answer, answers): half NPS, as most surveys ask that.
 METRICS = (("nps", 0, 11), ("csat", 1, 5), ("ces", 1, 7))
@@ -71,12 +74,12 @@ def _made(first: int, times: np.ndarray, texts: float) -> Run:
     )
     metrics = [METRICS[i] for i in rng.choice(len(METRICS), size=count, p=_SHARES)]
     scores = [low + int(u * steps) for (_, low, steps), u in zip(metrics, rng.random(count), strict=True)]
-    said = rng.random(count) < texts
+    said = _texts(rng, rng.random(count) < texts)
     moments = np.datetime_as_string(times.astype("datetime64[ms]"), unit="ms").tolist()
     keys, values = [], []
     for row in range(count):
         customer = f"c{customers[row]:08}"
-        text = f'","text":"{phrase(first + row)}' if said[row] else ""
+        text = f'","text":"{said[row]}' if said[row] else ""
         keys.append(customer.encode())
         values.append(
             f'{{"event_id":"e-{first + row:012}","occurred_at":"{moments[row]}Z","customer_id":"{customer}",'
@@ -84,6 +87,16 @@ def _made(first: int, times: np.ndarray, texts: float) -> Run:
             f'"metric":"{metrics[row][0]}","score":{scores[row]},"source":"survey{text}"}}'.encode()
         )
     return Run(keys, values)
+
+
+def _texts(rng: np.random.Generator, wanted: np.ndarray) -> list[str]:
+    """The simulator's written texts where wanted (about as long as real comments), "" elsewhere."""
+    size = int(wanted.sum())
+    if not size:
+        return [""] * len(wanted)
+    drawn = (rng.integers(len(names), size=size) for names in (LANGUAGES, TOPICS, MOODS, PRODUCTS, TOWNS))
+    lines = iter(written_texts(rng, Occasion(*drawn)))
+    return [next(lines) if each else "" for each in wanted.tolist()]
 
 
 def produce(place: Place, plan: Plan, compression: str = "lz4") -> float:
@@ -157,11 +170,6 @@ def size_of(run: Run) -> float:
     return sum(map(len, run.values)) / len(run.values)
 
 
-def records_of(values: Sequence[bytes]) -> str:
-    """The first value, for the page."""
-    return values[0].decode()
-
-
 def now_ms() -> int:
     """Milliseconds since 1970."""
-    return int(datetime.now(UTC).timestamp() * 1000)
+    return int(time.time() * 1000)

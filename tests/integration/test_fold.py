@@ -43,12 +43,12 @@ def stored(rows: pl.DataFrame, settings: Settings) -> ClickHouse:
 def folded(rows: pl.DataFrame) -> pl.DataFrame:
     names, hot = Dictionary(), Hot(1_000_000)
     hot.begin(3, 0)
-    changed = {}
+    changed: set[int] = set()
     for first in range(0, rows.height, 300):
         piece = rows[first : first + 300].with_columns(pl.lit(3, pl.UInt16).alias("part"))
-        changed |= hot.add(fold(contributions(piece), names))
+        changed |= set(hot.add(fold(contributions(piece), names)))
     every = {minute: (cells.keys, cells.counts) for minute, cells in hot._cells.items()}
-    assert set(changed) == set(every)
+    assert changed == set(every)
     return rows_of(names, every).with_columns(pl.lit("feedback").alias("topic"), pl.lit(1, pl.UInt16).alias("epoch"))
 
 
