@@ -62,13 +62,25 @@ async def carry_out(desk: Desk) -> None:
         holding = desk.custody.holding(partition)
         if holding is None:
             continue
-        async with desk.folding:
-            ours = desk.folder.ours(partition)
-            if request["kind"] == "rebuild" and ours is not None:
-                await desk.folder.rebuild(partition, ours, holding.clock_ms)
-        if request["kind"] == "release":
-            await desk.release(partition, holding)
-        await desk.pool.call(partial(requests.done, request=request, ver=holding.ver))
+        try:
+            said = await carried_out(desk, request["kind"], partition, holding)
+            await desk.pool.call(partial(requests.done, request=request, ver=holding.ver, body=said))
+        except (Unavailable, NoLongerOurs):
+            # It stays open: this worker or the next owner looks again.
+            continue
+
+
+async def carried_out(desk: Desk, kind: str, partition: Partition, holding: Holding) -> str:
+    """Carries one request out; what is to be kept of it: of a release, from which offset the breaker counts anew."""
+    if kind == "release":
+        since = f"{holding.epoch}:{holding.next_off}"
+        await desk.release(partition, holding)
+        return since
+    async with desk.folding:
+        ours = desk.folder.ours(partition)
+        if ours is not None:
+            await desk.folder.rebuild(partition, ours, holding.clock_ms)
+    return ""
 
 
 async def publish(desk: Desk) -> None:

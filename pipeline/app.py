@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -137,6 +138,15 @@ def step_channel(app: faust.App) -> Any:
     return app.channel(maxsize=_CHANNEL_ITEMS)
 
 
+@contextmanager
+def answered(what: str) -> Iterator[None]:
+    """Turns the errors of a broker that does not answer into Unavailable: the same call may go through later."""
+    try:
+        yield
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise Unavailable(f"Kafka did not answer {what}: {type(error).__name__}") from error
+
+
 class Group:
     """The consumer group as the flow sees it: generation, assignment, seeking, committing."""
 
@@ -172,14 +182,16 @@ class Group:
 
     async def first_offsets(self, partitions: set[Partition]) -> dict[Partition, int]:
         """The oldest offset of each partition that the broker still has."""
-        firsts = await self._consumer.earliest_offsets(*(self._tp(partition) for partition in partitions))
+        with answered("its first offsets"):
+            firsts = await self._consumer.earliest_offsets(*(self._tp(partition) for partition in partitions))
         return {partition: int(firsts[self._tp(partition)]) for partition in partitions}
 
     async def log_ends(self, partitions: set[Partition]) -> dict[Partition, int]:
         """The offset after the newest record of each partition."""
         if not partitions:
             return {}
-        ends = await self._consumer.highwaters(*(self._tp(partition) for partition in partitions))
+        with answered("its log ends"):
+            ends = await self._consumer.highwaters(*(self._tp(partition) for partition in partitions))
         return {partition: int(ends[self._tp(partition)]) for partition in partitions}
 
     async def first_record(self, partition: Partition, offset: int) -> int:
@@ -214,7 +226,8 @@ class Group:
         offsets = {self._tp(partition): position + 1 for partition, position in positions.items()}
         offsets = {tp: offset for tp, offset in offsets.items() if tp in mine}
         if offsets:
-            await self._consumer._commit(offsets)
+            with answered("a commit"):
+                await self._consumer._commit(offsets)
 
     def pause(self, partition: Partition) -> None:
         """No more fetches of the partition until a rebalance or a restart."""

@@ -25,6 +25,7 @@ from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.customers.registry import DEFAULT_PATH, Unknown
 from pipeline.customers.sealing import Sealer, context
 from pipeline.customers.watcher import Watcher
+from pipeline.errors import Unavailable
 from pipeline.isolation import Step, isolate
 from pipeline.ledger.crashes import Crashes
 from pipeline.ledger.custody import Custody, Holding
@@ -146,6 +147,8 @@ class Desk:
                             await work()
                         except asyncio.CancelledError:
                             raise
+                        except Unavailable as error:
+                            _log.warning("not answered, tried again", task=name, reason=str(error))
                         # The worker's edge, as above.
                         except Exception as error:  # noqa: BLE001
                             self.stop(name, error)

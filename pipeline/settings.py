@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import ssl
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -150,6 +151,13 @@ class Settings(BaseSettings):
             else:
                 shown[name] = value
         return shown
+
+
+def only(variables: Mapping[str, str]) -> None:
+    """From here on this process, and those that it starts, see these TOUCHLINE_ variables and none of the caller's."""
+    for name in [name for name in os.environ if name.upper().startswith("TOUCHLINE_")]:
+        del os.environ[name]
+    os.environ.update(variables)
 
 
 def java_home() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 
@@ -29,7 +31,7 @@ def ledger_like(count: int, seed: int, *, first: int = 0, minutes: int = 5) -> p
     bins = np.array([random.integers(scales[m][1]) if scales[m][1] else -1 for m in metric], dtype=np.int8)
     label = np.where(metric == "volume", "", pick(["", "negative", "neutral", "positive", "unscored"]))
     revised = (random.random(count) < 0.1) & (metric == "nps")
-    columns: dict[str, object] = {
+    columns: dict[str, Any] = {
         name: [_empty(name, dtype)] * count for name, dtype in (ACCEPTED | ENRICHED | LABELLED | OLD).items()
     }
     columns |= {
@@ -53,7 +55,7 @@ def ledger_like(count: int, seed: int, *, first: int = 0, minutes: int = 5) -> p
         "tier": np.where(label == "", "", pick(["minilm", "static"])),
         "old_off": np.where(revised, 0, -1),
     }
-    old = {
+    old: dict[str, Any] = {
         "old_occurred_ms": START_MS + random.integers(0, minutes * 60_000, count),
         "old_metric": ["nps"] * count,
         "old_scale": ["0-10"] * count,

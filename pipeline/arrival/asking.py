@@ -22,7 +22,9 @@ def recollect(client: ClickHouse, partition: Partition, epoch: int, rules: Arriv
     times = client.query(recall.TIMES_SQL, where, FINAL_BY_DAY, long=True)
     firsts = client.query(recall.FIRSTS_SQL, {**where, "limit": rules.ids_limit}, FINAL_BY_DAY, long=True)
     standing = client.query(recall.STANDING_SQL, {**where, "limit": rules.answers_limit}, FINAL_BY_DAY, long=True)
-    invalid = client.query(recall.INVALID_SQL, {**where, "limit": rules.breaker_window}, FINAL_BY_DAY)
+    released = int(client.query(recall.RELEASED_SQL, where)["released"][0] or 0)
+    newest = {**where, "limit": rules.breaker_window, "released": released}
+    invalid = client.query(recall.INVALID_SQL, newest, FINAL_BY_DAY)
     firsts, standing, invalid = firsts.reverse(), standing.reverse(), invalid.reverse()
     return Recalled(
         moved_ms=int(times["moved_ms"][0] or 0) if times.height else 0,

@@ -32,8 +32,13 @@ ORDER BY off DESC LIMIT {{limit:UInt64}}"""
 STANDING_SQL = f"""SELECT answer_hash, max(ledger.revision) AS greatest,
     max(if(disposition = 'aggregated', off, -1)) AS stands
 {_WHERE} AND answer_hash != 0 AND {_FIRST} GROUP BY answer_hash ORDER BY max(off) DESC LIMIT {{limit:UInt64}}"""
-#: Whether each of the newest `limit` rows was invalid, newest first.
-INVALID_SQL = f"""SELECT disposition = 'dead_letter' AS invalid {_WHERE} ORDER BY off DESC LIMIT {{limit:UInt64}}"""
+#: Whether each of the newest `limit` rows from `released` on was invalid, newest first.
+INVALID_SQL = f"""SELECT disposition = 'dead_letter' AS invalid {_WHERE} AND off >= {{released:Int64}}
+ORDER BY off DESC LIMIT {{limit:UInt64}}"""
+#: The offset from which an operator's last release lets the breaker count anew; 0 when there was none.
+RELEASED_SQL = """SELECT max(toInt64OrZero(splitByChar(':', body)[2])) AS released FROM requests FINAL
+WHERE kind = 'release' AND done_ms > 0 AND topic = {topic:String} AND part = {part:UInt16}
+    AND startsWith(body, concat(toString({epoch:UInt16}), ':'))"""
 #: Answers to `Questions.ids` (`hashes`) and `Questions.answers`.
 KNOWN_IDS_SQL = f"""SELECT event_hash, min(off) AS first, argMin(ledger.payload_hash, off) AS payload
 {_WHERE} AND {_FIRST} AND event_hash IN {{hashes:Array(UInt64)}} GROUP BY event_hash"""

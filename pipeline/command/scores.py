@@ -13,6 +13,7 @@ import typer
 
 from pipeline.command.output import Exit, emit, emit_json, note
 from pipeline.errors import SettingsError, Unavailable, UsageError
+from pipeline.views.figures import bar, number, place
 
 if TYPE_CHECKING:
     from pipeline.scores.reading import Question
@@ -199,35 +200,17 @@ def _line(question: Question, row: Mapping[str, Any]) -> Line:
     interval = ""
     ends: tuple[float | None, float | None] = (None, None)
     if row["low"] is not None:
-        interval = f"{_number(row['low'], unit)} .. {_number(row['high'], unit)}"
-        ends = (_place(row["low"], unit, row["scale"]), _place(row["high"], unit, row["scale"]))
-    cells = (start, *places, row["scale"], _number(row["score"], unit), str(row["n"]), interval)
-    return Line(cells, ends[0], _place(row["score"], unit, row["scale"]), ends[1])
-
-
-def _number(value: float, unit: str) -> str:
-    """Points with a sign (and no -0.0), shares in per cent, means with two digits, counts whole."""
-    texts = {"points": f"{round(value, 1) + 0.0:+.1f}", "share": f"{100 * value:.1f} %", "mean": f"{value:.2f}"}
-    return texts.get(unit, f"{value:.0f}")
-
-
-def _place(value: float, unit: str, scale: str) -> float:
-    """Where a value lies on its axis, 0 to 1."""
-    from pipeline.scores.meters import bounds
-
-    low, high = {"points": (-100, 100), "share": (0, 1)}.get(unit, bounds(scale))
-    return (value - low) / (high - low) if high > low else 0.0
+        interval = f"{number(row['low'], unit)} .. {number(row['high'], unit)}"
+        ends = (place(row["low"], unit, row["scale"]), place(row["high"], unit, row["scale"]))
+    cells = (start, *places, row["scale"], number(row["score"], unit), str(row["n"]), interval)
+    return Line(cells, ends[0], place(row["score"], unit, row["scale"]), ends[1])
 
 
 def picture(line: Line, plain: bool) -> str:
     """The interval on its axis: `--|----o---` with a mark at the score; empty without an interval."""
     if line.low is None or line.high is None or line.score is None:
         return ""
-    axis, inside, mark = (".", "-", "o") if plain else ("·", "━", "●")
-    low, score, high = (round(place * (_WIDTH - 1)) for place in (line.low, line.score, line.high))
-    return "".join(
-        mark if at == score else inside if low <= at <= high else axis for at in range(_WIDTH)
-    )  # fmt: skip
+    return bar((line.low, line.score, line.high), _WIDTH, plain)
 
 
 def _show(question: Question, rows: list[dict[str, Any]]) -> None:

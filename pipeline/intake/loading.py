@@ -61,13 +61,19 @@ async def load_profiles(producer: Producer, world: World, valid_from_ms: int) ->
     return sent
 
 
-async def load_history(producer: Producer, world: World, span: Span, progress: Progress | None = None) -> Loaded:
-    """Simulate a history and send it, in order of time; all of it is acknowledged at the end."""
+async def load_history(
+    producer: Producer, world: World, span: Span, progress: Progress | None = None, to: str = ""
+) -> Loaded:
+    """Simulate a history and send it, in order of time; all of it is acknowledged at the end.
+
+    `to` names one topic for all events (`history`: quiet, any age); else each goes where it would go live.
+    """
     done = Loaded()
     began = time.monotonic()
     for batch in simulate_history(world, span.start_ms, span.end_ms, span.count):
-        await producer.send_many(batch.topic, batch.keys, batch.values)
-        done.events[batch.topic] += len(batch.keys)
+        topic = to or batch.topic
+        await producer.send_many(topic, batch.keys, batch.values)
+        done.events[topic] += len(batch.keys)
         done.planted.update(batch.planted)
         done.seconds = time.monotonic() - began
         if progress is not None:
@@ -97,6 +103,7 @@ async def stream_live(
             skipped += due - done.total - int(BEHIND_S * rate)
             due = done.total + int(BEHIND_S * rate)
         await _send_live(producer, following(int(time.time() * 1000), due - done.total), done)
+        done.planted = following.planted
         if progress is not None:
             progress(done)
         await asyncio.sleep(TICK_S)

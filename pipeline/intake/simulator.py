@@ -6,7 +6,8 @@ next events whenever it is asked. `simulate_profiles` gives the customers' profi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -85,28 +86,35 @@ def simulate_history(world: World, start_ms: int, end_ms: int, count: int) -> It
         held = _cut(held, whole, len(held["time"]))
 
 
-def simulate_live(world: World, rate: float) -> Callable[[int, int], list[tuple[str, bytes, bytes]]]:
+def simulate_live(world: World, rate: float) -> Following:
     """A function (now_ms, n) -> the next n events as (topic, key, value), their times ending at now.
 
     Call it at about `rate` events a second: journeys unfold at that pace. Waits inside a journey are shortened
     (LIVE_PACE), so that answers follow what happened within a minute; incidents begin at their own time.
     """
-    quick = replace(world, pace=LIVE_PACE, cycle=False)
-    spacing = 1000.0 / rate
-    live: _Live | None = None
+    return Following(world, rate)
 
-    def following(now_ms: int, n: int) -> list[tuple[str, bytes, bytes]]:
-        nonlocal live
-        if live is None:
-            live = _Live(quick, rate, now_ms)
-        columns = live.following(now_ms, n)
-        back = np.minimum(np.arange(n)[::-1] * spacing, 5_000.0).astype(np.int64)
-        batches = live.encoded({**columns, "time": now_ms - back})
-        return [
-            (batch.topic, key, value) for batch in batches for key, value in zip(batch.keys, batch.values, strict=True)
-        ]
 
-    return following
+class Following:
+    """A live simulation under way; `planted` counts the bad events given so far, by kind."""
+
+    def __init__(self, world: World, rate: float) -> None:
+        self._world = replace(world, pace=LIVE_PACE, cycle=False)
+        self._rate = rate
+        self._live: _Live | None = None
+        self.planted: Counter[str] = Counter()
+
+    def __call__(self, now_ms: int, n: int) -> list[tuple[str, bytes, bytes]]:
+        """The next n events."""
+        if self._live is None:
+            self._live = _Live(self._world, self._rate, now_ms)
+        columns = self._live.following(now_ms, n)
+        back = np.minimum(np.arange(n)[::-1] * 1000.0 / self._rate, 5_000.0).astype(np.int64)
+        events = []
+        for batch in self._live.encoded({**columns, "time": now_ms - back}):
+            self.planted.update(batch.planted)
+            events += [(batch.topic, key, value) for key, value in zip(batch.keys, batch.values, strict=True)]
+        return events
 
 
 def simulate_profiles(world: World, valid_from_ms: int) -> Iterator[Batch]:

@@ -18,7 +18,7 @@ from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
 from pipeline.ledger.epochs import bounds_of
 from pipeline.ledger.migrate import FOLDER
 from pipeline.ledger.positions import epoch_of
-from pipeline.scores.recompute import ROW, Part, nonzero, recompute, stored
+from pipeline.scores.recompute import ROW, Part, fingerprints, nonzero, recompute, stored
 from pipeline.scores.windows import COUNTS
 from pipeline.settings import Settings
 from schemas.topics import LEDGER_TOPICS
@@ -43,6 +43,7 @@ class Account:
     settled: int
     log_end: int | None
     windows: int = 0
+    differ: bool = False
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -82,90 +83,113 @@ def audit(settings: Settings) -> Audit:
     """Looks at everything. Raises Unavailable when Kafka or ClickHouse cannot be reached."""
     client = ClickHouse(settings)
     ends = {topic: asyncio.run(bounds_of(settings, topic)) for topic in LEDGER_TOPICS}
-    accounts = [
-        _account(client, row, ends.get(row["topic"], {}))
-        for row in client.query(_EPOCHS, settings=FINAL_BY_DAY).iter_rows(named=True)
-    ]
-    for account in accounts:
-        _check_rows(client, account)
-        _check_windows(client, account)
+    epochs = client.query("SELECT topic, epoch, part, lo FROM epochs FINAL ORDER BY topic, epoch, part")
+    accounts: list[Account] = []
+    for (topic, epoch), parts in epochs.group_by("topic", "epoch", maintain_order=True):
+        where = {"topic": str(topic), "epoch": int(str(epoch))}
+        bounds = ends.get(str(topic), {}) if epoch == epoch_of(client, str(topic)) else {}
+        mine = _accounts(client, where, dict(zip(parts["part"], parts["lo"], strict=True)), bounds)
+        _check_windows(client, where, mine)
+        accounts.extend(mine)
     return Audit(accounts, _strays(client, accounts))
 
 
-def _account(client: ClickHouse, row: Mapping[str, Any], bounds: Mapping[int, tuple[int, int]]) -> Account:
-    where = {"topic": row["topic"], "epoch": row["epoch"], "part": row["part"]}
+def _accounts(
+    client: ClickHouse, where: Mapping[str, Any], los: Mapping[int, int], bounds: Mapping[int, tuple[int, int]]
+) -> list[Account]:
+    """One account a partition of one epoch, with everything but the windows checked."""
     counted = client.query(_COUNTS, where, FINAL_BY_DAY, long=True)
-    gaps = client.query(_GAPS, where)
-    settled = client.query(_SETTLED, where)
-    dispositions = dict(zip(counted["disposition"].to_list(), counted["n"].to_list(), strict=True))
-    tops = [*counted["top"].to_list(), *([gaps["top"][0]] if gaps["n"][0] else []), row["lo"] - 1]
-    current = row["epoch"] == epoch_of(client, row["topic"])
-    account = Account(
-        topic=row["topic"],
-        epoch=row["epoch"],
-        part=row["part"],
-        lo=row["lo"],
-        hi=max(tops),
-        dispositions={str(d): int(dispositions.get(str(d), 0)) for d in Disposition},
-        gaps=int(gaps["n"][0] or 0),
-        settled=int(settled["settled"][0]) if settled.height else row["lo"] - 1,
-        log_end=bounds[row["part"]][1] if current and row["part"] in bounds else None,
-    )
-    unknown = set(dispositions) - {str(d) for d in Disposition}
-    if unknown:
-        account.wrong.append(f"unknown dispositions {sorted(unknown)}")
-    lowest = min(counted["bottom"].to_list(), default=account.lo)
+    gaps = {row["part"]: row for row in client.query(_GAPS, where).iter_rows(named=True)}
+    odd = {row["part"]: row for row in client.query(_odd_rows(), where, long=True).iter_rows(named=True)}
+    settled = _settled(client, where)
+    accounts = []
+    for part, lo in los.items():
+        rows = list(counted.filter(pl.col("part") == part).iter_rows(named=True))
+        gap = gaps.get(part, {"n": 0, "top": lo - 1})
+        account = Account(
+            topic=where["topic"],
+            epoch=where["epoch"],
+            part=part,
+            lo=lo,
+            hi=max(lo - 1, gap["top"], *(row["top"] for row in rows)) if rows else max(lo - 1, gap["top"]),
+            dispositions={str(d): 0 for d in Disposition} | {row["disposition"]: int(row["n"]) for row in rows},
+            gaps=int(gap["n"]),
+            settled=settled.get(part, lo - 1),
+            log_end=bounds[part][1] if part in bounds else None,
+        )
+        _check_rows(account, min((row["bottom"] for row in rows), default=lo), odd.get(part, {}))
+        accounts.append(account)
+    return accounts
+
+
+def _check_rows(account: Account, lowest: int, odd: Mapping[str, int]) -> None:
+    span = account.hi - account.lo + 1
+    found = sum(account.dispositions.values()) + account.gaps
+    if span != found:
+        account.wrong.append(f"{span} offsets, but {found} accounted for ({found - span:+d})")
     if lowest < account.lo:
         account.wrong.append(f"a row below the epoch's first offset: {lowest} < {account.lo}")
-    return account
-
-
-def _check_rows(client: ClickHouse, account: Account) -> None:
-    span = account.hi - account.lo + 1
-    sum_ = sum(account.dispositions.values()) + account.gaps
-    if span != sum_:
-        account.wrong.append(f"{span} offsets, but {sum_} accounted for ({span - sum_:+d})")
     if account.log_end is not None and account.hi >= account.log_end:
         account.wrong.append(f"the ledger holds offset {account.hi}, the log ends at {account.log_end}")
-    where = {"topic": account.topic, "epoch": account.epoch, "part": account.part}
-    odd = client.query(_odd_rows(), where, FINAL_BY_DAY, long=True).row(0, named=True)
-    if odd["altered"]:
-        account.wrong.append(f"{odd['altered']} ledger rows do not match their own hash")
-    if odd["twofold"]:
-        account.wrong.append(f"{odd['twofold']} offsets have two different rows under one fence")
-    if odd["beyond"]:
-        account.wrong.append(f"{odd['beyond']} ledger rows bear a fence that no owner has had")
+    unknown = set(account.dispositions) - {str(d) for d in Disposition}
+    if unknown:
+        account.wrong.append(f"unknown dispositions {sorted(unknown)}")
+    for name, sentence in _ODD.items():
+        if odd.get(name):
+            account.wrong.append(f"{odd[name]} {sentence}")
 
 
-def _check_windows(client: ClickHouse, account: Account) -> None:
-    """Windows against the ledger up to the settled offset; looked at again while its owner is at work."""
+#: What is odd about rows, by the columns of `_odd_rows`.
+_ODD = {
+    "altered": "ledger rows do not match their own hash",
+    "twofold": "offsets have two different rows under one fence",
+    "beyond": "ledger rows bear a fence that no owner has had",
+}
+
+
+def _check_windows(client: ClickHouse, where: Mapping[str, Any], accounts: list[Account]) -> None:
+    """Windows against the ledger up to the settled offset; looked at again while owners are at work."""
+    open_ = list(accounts)
     for attempt in range(_TRIES):
-        where = Part(account.topic, account.epoch, account.part, account.settled)
-        there = stored(client, where)
-        fresh = nonzero(recompute(client, where))
-        columns = [*ROW, *COUNTS]
-        differing = pl.concat(
-            [
-                there.select(columns).join(fresh.select(columns), on=columns, how="anti").select(ROW),
-                fresh.select(columns).join(there.select(columns), on=columns, how="anti").select(ROW),
-            ]
-        ).unique()
-        account.windows = fresh.height
-        if differing.is_empty() and account.pending == 0:
-            return
-        if attempt + 1 < _TRIES:
+        if attempt:
             time.sleep(_WAIT_S)
-            _look_again(client, account)
-    if not differing.is_empty():
-        minutes = differing["minute"].unique().len()
-        account.wrong.append(f"{differing.height} window rows in {minutes} minutes differ from the ledger")
-    if account.pending:
-        account.wrong.append(f"windows are settled up to {account.settled}, {account.pending} offsets are pending")
+            settled = _settled(client, where)
+            for account in open_:
+                account.settled = settled.get(account.part, account.settled)
+        if not open_:
+            return
+        prints = fingerprints(client, where["topic"], where["epoch"], {a.part: a.settled for a in open_})
+        found = {row["part"]: row for row in prints.iter_rows(named=True)}
+        for account in open_:
+            row = found.get(account.part, {"n": 0, "n_": 0, "print": 0, "print_": 0})
+            account.windows = int(row["n_"])
+            account.differ = (row["n"], row["print"]) != (row["n_"], row["print_"])
+        open_ = [account for account in open_ if account.differ or account.pending]
+    for account in open_:
+        if account.differ:
+            account.wrong.append(_difference(client, account))
+        if account.pending:
+            account.wrong.append(f"windows are settled up to {account.settled}, {account.pending} offsets are pending")
 
 
-def _look_again(client: ClickHouse, account: Account) -> None:
-    settled = client.query(_SETTLED, {"topic": account.topic, "epoch": account.epoch, "part": account.part})
-    account.settled = max(account.settled, int(settled["settled"][0]) if settled.height else -1)
+def _difference(client: ClickHouse, account: Account) -> str:
+    """How many window rows differ, and in how many minutes."""
+    part = Part(account.topic, account.epoch, account.part, account.settled)
+    columns = [*ROW, *COUNTS]
+    there = stored(client, part).select(columns)
+    fresh = nonzero(recompute(client, part)).select(columns)
+    rows = pl.concat(
+        [
+            there.join(fresh, on=columns, how="anti").select(ROW),
+            fresh.join(there, on=columns, how="anti").select(ROW),
+        ]
+    ).unique()
+    return f"{rows.height} window rows in {rows['minute'].unique().len()} minutes differ from the ledger"
+
+
+def _settled(client: ClickHouse, where: Mapping[str, Any]) -> dict[int, int]:
+    rows = client.query(_SETTLED, where)
+    return dict(zip(rows["part"].to_list(), rows["settled"].to_list(), strict=True)) if rows.width else {}
 
 
 def _strays(client: ClickHouse, accounts: list[Account]) -> list[str]:
@@ -188,20 +212,19 @@ def _odd_rows() -> str:
     matched = re.search(r"row_hash UInt64 DEFAULT (cityHash64\(.*?\))\n\)", text, re.S)
     assert matched is not None, "0001_record.sql defines row_hash"
     return f"""
-    WITH mine AS (SELECT * FROM ledger {_WHERE})
-    SELECT
-        (SELECT count() FROM mine WHERE row_hash != {matched[1]}) AS altered,
-        (SELECT count() FROM (SELECT off, ver FROM mine GROUP BY off, ver HAVING uniqExact(row_hash) > 1)) AS twofold,
-        (SELECT count() FROM mine WHERE ver > (SELECT max(ver) FROM progress {_WHERE})) AS beyond"""
+    SELECT part, sum(bad) AS altered, sum(kinds > 1) AS twofold, sum(ver > owner) AS beyond FROM (
+        SELECT part, off, ver, uniqExact(row_hash) AS kinds, sum(row_hash != {matched[1]}) AS bad
+        FROM ledger {_WHERE} GROUP BY part, off, ver
+    ) AS rows
+    LEFT JOIN (SELECT part, max(ver) AS owner FROM progress {_WHERE} GROUP BY part) AS owners USING (part)
+    GROUP BY part"""
 
 
-_EPOCHS = "SELECT topic, epoch, part, lo FROM epochs FINAL ORDER BY topic, epoch, part"
+_WHERE = "WHERE topic = {topic:String} AND epoch = {epoch:UInt16}"
 
-_WHERE = "WHERE topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}"
+_COUNTS = f"""SELECT part, disposition, count() AS n, max(off) AS top, min(off) AS bottom FROM ledger FINAL {_WHERE}
+GROUP BY part, disposition ORDER BY part, disposition"""
 
-_COUNTS = f"""SELECT disposition, count() AS n, max(off) AS top, min(off) AS bottom FROM ledger FINAL {_WHERE}
-GROUP BY disposition ORDER BY disposition"""
+_GAPS = f"SELECT part, sum(hi - lo + 1) AS n, max(hi) AS top FROM gaps FINAL {_WHERE} GROUP BY part"
 
-_GAPS = f"SELECT sum(hi - lo + 1) AS n, max(hi) AS top FROM gaps FINAL {_WHERE}"
-
-_SETTLED = f"SELECT settled FROM progress FINAL {_WHERE}"
+_SETTLED = f"SELECT part, settled FROM progress FINAL {_WHERE}"

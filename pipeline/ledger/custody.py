@@ -11,20 +11,24 @@ from dataclasses import dataclass
 
 from pipeline.slices import Partition, Slice
 
-#: A generation of the group fills the lower half of a fence, the incarnation the upper.
-_HALF = 32
-_MASK = (1 << _HALF) - 1
+#: Bits of a fence from the top: 16 for the incarnation, 32 for the group's generation, 16 for the attempt.
+_GENERATION, _INCARNATION = 16, 48
+_GENERATIONS, _ATTEMPTS = (1 << 32) - 1, (1 << 16) - 1
 
 
-def fence(found: int, generation: int) -> int:
-    """`ver` for a generation: higher than every fence `found` in the tables of the partition.
+def fence(found: int, generation: int, attempt: int = 0) -> int:
+    """`ver` for an attempt of a generation: higher than every fence `found` in the tables of the partition.
 
-    The incarnation rises when a generation found is not below ours (the group was deleted, or a backup restored).
+    The generation weighs more than the attempt: whatever a former owner still has in flight is below its successor,
+    even if that did not see it. The incarnation rises when a generation found is above ours (the group was deleted,
+    or a backup restored). An equal one found is our own: there the attempt rises.
     """
-    incarnation, seen = found >> _HALF, found & _MASK
-    if found and seen >= generation:
+    incarnation, seen, tried = found >> _INCARNATION, found >> _GENERATION & _GENERATIONS, found & _ATTEMPTS
+    if found and seen > generation:
         incarnation += 1
-    return incarnation << _HALF | generation
+    elif found and seen == generation:
+        attempt = max(attempt, tried + 1)
+    return incarnation << _INCARNATION | generation << _GENERATION | min(attempt, _ATTEMPTS)
 
 
 @dataclass(slots=True)

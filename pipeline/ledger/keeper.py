@@ -89,15 +89,17 @@ class Keeper:
             )
             if found is None:
                 return
-            log_ends = await self._broker.log_ends(wanted)
-            firsts = await self._broker.first_offsets(wanted)
+            log_ends = await self.until_answered(lambda: self._broker.log_ends(wanted), generation)
+            firsts = await self.until_answered(lambda: self._broker.first_offsets(wanted), generation)
+            if log_ends is None or firsts is None:
+                return
             for partition in sorted(wanted):
                 await self._take(partition, found[partition], log_ends[partition], firsts[partition], generation)
 
     async def _take(
         self, partition: Partition, standing: positions.Standing, log_end: int, first: int, generation: int
     ) -> None:
-        ver = fence(standing.ver, generation)
+        ver = fence(standing.ver, generation, self._custody.next_attempt(partition))
         position = standing.position
         if not standing.known:
             position = first - 1

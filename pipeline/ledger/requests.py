@@ -51,9 +51,9 @@ def waiting(client: ClickHouse, kinds: Sequence[str]) -> pl.DataFrame:
     )
 
 
-def done(client: ClickHouse, request: dict[str, object], ver: int) -> None:
-    """The owner has carried a request out."""
-    finished = {**request, "done_ms": max(1, int(str(request["asked_ms"]))), "ver": ver}
+def done(client: ClickHouse, request: dict[str, object], ver: int, body: str = "") -> None:
+    """The owner has carried a request out; `body` is what it has to say of it (a release: epoch and offset)."""
+    finished = {**request, "done_ms": max(1, int(str(request["asked_ms"]))), "ver": ver, "body": body}
     client.insert("requests", _row(tuple(finished[name] for name in _COLUMNS)))
 
 

@@ -151,7 +151,9 @@ class Writer:
     async def _bury(self, block: Block, batch: Sequence[Slice], detail: str) -> pl.DataFrame:
         topic, part, off = block.rows.select("topic", "part", "off").row(0)
         piece = next(p for p in batch if p.partition == (topic, part) and p.lo <= off <= p.hi)
-        dead = dead_letter(block.rows, Reason.REFUSED_BY_SINK, Stage.RECORD, detail, self._seal(piece, off))
+        # The ledger's block has not all columns of the slice: text, path, detail and sealed lie in other tables.
+        row = ledger_rows([piece]).filter(pl.col("off") == off)
+        dead = dead_letter(row, Reason.REFUSED_BY_SINK, Stage.RECORD, detail, self._seal(piece, off))
         for side in side_blocks(dead, block.token + "!"):
             await self._insert(side, batch)
         await self._publish(dead, batch)

@@ -78,7 +78,8 @@ class Folder:
 
     async def rebuild(self, partition: Partition, ours: Ours, clock_ms: int) -> None:
         """Recomputes all windows of a partition that is ours, up to what is folded."""
-        await self.begin(partition, ours, self._folded[partition], clock_ms, everything=True)
+        if partition in self._folded:
+            await self.begin(partition, ours, self._folded[partition], clock_ms, everything=True)
 
     async def begin(
         self, partition: Partition, ours: Ours, loaded: int, clock_ms: int, *, everything: bool = False
@@ -86,6 +87,11 @@ class Folder:
         """Takes a partition over: what the ledger holds beyond the settled offset is recomputed and written."""
         self.drop(partition)
         where = Part(partition.topic, ours.epoch, partition.part, loaded)
+        if loaded < 0:
+            # Nothing was ever recorded: nothing to ask, nothing to say.
+            self._hot.setdefault(partition.topic, Hot(self._limit)).begin(partition.part, 0)
+            self._ours[partition] = ours
+            return
         fresh, floor = await self._ask(lambda c: self._recover(c, where, ours, everything), partition, ours)
         hot = self._hot.setdefault(partition.topic, Hot(self._limit))
         hot.begin(partition.part, floor)

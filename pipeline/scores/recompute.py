@@ -83,27 +83,66 @@ def recompute(client: ClickHouse, where: Part, minutes: list[int] | None = None)
 
 
 def _sql(touched: str, chosen: str) -> str:
+    mine = "part = {part:UInt16} AND off <= {up_to:Int64}"
+    return f"{_grouped(mine, touched, chosen)}\nORDER BY {', '.join(KEY)}"
+
+
+def _grouped(mine: str, touched: str, chosen: str) -> str:
     counts = ", ".join(f"sumIf(w, bin = {i}) AS b{i}" for i in range(MAX_BINS))
     core = ", ".join(f"if(cut = 'core', c.{_FIRST_DIM + i}, '') AS {name}" for i, name in enumerate(CORE) if i)
     return f"""
 SELECT cut, metric, scale, brand, unit, channel, touchpoint, dim, toUInt32(minute) AS minute,
-    {{topic:String}} AS topic, toUInt16({{epoch:UInt16}}) AS epoch, toUInt16({{part:UInt16}}) AS part,
+    {{topic:String}} AS topic, toUInt16({{epoch:UInt16}}) AS epoch, part,
     {counts}, sum(if(metric = 'sentiment', w * p, 0)) AS s1,
     sum(if(metric = 'sentiment', w * intDiv(p * p + 5000, 10000), 0)) AS s2
 FROM (
-    SELECT intDiv(c.1, 60000) * 60 AS minute, c.2 AS metric, c.3 AS scale, c.4 AS bin, c.5 AS w, c.6 AS p,
+    SELECT part, intDiv(c.1, 60000) * 60 AS minute, c.2 AS metric, c.3 AS scale, c.4 AS bin, c.5 AS w, c.6 AS p,
         c.{_FIRST_DIM} AS brand, arrayJoin({_CUTS}) AS t, t.1 AS cut, t.2 AS dim, {core}
     FROM (
-        SELECT arrayJoin({_CONTRIBUTIONS}) AS c
+        SELECT part, arrayJoin({_CONTRIBUTIONS}) AS c
         FROM ledger FINAL
-        WHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} AND part = {{part:UInt16}}
-          AND off <= {{up_to:Int64}} AND disposition = '{Disposition.AGGREGATED}'{touched}
+        WHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} AND {mine}
+          AND disposition = '{Disposition.AGGREGATED}'{touched}
     )
 )
 {chosen}
-GROUP BY cut, metric, scale, brand, unit, channel, touchpoint, dim, minute
-ORDER BY {", ".join(KEY)}
+GROUP BY cut, metric, scale, brand, unit, channel, touchpoint, dim, minute, part
 """
+
+
+#: Rows, and a sum of hashes that does not depend on their order: two sets of window rows in one number each.
+_FINGERPRINT = "count() AS n, sum(cityHash64({})) AS print".format(
+    ", ".join([*(f"toString({name})" for name in KEY), *(f"toInt64({name})" for name in COUNTS)])
+)
+_NONZERO = " OR ".join(f"{name} != 0" for name in COUNTS)
+
+
+def fingerprints(client: ClickHouse, topic: str, epoch: int, up_to: dict[int, int]) -> pl.DataFrame:
+    """Per partition: rows and fingerprint of the windows in the table (n, print) and from the ledger (n_, print_).
+
+    `up_to` is the offset up to which each partition's ledger is read. Zero rows do not count.
+    """
+    parameters: dict[str, object] = {
+        "topic": topic,
+        "epoch": epoch,
+        "parts": list(up_to),
+        "offsets": list(up_to.values()),
+    }
+    mine = "off <= transform(part, {parts:Array(UInt16)}, {offsets:Array(Int64)}, toInt64(-1))"
+    fresh = client.query(
+        f"SELECT part, {_FINGERPRINT} FROM ({_grouped(mine, '', '')}) WHERE {_NONZERO} GROUP BY part",
+        parameters,
+        FINAL_BY_DAY,
+        long=True,
+    )
+    there = client.query(
+        f"""SELECT part, {_FINGERPRINT} FROM windows FINAL
+        WHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} AND ({_NONZERO}) GROUP BY part""",
+        parameters,
+        FINAL_BY_DAY,
+        long=True,
+    )
+    return there.join(fresh, on="part", how="full", coalesce=True, suffix="_").fill_null(0)
 
 
 def stored(client: ClickHouse, where: Part, minutes: list[int] | None = None) -> pl.DataFrame:

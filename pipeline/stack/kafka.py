@@ -34,12 +34,17 @@ _SESSION_MS = "3000"
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """One Kafka: its folder (data and configuration), its log folder, its two ports."""
+    """One Kafka: its folder (data and configuration), its log folder, its two ports.
+
+    `behind`: (port, advertised port) of a second listener for clients that come through a proxy; a client goes on
+    to the address that the broker advertises, so a proxy works only where the broker names it.
+    """
 
     folder: Path
     logs: Path
     port: int
     controller_port: int
+    behind: tuple[int, int] | None = None
 
     @property
     def address(self) -> str:
@@ -49,13 +54,18 @@ class Broker:
 
 def properties(broker: Broker) -> dict[str, str]:
     """The broker's configuration: small, single, quick to rebalance; nothing is created unasked."""
+    listeners = [f"CLIENT://127.0.0.1:{broker.port}"]
+    advertised = list(listeners)
+    if broker.behind is not None:
+        listeners.append(f"PROXIED://127.0.0.1:{broker.behind[0]}")
+        advertised.append(f"PROXIED://127.0.0.1:{broker.behind[1]}")
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@127.0.0.1:{broker.controller_port}",
-        "listeners": f"CLIENT://127.0.0.1:{broker.port},CONTROLLER://127.0.0.1:{broker.controller_port}",
-        "advertised.listeners": f"CLIENT://127.0.0.1:{broker.port}",
-        "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": ",".join([*listeners, f"CONTROLLER://127.0.0.1:{broker.controller_port}"]),
+        "advertised.listeners": ",".join(advertised),
+        "listener.security.protocol.map": "CLIENT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "CLIENT",
         "log.dirs": str(broker.folder / "data"),

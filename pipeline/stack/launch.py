@@ -56,12 +56,16 @@ def _silent(line: str) -> None:
 class Stack:
     """The stack of one folder. Parts can be ended and started alone: `kill_engine`, `start_kafka`, ...
 
-    `tied`: everything dies with this process, however it ends; otherwise it runs on until `down`.
+    `tied`: everything dies with this process, however it ends; otherwise it runs on until `down`. `behind`: see
+    kafka.Broker; for tests with a proxy.
     """
 
-    def __init__(self, folder: Path, *, tied: bool = False, note: Note = _silent) -> None:
+    def __init__(
+        self, folder: Path, *, tied: bool = False, note: Note = _silent, behind: tuple[int, int] | None = None
+    ) -> None:
         self.folder = folder.resolve()
         self._tied = tied
+        self._behind = behind
         self._note = note
 
     # --- all of it -------------------------------------------------------------------------------
@@ -186,7 +190,7 @@ class Stack:
         return self.folder / "logs"
 
     def _broker(self, ports: Ports) -> kafka.Broker:
-        return kafka.Broker(self.folder / "kafka", self._logs, ports.kafka, ports.controller)
+        return kafka.Broker(self.folder / "kafka", self._logs, ports.kafka, ports.controller, self._behind)
 
     def _process(self, name: str) -> Process:
         process = self.addresses.process(name)
@@ -272,12 +276,19 @@ class Stack:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *, workers: int = 0, prepared: bool = False, note: Note = _silent) -> Iterator[Stack]:
+def running(
+    folder: Path,
+    *,
+    workers: int = 0,
+    prepared: bool = False,
+    note: Note = _silent,
+    behind: tuple[int, int] | None = None,
+) -> Iterator[Stack]:
     """A stack for a block of code: up at its start, gone at its end, and gone if this process is killed.
 
     Yields the Stack; it has `bootstrap` and `clickhouse_url`, and parts that can be killed and started.
     """
-    stack = Stack(folder, tied=True, note=note)
+    stack = Stack(folder, tied=True, note=note, behind=behind)
     stack.up(Options(workers=workers, prepared=prepared))
     try:
         yield stack

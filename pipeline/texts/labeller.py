@@ -115,7 +115,8 @@ class _Child:
 class Labeller:
     """Language, label, probability, tier and model for columns of texts. For one event loop; calls take turns.
 
-    Counters for the metrics: `restarts` of the child, texts with the mark `fallback`, `cache_hits`, texts `truncated`.
+    Counters for the metrics: `restarts` of the child; texts that got the mark "fallback", came from the cache, or were
+    cut before the model (repeats that the cache answers not counted again).
     """
 
     def __init__(self, options: Options | None = None) -> None:
@@ -151,28 +152,30 @@ class Labeller:
         `stated` is what each event says of its language (None or "": nothing). `burst` asks for the static tier.
         A row without text has the label "".
         """
-        text, long = normal.capped(normal.normalised(normal.column(texts)))
-        self.truncated += long
+        raw = normal.column(texts).fill_null("")
         said = language.stated_column(normal.column(stated))
         languages = language_codes(said)
         codes = unscored("none", languages)
-        blank = (text == "").to_numpy()
+        written = raw.str.contains(r"\S")
+        blank = (~written).to_numpy()
         codes[blank] = absent(languages[blank])
-        rows = np.flatnonzero(~blank & said.is_in(["", *language.KNOWN]).to_numpy())
+        rows = np.flatnonzero((written & said.is_in(["", *language.KNOWN])).to_numpy())
         if len(rows):
-            codes[rows] = await self._labels("static" if burst else "minilm", text.gather(rows), said.gather(rows))
+            codes[rows] = await self._labels("static" if burst else "minilm", raw.gather(rows), said.gather(rows))
         return frame(codes, self._models)
 
-    async def _labels(self, tier: str, text: pl.Series, said: pl.Series) -> Codes:
+    async def _labels(self, tier: str, raw: pl.Series, said: pl.Series) -> Codes:
         """Packed labels from the cache, and for each text that it does not hold, once, from the child."""
-        keys = text.hash(self._seed).to_numpy() ^ language_codes(said).astype(np.uint64)
+        keys = raw.hash(self._seed).to_numpy() ^ language_codes(said).astype(np.uint64)
         found = self._caches[tier].find(keys.tolist())
         missing = np.array([row for row, code in enumerate(found) if code is None], np.int64)
         self.cache_hits += len(found) - len(missing)
         codes = np.array([0 if code is None else code for code in found], np.int64)
         if len(missing):
             fresh, first, place = np.unique(keys[missing], return_index=True, return_inverse=True)
-            asked = await self._ask_all(tier, text.gather(missing[first]), said.gather(missing[first]))
+            text, long = normal.capped(normal.normalised(raw.gather(missing[first])))
+            self.truncated += long
+            asked = await self._ask_all(tier, text, said.gather(missing[first]))
             codes[missing] = asked[place]
             sure = ~fell_back(asked)
             self._caches[tier].keep(zip(fresh[sure].tolist(), asked[sure].tolist(), strict=True))

@@ -7,6 +7,8 @@ columns of them: nothing on the way loops over labels. Layout, lowest bit first:
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -30,6 +32,7 @@ _CONFIDENCE, _LABEL, _TIER, _LANGUAGE = 15, 29, 32, 35
 COLUMNS: dict[str, pl.DataType] = {"language": pl.String(), **LABELLED}
 
 
+@lru_cache(maxsize=1_024)  # languages are few, but events may state anything
 def language_code(language: str) -> int:
     """A language of up to three letters a-z as 15 bits; anything else counts as "und"."""
     if len(language) > 3 or not (language.isascii() and language.isalpha() and language.islower()):

@@ -33,6 +33,8 @@ TOUCHPOINTS = (
 #: (metric, lowest answer, answers): half NPS, as most surveys ask that.
 METRICS = (("nps", 0, 11), ("csat", 1, 5), ("ces", 1, 7))
 _SHARES = (0.5, 0.3, 0.2)
+#: Of the simulator's languages; the sentences of the others repeat after some thousand, and texts are to be distinct.
+_LANGUAGE_SHARES = (0.94, 0.02, 0.02, 0.02)
 #: Events made and sent at once.
 RUN = 20_000
 #: One tick of a stream at a rate, seconds.
@@ -94,8 +96,9 @@ def _texts(rng: np.random.Generator, wanted: np.ndarray) -> list[str]:
     size = int(wanted.sum())
     if not size:
         return [""] * len(wanted)
-    drawn = (rng.integers(len(names), size=size) for names in (LANGUAGES, TOPICS, MOODS, PRODUCTS, TOWNS))
-    lines = iter(written_texts(rng, Occasion(*drawn)))
+    language = rng.choice(len(LANGUAGES), size, p=_LANGUAGE_SHARES)
+    drawn = (rng.integers(len(names), size=size) for names in (TOPICS, MOODS, PRODUCTS, TOWNS))
+    lines = iter(written_texts(rng, Occasion(language, *drawn)))
     return [next(lines) if each else "" for each in wanted.tolist()]
 
 

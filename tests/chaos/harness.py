@@ -374,6 +374,10 @@ class Case:
         log = evidence.read_log(self.direct_bootstrap, self.prefix)
         return self.judge(log, self.log_bounds())
 
+    def expected(self) -> list[oracle.Verdict]:
+        """What the oracle says of the log as it is now."""
+        return oracle.judge(evidence.read_log(self.direct_bootstrap, self.prefix), self.known)
+
     def judge(self, log: Sequence[oracle.Logged], bounds: Mapping[tuple[str, int], oracle.Bounds]) -> oracle.Summary:
         """The tables against a log that was read before."""
         verdicts = oracle.judge(log, self.known)

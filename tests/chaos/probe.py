@@ -28,7 +28,7 @@ def port_of(worker: Worker) -> int:
     def found() -> int | None:
         for line in worker.log.read_text(errors="replace").splitlines():
             if '"worker serves"' in line:
-                return int(json.loads(line)["port"])
+                return int(json.loads(line[line.index("{") :])["port"])
         return None
 
     return int(eventually(found, f"{worker.name} serves: {worker.words()}", 40))

@@ -68,7 +68,7 @@ async def test_a_repeated_text_is_asked_for_once_per_tier() -> None:
     async with labelling("healthy") as labeller:
         once = await labels(labeller, LATE, LATE, LATE)
         assert labeller.cache_hits == 0
-        again = await labels(labeller, LATE, f" {LATE}\n")
+        again = await labels(labeller, LATE, LATE)
         assert labeller.cache_hits == 2
         assert (await labels(labeller, LATE, burst=True))["tier"].item() == "static"
         assert labeller.cache_hits == 2

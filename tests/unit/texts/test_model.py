@@ -108,7 +108,7 @@ def test_a_missing_file_is_named_with_the_command_that_brings_it(
         load(tmp_path)
 
 
-@pytest.mark.parametrize(("tier", "least"), [("minilm", 0.84), ("static", 0.81)])
+@pytest.mark.parametrize(("tier", "least"), [("minilm", 0.84), ("static", 0.79)])
 def test_the_accuracy_on_sst2_is_that_of_the_model_card(tier: str, least: float) -> None:
     data = Path(__file__).parents[4] / "shared" / "data" / "sentiment" / "sst2" / "dev.tsv"
     if not data.is_file():

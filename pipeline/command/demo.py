@@ -1,0 +1,227 @@
+"""`touchline demo` [I/O]: a stack, two workers, a month of history, live scores, a killed worker, and the proof."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from pipeline.command.admin import AsJson, guarded
+from pipeline.command.output import Exit, emit, emit_json, note
+from pipeline.errors import StackError
+
+if TYPE_CHECKING:
+    from pipeline.command.demo_live import Crew, Shown
+    from pipeline.intake.loading import Loaded
+    from pipeline.ledger.audit import Audit
+    from pipeline.settings import Settings
+
+app = typer.Typer(rich_markup_mode=None)
+
+#: The live part where nobody watches.
+SECONDS = 60.0
+DAYS = 28
+CUSTOMERS = 100_000
+#: Share of bad events, planted among the others: enough to see, far from what stops a partition.
+BAD = 0.005
+#: A killed worker is missed after this time; shorter ones mistake a busy laptop for a dead one.
+_SESSION_S = 12
+#: Window rows that one event of a month of history makes, at most; all stay in memory while it is loaded.
+_ROWS_AN_EVENT = 5
+#: Longest wait until all is counted after a stage; far above what any machine needs.
+_SETTLE_S = 900.0
+_LOOK_S = 0.5
+#: A line of progress this often.
+_SAY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was asked for; `seconds` None goes on until Ctrl-C."""
+
+    seconds: float | None
+    folder: Path | None
+    events: int
+    rate: float
+    json: bool
+
+
+@app.command("demo")
+def demo(
+    seconds: Annotated[float | None, typer.Option(min=1, help="the live part; on a terminal until Ctrl-C")] = None,
+    folder: Annotated[Path | None, typer.Option("--dir", help="keep the data here; else a temporary folder")] = None,
+    events: Annotated[int, typer.Option(min=1_000, help="events of the history of 28 days")] = 1_000_000,
+    rate: Annotated[float, typer.Option(min=1, max=5_000, help="live events a second")] = 200.0,
+    json: AsJson = False,
+) -> None:
+    """Show it all on this machine: real Kafka, ClickHouse's engine, two workers, history, live scores, the audit.
+
+    Exit codes: 0 the audit holds, 3 it does not, 1 something could not be started. Nothing stays behind.
+    """
+    lasting = seconds or (None if sys.stdout.isatty() and not json else SECONDS)
+    guarded(lambda: _run(Plan(lasting, folder, events, rate, json)))
+
+
+def _run(plan: Plan) -> int:
+    from pipeline.command.demo_live import Crew
+    from pipeline.settings import load_settings, only
+    from pipeline.stack.launch import running
+
+    only(
+        {
+            "TOUCHLINE_INSECURE_KEYS": "true",
+            "TOUCHLINE_SESSION_TIMEOUT_S": str(_SESSION_S),
+            "TOUCHLINE_HOT_ROWS": str(max(1_000_000, _ROWS_AN_EVENT * plan.events)),
+        }
+    )
+    signal.signal(signal.SIGTERM, _terminated)
+    with _folder(plan.folder) as folder, running(folder, prepared=True, note=note) as stack:
+        settings = load_settings(bootstrap_servers=stack.bootstrap, clickhouse_url=stack.clickhouse_url)
+        crew = Crew(stack)
+        note(f"stack in {folder}: Kafka {stack.bootstrap}, ClickHouse {stack.clickhouse_url}")
+        note("starting two workers")
+        crew.start("worker-1")
+        crew.start("worker-2")
+        crew.wait_ready()
+        history = asyncio.run(_load(plan, settings, crew))
+        shown = asyncio.run(_live(plan, settings, crew))
+        note("audit: every offset against the ledger, every window against a recomputation")
+        audit = _audited(settings)
+        _tell(plan, history, shown, audit)
+        return Exit.OK if audit.holds else Exit.DIFFERENCE
+
+
+def _audited(settings: Settings) -> Audit:
+    """The proof: the same as `touchline audit`."""
+    from pipeline.ledger.audit import audit
+
+    return audit(settings)
+
+
+async def _load(plan: Plan, settings: Settings, crew: Crew) -> Loaded:
+    """Profiles and 28 days of history as fast as they go; returns when all of it is counted."""
+    from pipeline.intake.loading import Span, load_history, load_profiles
+    from pipeline.intake.producing import Producer
+    from pipeline.intake.world import World
+    from pipeline.views.demo import LogEnds, Reader
+
+    now_ms = int(time.time() * 1000)
+    start_ms = now_ms - DAYS * 86_400_000
+    world = World(customers=CUSTOMERS, bad=BAD)
+    reader = Reader(settings)
+    async with Producer(settings) as producer, LogEnds(settings) as ends:
+        profiles = await load_profiles(producer, world, start_ms)
+        note(f"{profiles:,} customer profiles sent; now {plan.events:,} events of the last {DAYS} days")
+        began = time.monotonic()
+        before = (await asyncio.to_thread(reader.progress, await ends.read())).counted
+        loading = asyncio.create_task(load_history(producer, world, Span(start_ms, now_ms, plan.events), to="history"))
+        said = began
+        while True:
+            progress = await asyncio.to_thread(reader.progress, await ends.read())
+            passed = time.monotonic() - began
+            if loading.done() and progress.behind == 0:
+                break
+            if time.monotonic() - said >= _SAY_S:
+                said = time.monotonic()
+                counted = progress.counted - before
+                note(f"{passed:4.0f} s  {counted:>9,} events in ledger and windows, {counted / passed:,.0f} events/s")
+            crew.check(passed, _SETTLE_S, f"{progress.behind:,} events of the history are not counted yet")
+            await asyncio.wait({loading}, timeout=_LOOK_S)
+            if loading.done():
+                loading.result()
+                await asyncio.sleep(_LOOK_S)
+    done = await loading
+    done.seconds = passed
+    reader.close()
+    return done
+
+
+async def _live(plan: Plan, settings: Settings, crew: Crew) -> Shown:
+    from pipeline.command.demo_live import Act
+
+    return await Act(plan, settings, crew).run()
+
+
+def _tell(plan: Plan, history: Loaded, shown: Shown, audit: Audit) -> None:
+    """The results: on standard output."""
+    from pipeline.command.proof import report
+    from pipeline.views.live import report as scores
+
+    if plan.json:
+        emit_json(_document(history, shown, audit))
+        return
+    emit("")
+    for line in (*scores(shown.rows), "", *_sums(history, shown), "", *report(audit)):
+        emit(line)
+
+
+def _sums(history: Loaded, shown: Shown) -> list[str]:
+    """What went in, and what was found of the bad ones."""
+    planted = history.planted + shown.planted
+    kinds = ", ".join(f"{kind} {n:,}" for kind, n in sorted(planted.items()))
+    found = ", ".join(f"{reason} {n:,}" for reason, n in sorted(shown.refused.items()))
+    return [
+        f"history   {history.total:,} events in {history.seconds:.1f} s until counted:"
+        f" {history.total / history.seconds:,.0f} events/s",
+        f"live      {shown.sent:,} events in {shown.seconds:.0f} s; all counted {shown.settle_s:.1f} s after the last",
+        f"planted   {planted.total():,} bad events: {kinds}",
+        f"found     {shown.refused.total():,}: {found}",
+    ]
+
+
+def _document(history: Loaded, shown: Shown, audit: Audit) -> dict[str, Any]:
+    """All of it, for `--json`."""
+    from dataclasses import asdict
+
+    return {
+        "history": {
+            "events": history.total,
+            "seconds": round(history.seconds, 2),
+            "events_per_s": round(history.total / history.seconds),
+        },
+        "live": {"events": shown.sent, "seconds": round(shown.seconds, 2), "settle_s": round(shown.settle_s, 2)},
+        "planted": dict(history.planted + shown.planted),
+        "found": dict(shown.refused),
+        "done_on_purpose": list(shown.notes),
+        "scores": [asdict(row) for row in shown.rows],
+        "audit": audit.document(),
+    }
+
+
+@contextlib.contextmanager
+def _folder(asked: Path | None) -> Iterator[Path]:
+    """The folder of the stack; a temporary one is removed at the end, but kept with its logs after a failure."""
+    from pipeline.stack.launch import Stack
+
+    if asked is not None:
+        if any(row["alive"] for row in Stack(asked).status()):
+            raise StackError(
+                f"a stack runs in {asked}: end it with `touchline down --dir {asked}`, or name another --dir"
+            )
+        yield asked
+        return
+    made = Path(tempfile.mkdtemp(prefix="touchline-demo-"))
+    try:
+        yield made
+    except Exception:
+        note(f"logs of this demo stay in {made}/logs")
+        raise
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def _terminated(number: int, _: object) -> NoReturn:
+    """SIGTERM ends the demo like Ctrl-C: the stack is taken down on the way out."""
+    sys.exit(128 + number)

@@ -1,0 +1,30 @@
+"""A score as people read it: its number by unit, its place on the axis, its interval as a bar of characters. Pure."""
+
+from __future__ import annotations
+
+
+def number(value: float, unit: str) -> str:
+    """Points with a sign (and no -0.0), shares in per cent, means with two digits, counts whole."""
+    texts = {"points": f"{round(value, 1) + 0.0:+.1f}", "share": f"{100 * value:.1f} %", "mean": f"{value:.2f}"}
+    return texts.get(unit, f"{value:.0f}")
+
+
+def difference(value: float, unit: str) -> str:
+    """A change of a score, always with its sign; a share changes by percentage points."""
+    texts = {"points": f"{round(value, 1) + 0.0:+.1f}", "share": f"{round(100 * value, 1) + 0.0:+.1f} pp"}
+    return texts.get(unit, f"{round(value, 2) + 0.0:+.2f}")
+
+
+def place(value: float, unit: str, scale: str) -> float:
+    """Where a value lies on its axis, 0 to 1."""
+    from pipeline.scores.meters import bounds
+
+    low, high = {"points": (-100, 100), "share": (0, 1)}.get(unit, bounds(scale))
+    return (value - low) / (high - low) if high > low else 0.0
+
+
+def bar(places: tuple[float, float, float], width: int, plain: bool) -> str:
+    """An interval (low, score, high as places on the axis) as `..--o--..`; `plain` for terminals without UTF-8."""
+    axis, inside, mark = (".", "-", "o") if plain else ("·", "━", "●")
+    low, score, high = (round(at * (width - 1)) for at in places)
+    return "".join(mark if at == score else inside if low <= at <= high else axis for at in range(width))

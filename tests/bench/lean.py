@@ -1,0 +1,141 @@
+"""Decode, ledger and windows only: `python -m tests.bench.lean`, a wiring of its own for one comparison.
+
+The same application, keeper, folder and score agent as in production, but accept only decodes (typed) and reads five
+fields, nothing enriches or labels, a ledger row has only the facts that the windows need, and the windows are by
+channel, touchpoint and metric: what a plain agent counts. No duplicates, no times, no rejections: it is no product.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import faust
+import numpy as np
+import polars as pl
+from faust import Worker
+
+from agents import score
+from pipeline.app import build_app, input_channel, step_channel
+from pipeline.arrival import checks, columns
+from pipeline.arrival.columns import Scores, words
+from pipeline.desk import Desk
+from pipeline.ledger.custody import Holding
+from pipeline.ledger.writer import token_of
+from pipeline.settings import Settings, load_settings
+from pipeline.slices import ACCEPTED, ENRICHED, LABELLED, Poll, Record, Slice
+from schemas.codec import decode
+
+_FACTS = ("channel", "touchpoint", "metric")
+#: What score looks at and this wiring leaves empty.
+_EMPTY = {
+    name: "" if dtype == pl.String() else 0
+    for name, dtype in {**ACCEPTED, **ENRICHED, **LABELLED}.items()
+    if name in ("unit", "segments", "product", "agent", "language", "device", "campaign", "stage", "label", "tier", "p")
+}
+
+
+def wire(app: faust.App, desk: Desk, settings: Settings) -> None:
+    """accept -> record -> score."""
+    polls = input_channel(app, settings, "feedback", "ticks")
+    decoded, recorded = step_channel(app), step_channel(app)
+
+    @desk.agent(app, polls, "accept")
+    async def accept(stream: Any) -> None:
+        async for poll in stream:
+            admitted = await desk.keeper.admit(poll) if poll.partition.topic == "feedback" else None
+            if admitted is not None:
+                holding, records = admitted
+                with desk.step("accept", len(records)):
+                    piece = sliced(poll, holding, records)
+                await decoded.send(value=piece)
+
+    @desk.agent(app, decoded, "record")
+    async def record(stream: Any) -> None:
+        async for waiting in stream.noack_take(32, within=0.25):
+            batch = [event.value for event in waiting]
+            with desk.step("record", sum(piece.rows.height for piece in batch)):
+                await desk.pool.insert("ledger", ledger_rows(batch), token_of(batch))
+            for piece in batch:
+                desk.custody.written(piece)
+                await recorded.send(value=with_empty(piece))
+
+    score.attach(app, desk, reads=recorded)
+    desk.attach(app)
+
+
+def sliced(poll: Poll, holding: Holding, records: Sequence[Record]) -> Slice:
+    """Decoded events as a slice of the facts that windows need."""
+    events: Any = decode("feedback", [r.value for r in records], [r.headers for r in records]).events
+    own = {name: words(events, name) for name in _FACTS}
+    scores = Scores(
+        *(
+            pl.Series([getattr(event, name) for event in events], dtype=pl.Int16())
+            for name in ("score", "scale_min", "scale_max")
+        )
+    )
+    fitted = checks.scaled(own["metric"], pl.repeat("", len(events), eager=True), scores)
+    lo = records[0].offset
+    holding.next_off = lo + len(records)
+    rows = pl.DataFrame(
+        {
+            "off": np.arange(lo, lo + len(records), dtype=np.int64),
+            "ingest_ms": np.fromiter((r.timestamp for r in records), np.int64, len(records)),
+            "occurred_ms": columns._moments(events),
+            "disposition": pl.repeat("aggregated", len(events), eager=True),
+            "reason": pl.repeat("", len(events), eager=True),
+            "brand": words(events, "brand"),
+            **own,
+            "scale": fitted.scale,
+            "bin": fitted.bin,
+        }
+    )
+    return Slice(
+        partition=poll.partition,
+        epoch=holding.epoch,
+        generation=holding.generation,
+        attempt=holding.attempt,
+        ver=holding.ver,
+        lo=lo,
+        hi=lo + len(records) - 1,
+        rows=rows,
+        clock_ms=int(rows["occurred_ms"].to_numpy().max()),
+        log_end=poll.log_end,
+    )
+
+
+def ledger_rows(batch: Sequence[Slice]) -> pl.DataFrame:
+    """The rows of one insert; every other column of the table takes its default."""
+    return pl.concat(
+        piece.rows.with_columns(
+            pl.lit(piece.partition.topic).alias("topic"),
+            pl.lit(piece.epoch, pl.UInt16).alias("epoch"),
+            pl.lit(piece.partition.part, pl.UInt16).alias("part"),
+            pl.lit(piece.ver, pl.UInt64).alias("ver"),
+        )
+        for piece in batch
+    )
+
+
+def with_empty(piece: Slice) -> Slice:
+    """The slice as score takes it: the dimensions that nobody read are empty."""
+    return piece.with_rows(
+        piece.rows.with_columns(
+            *(pl.lit(value).alias(name) for name, value in _EMPTY.items()), pl.lit(-1, pl.Int64).alias("old_off")
+        )
+    )
+
+
+def main() -> None:
+    """Runs until SIGTERM."""
+    settings = load_settings()
+    app = build_app(settings)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    wire(app, Desk(app, settings), settings)
+    Worker(app, loop=loop, loglevel="WARNING", redirect_stdouts=False, quiet=True).execute_from_commandline()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Enrich: each slice gets profile, stage, owner and pseudonym; nothing plain goes on."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import polars as pl
+import pytest
+
+from pipeline.desk import Desk
+from pipeline.ledger.custody import fence
+from pipeline.slices import Partition, Record
+from schemas.vocabulary import Stage
+from tests.chaos.generator import moment
+from tests.stages.flow import accepted, enriched
+from tests.stages.records import FEEDBACK, NOW_MS, answer, answers
+from tests.stages.worker import REGISTRY, Members, closed, desk_of, poll_of
+
+pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
+
+Bench = tuple[Desk, Members]
+PROFILES = Partition("profiles", 1)
+
+
+def profile(offset: int, valid_from_ms: int, segment: str) -> Record:
+    value = f'{{"customer":"customer-4711","valid_from":"{moment(valid_from_ms)}","segments":["{segment}"]}}'
+    return Record(offset, NOW_MS, b"customer-4711", value.encode(), ())
+
+
+async def test_a_slice_gets_the_registrys_stage_and_owner_and_loses_the_customers_id(bench: Bench) -> None:
+    desk, _ = bench
+    records = [answer(0), answer(1, touchpoint="order.delivered"), answer(2, touchpoint="nobody.knows")]
+    piece = await enriched(desk, await accepted(desk, FEEDBACK, records))
+    assert piece.rows.select("stage", "owner").rows() == [("buy", "shop"), ("receive", "care"), ("unknown", "care")]
+    assert "customer_id" not in piece.rows.columns
+    assert piece.rows["customer"].n_unique() == 1
+    assert desk.unknown.names["nobody.knows"] == 1
+    assert "customer-4711" not in piece.rows.write_json()
+
+
+async def test_the_segments_are_those_of_the_events_own_time(bench: Bench) -> None:
+    desk, _ = bench
+    changed = [profile(0, NOW_MS - 3_600_000, "new"), profile(1, NOW_MS - 60_000, "gold")]
+    assert await desk.following.follow(poll_of(PROFILES, changed), fence(0, 1))
+    records = [answer(0, occurred_at=moment(NOW_MS + shift)) for shift in (-7_200_000, -1_800_000, -30_000)]
+    records = [each._replace(offset=offset, value=each.value) for offset, each in enumerate(records)]
+    piece = await enriched(desk, await accepted(desk, FEEDBACK, records))
+    assert piece.rows["segments"].to_list() == ["", "new", "gold"]
+    other, next_one = desk_of(desk.settings)  # the next owner knows them from the table
+    next_one.present = 2
+    again = await enriched(other, await accepted(other, FEEDBACK, records))
+    await closed(other)
+    assert again.rows["segments"].to_list() == ["", "new", "gold"]
+
+
+async def test_a_change_of_the_registry_takes_effect_with_the_next_slice(bench: Bench) -> None:
+    desk, _ = bench
+    copy = desk.settings.state_dir / "registry.toml"
+    copy.write_text(REGISTRY.read_text())
+    desk.registry = type(desk.registry)(copy)
+    before = await enriched(desk, await accepted(desk, FEEDBACK, answers(1)))
+    copy.write_text(REGISTRY.read_text().replace('owner = "shop"', 'owner = "care"') + "\n")
+    desk.look_at_registry()
+    after = await enriched(desk, await accepted(desk, FEEDBACK, answers(1, first=1)))
+    assert (before.rows["owner"][0], after.rows["owner"][0]) == ("shop", "care")
+    copy.write_text("this is no registry")
+    desk.registry._next = 0.0
+    desk.look_at_registry()
+    kept = await enriched(desk, await accepted(desk, FEEDBACK, answers(1, first=2)))
+    assert kept.rows["owner"][0] == "care"
+
+
+async def test_a_row_that_makes_the_step_raise_is_handed_back_to_accept_and_its_neighbours_go_on(bench: Bench) -> None:
+    desk, members = bench
+    piece = await accepted(desk, FEEDBACK, answers(5))
+
+    def step(rows: pl.DataFrame) -> pl.DataFrame:
+        if 3 in rows["off"]:
+            raise ZeroDivisionError
+        return rows
+
+    assert await desk.columns(piece, Stage.ENRICH, step) is None
+    assert members.sought[-1] == (FEEDBACK, 0)
+    again = await enriched(desk, await accepted(desk, FEEDBACK, answers(5)))
+    assert again.rows["disposition"].to_list() == ["aggregated"] * 3 + ["dead_letter", "aggregated"]
+    assert again.rows["failed_at"][3] == "enrich"
+    assert again.rows["sealed"][3]
+
+
+async def test_a_step_that_raises_whatever_the_rows_is_our_fault_and_goes_up(bench: Bench) -> None:
+    desk, _ = bench
+    piece = await accepted(desk, FEEDBACK, answers(4))
+    calls = []
+
+    def step(rows: pl.DataFrame) -> pl.DataFrame:
+        calls.append(rows.height)
+        if rows.height == 4:
+            raise ZeroDivisionError
+        return rows
+
+    with pytest.raises(ZeroDivisionError):
+        await desk.columns(piece, Stage.ENRICH, partial(step))
+    assert calls == [4, 2, 2]
