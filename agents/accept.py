@@ -38,6 +38,8 @@ def attach(app: faust.App, desk: Desk, reads: Any, writes: Any) -> None:
                 piece = await judged(desk, poll, *admitted)
                 if piece is not None:
                     await writes.send(value=piece)
+                    if desk.crashes.run(piece.partition, piece.lo):
+                        await desk.calm(piece.partition, admitted[0])
 
     @desk.timer(app, _LOOK_S, "keep")
     async def keep() -> None:
@@ -51,10 +53,12 @@ async def judged(desk: Desk, poll: Poll, holding: Holding, records: Sequence[Rec
     arrival = await remembered(desk, partition, holding)
     if arrival is None or holding.paused:
         return None
-    if desk.crashes.alone(partition, holding.next_off - 1):
-        records = records[:1]
-        await desk.group.seek(partition, records[0].offset + 1)
-        desk.crashes.trying(partition, records[0].offset)
+    if run := desk.crashes.run(partition, holding.next_off):
+        if not await desk.calm(partition, holding):
+            return None
+        if run < len(records):
+            records = records[:run]
+            await desk.group.seek(partition, records[-1].offset + 1)
     with desk.step("accept", len(records)):
         reading = read(desk, arrival, records, refusals(desk, partition, holding))
         questions = arrival.questions(reading)
@@ -98,7 +102,7 @@ def sliced(poll: Poll, holding: Holding, records: Sequence[Record], accepted: Ac
     """The slice of what was accepted; the partition's next offset moves behind it."""
     lo = records[0].offset
     hi = lo + accepted.rows.height - 1
-    holding.next_off = hi + 1
+    holding.next_off, holding.taken = hi + 1, hi
     return Slice(
         partition=poll.partition,
         epoch=holding.epoch,
@@ -142,9 +146,10 @@ async def remembered(desk: Desk, partition: Partition, holding: Holding) -> Arri
 def refusals(desk: Desk, partition: Partition, holding: Holding) -> dict[int, Rejection]:
     """Records that a later step found to be at fault, and one that stopped the worker three times."""
     refused = dict(desk.refused.get(partition, {}))
-    fatal = desk.crashes.fatal(partition, holding.next_off - 1)
-    if fatal is not None:
-        refused[fatal] = Rejection(Stage.RECORD, Reason.CRASH_LOOP, "$", "stopped the worker three times in a row")
+    if desk.crashes.fatal(partition, holding.next_off):
+        refused[holding.next_off] = Rejection(
+            Stage.RECORD, Reason.CRASH_LOOP, "$", "stopped the worker three times in a row"
+        )
     return refused
 
 

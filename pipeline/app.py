@@ -226,8 +226,13 @@ class Group:
         offsets = {self._tp(partition): position + 1 for partition, position in positions.items()}
         offsets = {tp: offset for tp, offset in offsets.items() if tp in mine}
         if offsets:
+            # Not Faust's own `_commit`: it stops the worker when the broker does not answer.
+            thread = self._consumer._thread
             with answered("a commit"):
-                await self._consumer._commit(offsets)
+                await thread.call_thread(
+                    thread._ensure_consumer().commit,
+                    {TopicPartition(tp.topic, tp.partition): offset for tp, offset in offsets.items()},
+                )
 
     def pause(self, partition: Partition) -> None:
         """No more fetches of the partition until a rebalance or a restart."""

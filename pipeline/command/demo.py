@@ -47,13 +47,16 @@ _SAY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What was asked for; `seconds` None goes on until Ctrl-C."""
+    """What was asked for, and when it began; `seconds` None goes on until Ctrl-C."""
 
     seconds: float | None
     folder: Path | None
     events: int
     rate: float
     json: bool
+    begun_ms: int
+    customers: int = CUSTOMERS
+    bad: float = BAD
 
 
 @app.command("demo")
@@ -69,7 +72,8 @@ def demo(
     Exit codes: 0 the audit holds, 3 it does not, 1 something could not be started. Nothing stays behind.
     """
     lasting = seconds or (None if sys.stdout.isatty() and not json else SECONDS)
-    guarded(lambda: _run(Plan(lasting, folder, events, rate, json)))
+    plan = Plan(lasting, folder, events, rate, json, begun_ms=int(time.time() * 1000))
+    guarded(lambda: _run(plan))
 
 
 def _run(plan: Plan) -> int:
@@ -117,7 +121,7 @@ async def _load(plan: Plan, settings: Settings, crew: Crew) -> Loaded:
 
     now_ms = int(time.time() * 1000)
     start_ms = now_ms - DAYS * 86_400_000
-    world = World(customers=CUSTOMERS, bad=BAD)
+    world = World(customers=plan.customers, bad=plan.bad)
     reader = Reader(settings)
     async with Producer(settings) as producer, LogEnds(settings) as ends:
         profiles = await load_profiles(producer, world, start_ms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import StackError
 from pipeline.stack.launch import Stack
@@ -58,11 +58,11 @@ class Crew:
 
     def check(self, passed: float, limit: float, what: str) -> None:
         """Raises StackError when a worker ended by itself, or when it takes too long."""
+        logs = self._stack.folder / "logs"
         for row in self._workers():
             if not row["alive"] and row["name"] not in self.killed:
-                raise StackError(f"{row['name']} ended by itself: {last_words(self._log(str(row['name'])))}")
+                raise StackError(f"{row['name']} ended by itself: {last_words(logs / (row['name'] + '.log'))}")
         if passed > limit:
-            logs = self._stack.folder / "logs"
             raise StackError(f"after {passed:.0f} s {what}: see the workers' logs in {logs}")
 
     def states(self) -> list[tuple[str, str]]:
@@ -73,5 +73,155 @@ class Crew:
             found.append((str(row["name"]), "killed" if row["name"] in self.killed else memory))
         return sorted(found)
 
-    def _workers(self) -> list[dict[str, object]]:
+    def _workers(self) -> list[dict[str, Any]]:
         return [row for row in self._stack.status() if row["name"].startswith("worker")]
+
+
+@dataclass(slots=True)
+class Shown:
+    """What the live part came to: the last scores, what was sent, and what was done and found on purpose."""
+
+    rows: list[Row] = field(default_factory=list)
+    sent: int = 0
+    seconds: float = 0.0
+    settle_s: float = 0.0
+    planted: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+
+class Act:
+    """One run of the live part."""
+
+    def __init__(self, plan: Plan, settings: Settings, crew: Crew) -> None:
+        self._plan = plan
+        self._settings = settings
+        self._crew = crew
+        self._reader = Reader(settings)
+        self._pace = {"sent": Pace(), "counted": Pace()}
+        self._loaded = Loaded()
+        self._shown = Shown()
+        self._watched = sys.stdout.isatty() and not plan.json
+
+    async def run(self) -> Shown:
+        """Streams until the time is over or Ctrl-C, then waits until everything is counted."""
+        shown = self._shown
+        await asyncio.to_thread(self._reader.remember, time.time(), 28)
+        async with Producer(self._settings) as producer, LogEnds(self._settings) as ends:
+            with self._screen() as show:
+                await self._stream(producer, ends, show)
+                await producer.flush()
+                ended = time.monotonic()
+                while (await self._progress(ends)).behind:
+                    passed = time.monotonic() - ended
+                    self._crew.check(passed, _SETTLE_S, "the last events are not counted yet")
+                    show(await self._look(ends))
+                    await asyncio.sleep(_DRAW_S / 2)
+                shown.settle_s = time.monotonic() - ended
+        shown.rows = await asyncio.to_thread(self._reader.scores, time.time())
+        shown.refused = await asyncio.to_thread(
+            self._reader.rejected, ("touchpoints", "feedback", "history"), self._plan.begun_ms
+        )
+        shown.sent, shown.seconds, shown.planted = self._loaded.total, self._loaded.seconds, self._loaded.planted
+        self._reader.close()
+        return shown
+
+    async def _stream(self, producer: Producer, ends: LogEnds, show: Callable[[Picture], None]) -> None:
+        """The stream, what happens meanwhile, and the table."""
+        plan = self._plan
+        troubled = _INCIDENT_S if plan.seconds is None else plan.seconds / 4
+        incident = Incident(Trouble.LATE_DELIVERY, int((time.time() + troubled) * 1000), region="", share=0.8)
+        world = World(customers=plan.customers, bad=plan.bad, incidents=(incident,))
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
+        streaming = asyncio.create_task(stream_live(producer, world, plan.rate, plan.seconds, self._moved))
+        acting = asyncio.create_task(self._happen(troubled))
+        stopping = asyncio.create_task(stop.wait())
+        pause = _DRAW_S if self._watched else _LINE_S
+        while not (streaming.done() or stop.is_set() or (acting.done() and acting.exception())):
+            show(await self._look(ends))
+            self._crew.check(0.0, 1.0, "")
+            await asyncio.wait({streaming, stopping}, timeout=pause)
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+        for task in (stopping, *(() if streaming.done() else (streaming,)), *(() if self._crew.killed else (acting,))):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await streaming
+        with contextlib.suppress(asyncio.CancelledError):
+            await acting
+        self._say("the stream has ended; waiting until every event is counted")
+
+    async def _happen(self, troubled: float) -> None:
+        """What is done on purpose, and said."""
+        plan = self._plan
+        self._say(f"live: {plan.rate:,.0f} events/s; about {plan.bad:.1%} of them are bad on purpose, to be rejected")
+        await asyncio.sleep(troubled)
+        self._say("incident: from now on 8 of 10 deliveries are late; watch NPS and CSAT fall")
+        await asyncio.sleep((_KILL_S if plan.seconds is None else plan.seconds / 2) - troubled)
+        await asyncio.to_thread(self._crew.kill, "worker-2")
+        self._say(
+            "worker-2 was killed with SIGKILL in the middle of its work; the group misses it after"
+            f" {self._settings.session_timeout_s:.0f} s and gives its partitions to the others"
+        )
+        await asyncio.sleep(_REPLACE_S)
+        await asyncio.to_thread(self._crew.start, "worker-3")
+        self._say("worker-3 was started in its place; nothing may be lost, nothing counted twice")
+
+    async def _progress(self, ends: LogEnds) -> Progress:
+        return await asyncio.to_thread(self._reader.progress, await ends.read())
+
+    async def _look(self, ends: LogEnds) -> Picture:
+        """Everything the table shows, now."""
+        progress = await self._progress(ends)
+        rows = await asyncio.to_thread(self._reader.scores, time.time())
+        rejected = await asyncio.to_thread(self._reader.rejected)
+        return Picture(
+            seconds=self._loaded.seconds,
+            rows=rows,
+            sent=self._pace["sent"].of(self._loaded.total),
+            counted=self._pace["counted"].of(progress.counted),
+            lag=progress.behind,
+            rejected=rejected,
+            workers=self._crew.states(),
+            notes=tuple(self._shown.notes),
+        )
+
+    def _moved(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+
+    def _say(self, line: str) -> None:
+        self._shown.notes.append(line)
+        if not self._watched:
+            note(line)
+
+    @contextlib.contextmanager
+    def _screen(self) -> Iterator[Callable[[Picture], None]]:
+        """The table on a terminal, else a few lines every few seconds; with --json those are no results."""
+        if not self._watched:
+            write, said = (note if self._plan.json else emit), 0.0
+
+            def speak(picture: Picture) -> None:
+                nonlocal said
+                if picture.rows and time.monotonic() - said >= _LINE_S / 2:
+                    said = time.monotonic()
+                    for line in lines(picture):
+                        write(line)
+
+            yield speak
+            return
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console()
+        plain = "utf" not in console.encoding.lower()
+        with Live(console=console, auto_refresh=False) as live:
+            yield lambda picture: live.update(table(picture, console.height, plain), refresh=True)
+
+
+def _is_ready(port: int) -> bool:
+    """Whether the worker behind this port says that it is."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

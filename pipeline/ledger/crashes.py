@@ -1,6 +1,8 @@
-"""Which offsets the worker died on [I/O]: an event that stops three starts in a row is taken alone, then rejected.
+"""Which offsets the worker died on [I/O]: an event that stops three starts in a row is rejected.
 
-Only stops that we made ourselves are counted: a kill from outside says nothing about the event.
+Only stops that we made ourselves are counted: a kill from outside says nothing about the event. After two of them the
+records that were in flight are taken in runs, one run at a time and nothing else beside it, so that the next stop
+points at one of them; a run of one record that stops the worker again is the culprit.
 """
 
 from __future__ import annotations
@@ -12,49 +14,43 @@ import orjson
 
 from pipeline.slices import Partition
 
-#: Starts in a row that may die at the same position before its records are taken one at a time.
+#: Starts in a row that may die before the records in flight are taken run by run.
 STARTS = 2
+#: Runs of one start. A run takes as long as an insert waits for more (0.25 s), so a start spends 20 s at most on them;
+#: 4,096 suspects are down to one after two such starts.
+RUNS = 64
 
 
 class Crashes:
-    """A small file per worker folder: partition -> (position, how often, the one record being tried)."""
+    """A small file per worker folder: partition -> (stops in a row, first and last offset that may be at fault)."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "crashes.json"
-        self._known: dict[str, list[int]] = {}
+        self._known: dict[str, tuple[int, int, int]] = {}
         if self._path.is_file():
-            self._known = orjson.loads(self._path.read_bytes())
+            self._known = {name: tuple(known) for name, known in orjson.loads(self._path.read_bytes()).items()}
 
-    def note(self, positions: Mapping[Partition, int]) -> None:
-        """The process is about to end on something unexpected, with these positions in the ledger."""
-        for partition, position in positions.items():
-            before, times, trying = self._known.get(_name(partition), [position, 0, -1])
-            self._known[_name(partition)] = [position, times + 1 if before == position else 1, trying]
+    def note(self, flights: Mapping[Partition, tuple[int, int]]) -> None:
+        """The process is about to end on something unexpected, with these offsets (first, last) not yet in the ledger."""
+        for partition, (first, last) in flights.items():
+            times, lo, hi = self._known.get(_name(partition), (0, 0, -1))
+            self._known[_name(partition)] = (times + 1 if lo <= first <= hi else 1, first, last)
         self._write()
 
-    def alone(self, partition: Partition, position: int) -> bool:
-        """Whether the next records of the partition are to be taken one at a time."""
-        known = self._known.get(_name(partition))
-        return known is not None and known[0] == position and known[1] >= STARTS
+    def run(self, partition: Partition, offset: int) -> int:
+        """How many records from `offset` on are to be taken at once, alone; 0 when nothing is suspected there."""
+        times, lo, hi = self._known.get(_name(partition), (0, 0, -1))
+        return -(-(hi - lo + 1) // RUNS) if times >= STARTS and lo <= offset <= hi else 0
 
-    def trying(self, partition: Partition, offset: int) -> None:
-        """The one record that is about to be tried alone."""
-        known = self._known.get(_name(partition))
-        if known is not None and known[2] != offset:
-            known[2] = offset
-            self._write()
-
-    def fatal(self, partition: Partition, position: int) -> int | None:
-        """The offset that stopped the worker even when taken alone; it must be rejected."""
-        known = self._known.get(_name(partition))
-        if known is None or known[2] != position + 1 or known[1] <= STARTS:
-            return None
-        return known[2]
+    def fatal(self, partition: Partition, offset: int) -> bool:
+        """Whether this offset stopped the worker even when taken alone; it must be rejected."""
+        times, lo, hi = self._known.get(_name(partition), (0, 0, -1))
+        return times > STARTS and lo == hi == offset
 
     def passed(self, partition: Partition, position: int) -> None:
-        """The ledger went beyond where the worker had died."""
+        """The ledger went beyond everything that was suspected."""
         known = self._known.get(_name(partition))
-        if known is not None and position > known[0]:
+        if known is not None and position >= known[2]:
             del self._known[_name(partition)]
             self._write()
 

@@ -36,7 +36,7 @@ class Holding:
     """One partition in our hands.
 
     `loaded` is the ledger's position when it came, `position` the last offset stored since, `next_off` the first one
-    not yet taken. `sought_off` and `sought_at` (monotonic seconds) remember the last seek.
+    not yet taken, `taken` the last one that went on into the flow (a hole lies between the two). `sought_off` and `sought_at` (monotonic seconds) remember the last seek.
     """
 
     epoch: int
@@ -46,6 +46,7 @@ class Holding:
     loaded: int
     position: int
     next_off: int
+    taken: int = -1
     ingest_ms: int = 0
     clock_ms: int = 0
     log_end: int = 0

@@ -1,6 +1,6 @@
 """A worker with a bug in its label step: it raises at every slice that holds an event of the product "crash".
 
-    python tests/chaos/crashing_worker.py
+python tests/chaos/crashing_worker.py
 """
 
 from __future__ import annotations

@@ -84,7 +84,9 @@ def test_an_event_that_stops_the_worker_three_times_becomes_a_dead_letter(case: 
     now_ms = time.time_ns() // 1_000_000
     events = [generator.next(now_ms)._replace(key=b"customer-1") for _ in range(200)]
     good = next(event for event in events if event.topic == "feedback" and event.value)
-    fatal = Event("feedback", good.key, (good.value or b"").replace(b'"event_id": "', b'"product": "crash", "event_id": "x'))
+    fatal = Event(
+        "feedback", good.key, (good.value or b"").replace(b'"event_id": "', b'"product": "crash", "event_id": "x')
+    )
     case.produce([*events[:120], fatal, *events[120:]])
     codes = []
     while len(codes) < 6:

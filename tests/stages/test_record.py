@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -83,7 +83,8 @@ async def test_a_rejected_event_is_sealed_and_told_on_the_topic_rejected_before_
     (found,) = stored(desk, "hex(sealed)", "sealed")
     assert desk.sealer.open(bytes.fromhex(str(found[0])), where) == raw
     assert sealed
-    log = evidence.read_log_in_thread(desk.settings.bootstrap_servers, desk.settings.topic_prefix, ("rejected",))
+    broker, prefix = desk.settings.bootstrap_servers, desk.settings.topic_prefix
+    log = await asyncio.to_thread(evidence.read_log, broker, prefix, ("rejected",))
     (message,) = [json.loads(each.value or b"") for each in log]
     assert (message["topic"], message["partition"], message["offset"]) == ("feedback", 1, 0)
     assert message["reason"] == "out_of_range"
@@ -126,4 +127,3 @@ async def test_touchpoints_are_recorded_as_volume(bench: Bench) -> None:
     event = {name: each for name, each in json.loads(value).items() if name not in ("metric", "score")}
     piece = await recorded(desk, TOUCHPOINTS, [records.record(0, json.dumps(event | {"outcome": "fail"}).encode())])
     assert piece.rows.select("metric", "scale", "bin").row(0) == ("volume", "outcome", 2)
-    assert replace(piece, lo=0).partition == TOUCHPOINTS

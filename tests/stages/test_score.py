@@ -1,0 +1,151 @@
+"""Score: recorded slices become windows, equal to a recomputation; the owner of `ticks` publishes whole scores."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from functools import partial
+
+import pytest
+
+from agents import score
+from pipeline.clickhouse import ClickHouse
+from pipeline.desk import Desk
+from pipeline.ledger import requests
+from pipeline.ledger.rebuild import compare
+from pipeline.scores.recompute import Part
+from pipeline.slices import Partition, Record
+from tests.chaos import evidence
+from tests.chaos.generator import moment
+from tests.stages import records
+from tests.stages.flow import accepted, recorded
+from tests.stages.records import FEEDBACK, answer, answers
+from tests.stages.worker import Members, closed, desk_of
+
+pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
+
+Bench = tuple[Desk, Members]
+TICKS = Partition("ticks", 0)
+
+
+def equal(desk: Desk, up_to: int, rows: int) -> None:
+    """The table's windows are those of the ledger, and there are so many."""
+    client = ClickHouse(desk.settings)
+    found = compare(client, Part(FEEDBACK.topic, 1, FEEDBACK.part, up_to), 0)
+    client.close()
+    assert found.equal
+    assert found.rows == rows
+
+
+def settled(desk: Desk) -> int:
+    client = ClickHouse(desk.settings)
+    found = client.query("SELECT settled FROM progress FINAL WHERE topic = 'feedback' AND part = 1")["settled"]
+    client.close()
+    return int(found[0])
+
+
+async def test_a_recorded_slice_is_folded_and_progress_says_how_far(bench: Bench) -> None:
+    desk, _ = bench
+    await score.fold(desk, [await recorded(desk, FEEDBACK, answers(5))])
+    await score.fold(desk, [await recorded(desk, FEEDBACK, answers(5, first=5, score=3))])
+    equal(desk, 9, 2)  # the cut core and the cut stage
+    assert settled(desk) == 9
+
+
+async def test_a_slice_of_an_attempt_that_was_given_up_is_folded_by_the_takeover_and_not_again(bench: Bench) -> None:
+    desk, _ = bench
+    piece = await recorded(desk, FEEDBACK, answers(5))
+    await desk.keeper.rewind([FEEDBACK])
+    await desk.keeper.load({FEEDBACK}, 1)
+    holding = desk.custody.holding(FEEDBACK)
+    assert holding is not None
+    assert await score.taken_over(desk, FEEDBACK, holding)
+    equal(desk, 4, 2)
+    await score.fold(desk, [piece])
+    equal(desk, 4, 2)
+
+
+async def test_the_next_owner_recomputes_what_was_recorded_and_not_yet_folded(bench: Bench) -> None:
+    desk, _ = bench
+    await recorded(desk, FEEDBACK, answers(5))  # and the worker dies
+    other, members = desk_of(desk.settings)
+    members.present = 2
+    await other.keeper.load({FEEDBACK}, 2)
+    holding = other.custody.holding(FEEDBACK)
+    assert holding is not None
+    assert await score.taken_over(other, FEEDBACK, holding)
+    equal(other, 4, 2)
+    assert settled(other) == 4
+    await closed(other)
+
+
+async def test_a_delayed_answer_changes_a_minute_that_is_cold_and_is_noted(bench: Bench) -> None:
+    desk, _ = bench
+    await score.fold(desk, [await recorded(desk, FEEDBACK, answers(3))])
+    early = moment(records.NOW_MS - 6 * 3_600_000)
+    await score.fold(desk, [await recorded(desk, FEEDBACK, [answer(3, occurred_at=early)])])
+    equal(desk, 3, 4)
+    client = ClickHouse(desk.settings)
+    assert client.query("SELECT off, reason FROM changes FINAL").rows() == [(3, "delayed")]
+    client.close()
+    assert desk.folder.cold_minutes == 1
+
+
+async def test_only_the_owner_of_ticks_publishes_and_a_score_is_whole(bench: Bench) -> None:
+    desk, members = bench
+    await score.fold(desk, [await recorded(desk, FEEDBACK, recent(12))])
+    await score.fold(desk, [await recorded(desk, FEEDBACK._replace(part=0), recent(8))])
+    await score.publish(desk)
+    assert desk.publisher.published == 0
+    members.mine = {TICKS}
+    members.ends = {FEEDBACK: 12, FEEDBACK._replace(part=0): 8}
+    await score.publish(desk)
+    found = [json.loads(value or b"") for value in await values(desk, "scores")]
+    whole = [each for each in found if each["scope"] == {} and each["metric"] == "nps"]
+    assert [(each["n"], each["score"]) for each in whole] == [(20, 100.0)]
+    assert whole[0]["low"] < 100.0
+    assert len(await values(desk, "ticks")) == 1
+
+
+def recent(count: int) -> list[Record]:
+    """Answers of the broker's present, so that their window is one that is published."""
+    now_ms = time.time_ns() // 1_000_000
+    made = [answer(offset, occurred_at=moment(now_ms)) for offset in range(count)]
+    return [each._replace(timestamp=now_ms + 1) for each in made]
+
+
+async def values(desk: Desk, topic: str) -> list[bytes | None]:
+    broker, prefix = desk.settings.bootstrap_servers, desk.settings.topic_prefix
+    return [each.value for each in await asyncio.to_thread(evidence.read_log, broker, prefix, (topic,))]
+
+
+async def test_a_request_to_rebuild_is_carried_out_by_the_owner_and_marked_done(bench: Bench) -> None:
+    desk, _ = bench
+    await score.fold(desk, [await recorded(desk, FEEDBACK, answers(5))])
+    client = ClickHouse(desk.settings)
+    client.command("ALTER TABLE windows DELETE WHERE cut = 'core'", settings={"mutations_sync": 2})
+    requests.ask(client, FEEDBACK, "rebuild")
+    requests.ask(client, Partition("history", 0), "rebuild")  # not ours: left for its owner
+    await score.carry_out(desk)
+    equal(desk, 4, 2)
+    assert [row["topic"] for row in requests.waiting(client, ["rebuild"]).iter_rows(named=True)] == ["history"]
+    client.close()
+
+
+async def test_a_release_is_kept_so_that_the_next_owner_does_not_pause_the_partition_again(bench: Bench) -> None:
+    desk, members = bench
+    bad = [records.record(offset, b"{") for offset in range(200)]
+    await recorded(desk, FEEDBACK, bad)
+    assert members.paused == {FEEDBACK}
+    client = ClickHouse(desk.settings)
+    await asyncio.to_thread(partial(requests.ask, client, FEEDBACK, "release"))
+    await score.carry_out(desk)
+    assert members.paused == set()
+    other, next_one = desk_of(desk.settings)
+    next_one.present = 2
+    piece = await accepted(other, FEEDBACK, [*bad, *answers(3, first=200)])
+    assert (piece.lo, piece.hi) == (200, 202)
+    assert next_one.paused == set()
+    await closed(other)
+    client.close()
