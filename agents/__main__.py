@@ -60,6 +60,7 @@ def main() -> int:
     desk = Desk(app, settings)
     wire(app, desk, settings)
     worker = Worker(app, loop=loop, loglevel=None, override_logging=False, redirect_stdouts=False, quiet=True)
+    worker.spinner = None  # it would write to standard output
     try:
         worker.execute_from_commandline()
     except SystemExit as ended:

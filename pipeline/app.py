@@ -7,6 +7,7 @@ in the ledger, and Kafka's committed offset follows it.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import Any
 
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
@@ -178,7 +179,15 @@ class Group:
         tp = self._tp(partition)
         # Faust drops what lies below the last offset it delivered; an item of ours bears its first offset.
         self._consumer._read_offset[tp] = None
-        await self._consumer.seek(tp, offset)
+        thread = self._consumer._thread
+
+        async def seek() -> None:
+            thread._ensure_consumer().seek(TopicPartition(tp.topic, tp.partition), offset)
+
+        # In the consumer's own thread: a seek beside a fetch leaves its buffers in two minds and ends the worker.
+        # Taken from us meanwhile: whoever has it next begins at the ledger's position.
+        with contextlib.suppress(IllegalStateError):
+            await thread.call_thread(seek)
 
     async def first_offsets(self, partitions: set[Partition]) -> dict[Partition, int]:
         """The oldest offset of each partition that the broker still has."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import faust
 import polars as pl
+from aiokafka.errors import KafkaError
 
 from pipeline.app import Group
 from pipeline.arrival.accept import Arrival, Memory
@@ -25,7 +26,7 @@ from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.customers.registry import DEFAULT_PATH, Unknown
 from pipeline.customers.sealing import Sealer, context
 from pipeline.customers.watcher import Watcher
-from pipeline.errors import Unavailable
+from pipeline.errors import TouchlineError, Unavailable
 from pipeline.isolation import Step, isolate
 from pipeline.ledger.crashes import Crashes
 from pipeline.ledger.custody import Custody, Holding
@@ -51,6 +52,8 @@ _STALL_SHARE = 3
 _COMMIT_S = 1.0
 #: How often the loop says that it is alive, seconds.
 _BEAT_S = 0.1
+#: How often it is looked whether the flow is empty, seconds.
+_CALM_S = 0.02
 
 _log = log("touchline.worker")
 
@@ -160,8 +163,19 @@ class Desk:
     def stop(self, step: str, error: Exception) -> None:
         """Ends the process at once: a graceful stop would commit. The next start reads again from the ledger."""
         _log.critical("worker stops", step=step, error=type(error).__name__, exc_info=error)
-        self.crashes.note({p: h.position for p, h in self.custody.holdings().items()})
+        # A broker or database in trouble says nothing about the events in flight.
+        if not isinstance(error, TouchlineError | KafkaError | OSError):
+            held = self.custody.holdings().items()
+            self.crashes.note({p: (h.position + 1, h.taken) for p, h in held if h.taken > h.position})
         os._exit(CRASHED)
+
+    async def calm(self, partition: Partition, holding: Holding) -> bool:
+        """Waits until nothing of this worker is between accept and the ledger; False when the partition was lost."""
+        while self.custody.holding(partition) is holding:
+            if all(held.taken <= held.position for held in self.custody.holdings().values()):
+                return True
+            await asyncio.sleep(_CALM_S)
+        return False
 
     async def serve(self) -> None:
         """Starts what answers others: health, and the labelling process ahead of its first text."""

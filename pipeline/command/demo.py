@@ -55,8 +55,12 @@ class Plan:
     rate: float
     json: bool
     begun_ms: int
-    customers: int = CUSTOMERS
     bad: float = BAD
+
+    @property
+    def customers(self) -> int:
+        """Ten events a customer in the history, up to a number whose profiles load in seconds."""
+        return min(CUSTOMERS, max(1_000, self.events // 10))
 
 
 @app.command("demo")
@@ -165,7 +169,8 @@ def _tell(plan: Plan, history: Loaded, shown: Shown, audit: Audit) -> None:
         emit_json(_document(history, shown, audit))
         return
     emit("")
-    for line in (*scores(shown.rows), "", *_sums(history, shown), "", *report(audit)):
+    proof = [*_equation(audit), report(audit)[-1]] if audit.holds else report(audit)
+    for line in (*scores(shown.rows), "", *_sums(history, shown), "", *proof):
         emit(line)
 
 
@@ -181,6 +186,22 @@ def _sums(history: Loaded, shown: Shown) -> list[str]:
         f"planted   {planted.total():,} bad events: {kinds}",
         f"found     {shown.refused.total():,}: {found}",
     ]
+
+
+def _equation(audit: Audit) -> list[str]:
+    """The equation of each topic, all partitions together; `touchline audit` shows each partition."""
+    lines = []
+    for topic in sorted({account.topic for account in audit.accounts}):
+        accounts = [account for account in audit.accounts if account.topic == topic]
+        span = sum(account.hi - account.lo + 1 for account in accounts)
+        terms = [(name, sum(account.dispositions[name] for account in accounts)) for name in accounts[0].dispositions]
+        terms.append(("gaps", sum(account.gaps for account in accounts)))
+        lines.append(
+            f"{topic:<12} {span:>11,} offsets = "
+            + " + ".join(f"{n:,} {name}" for name, n in terms if n)
+            + f"; {sum(account.windows for account in accounts):,} window rows"
+        )
+    return lines
 
 
 def _document(history: Loaded, shown: Shown, audit: Audit) -> dict[str, Any]:

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import signal
+import sys
 import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pipeline.command.output import emit, note
 from pipeline.errors import StackError
+from pipeline.intake.loading import Loaded, stream_live
+from pipeline.intake.producing import Producer
+from pipeline.intake.world import Incident, Trouble, World
+from pipeline.settings import Settings
 from pipeline.stack.launch import Stack
 from pipeline.stack.processes import free_port, last_words
+from pipeline.views.demo import LogEnds, Pace, Progress, Reader
+from pipeline.views.live import Picture, Row, lines, table
 
 if TYPE_CHECKING:
-    pass
+    from pipeline.command.demo import Plan
 
 #: When things happen without an end in sight: the incident and the kill, seconds after the start.
 _INCIDENT_S, _KILL_S = 20.0, 40.0

@@ -31,7 +31,7 @@ class Crashes:
             self._known = {name: tuple(known) for name, known in orjson.loads(self._path.read_bytes()).items()}
 
     def note(self, flights: Mapping[Partition, tuple[int, int]]) -> None:
-        """The process is about to end on something unexpected, with these offsets (first, last) not yet in the ledger."""
+        """The process is about to end on something unexpected; these offsets (first, last) were in flight."""
         for partition, (first, last) in flights.items():
             times, lo, hi = self._known.get(_name(partition), (0, 0, -1))
             self._known[_name(partition)] = (times + 1 if lo <= first <= hi else 1, first, last)

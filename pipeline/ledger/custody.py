@@ -31,12 +31,21 @@ def fence(found: int, generation: int, attempt: int = 0) -> int:
     return incarnation << _INCARNATION | generation << _GENERATION | min(attempt, _ATTEMPTS)
 
 
+def raised(ver: int, found: int) -> bool:
+    """Whether a fence bears a higher incarnation than what was found: then it must be written down before it is used.
+
+    Or the next owner, whose generation is above ours but below that of the tables, could end up beneath us.
+    """
+    return ver >> _INCARNATION > found >> _INCARNATION
+
+
 @dataclass(slots=True)
 class Holding:
     """One partition in our hands.
 
     `loaded` is the ledger's position when it came, `position` the last offset stored since, `next_off` the first one
-    not yet taken, `taken` the last one that went on into the flow (a hole lies between the two). `sought_off` and `sought_at` (monotonic seconds) remember the last seek.
+    not yet taken, `taken` the last one that went into the flow (a hole may lie between the two). `sought_off` and
+    `sought_at` (monotonic seconds) remember the last seek.
     """
 
     epoch: int

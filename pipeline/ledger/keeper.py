@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from pipeline.clickhouse import Pool
 from pipeline.errors import TopicRecreated, Unavailable
 from pipeline.ledger import positions
-from pipeline.ledger.custody import Custody, Holding, fence
+from pipeline.ledger.custody import Custody, Holding, fence, raised
 from pipeline.ledger.writer import BACKOFF_S
 from pipeline.slices import Partition, Poll, Record
 from schemas.vocabulary import Reason
@@ -100,12 +100,14 @@ class Keeper:
         self, partition: Partition, standing: positions.Standing, log_end: int, first: int, generation: int
     ) -> None:
         ver = fence(standing.ver, generation, self._custody.next_attempt(partition))
-        position = standing.position
+        position, lo = standing.position, standing.lo
         if not standing.known:
-            position = first - 1
+            position, lo = first - 1, first
+        if not standing.known or raised(ver, standing.ver):
+            reason = "group" if standing.known else "first"
             begun = await self.until_answered(
                 lambda: self._pool.call(
-                    lambda client: positions.begin_epoch(client, partition, standing.epoch, first, ver)
+                    lambda client: positions.begin_epoch(client, partition, standing.epoch, lo, ver, reason)
                 ),
                 generation,
             )

@@ -41,15 +41,18 @@ class World:
     def run(self) -> None:
         """The schedule, then rest, then what was still on its way lands."""
         steps: list[Callable[[], None]] = [self.work] * 40
-        steps += [self.land, self.produce, self.drop, self.sink_turns, self.rebalance, self.retention] * 2
+        steps += [self.produce, self.drop, self.sink_turns, self.rebalance, self.retention] * 2 + [self.land]
         steps += [self.freeze, self.thaw, self.cut, self.mend, self.crash, self.forget_group, self.thaw, self.mend]
         for _ in range(STEPS):
             self.now += 0.1
             self.beat()
             self.chance.choice(steps)()
             self.check_commits()
-        self.rest()
+        left = [worker for worker in self.workers.values() if worker.cut and not worker.frozen]
+        former = left if len(left) < len(_WORKERS) and self.chance.random() < 0.7 else []
+        self.rest(former)
         self.prove()
+        self.linger(former)
         while self.late:
             self.land()
         self.prove()
@@ -91,14 +94,14 @@ class World:
             return None
         if (not self.sink.up and call.table != "rejected") or chance < 0.1:
             return Unavailable("lost")
-        if chance < 0.2:
+        if chance < 0.25:
             self.late.append(call)
             return Unavailable("will land later")
         try:
             self.sink.land(call)
         except RefusedRows as refused:
             return refused
-        return Unavailable("landed") if chance < 0.35 else None
+        return Unavailable("landed") if chance < 0.4 else None
 
     def land(self) -> None:
         """An insert that was given up long ago lands."""
@@ -194,21 +197,22 @@ class World:
 
     # Rest and proof
 
-    def rest(self) -> None:
-        """Everything is put right and the workers go on until nothing is left to do."""
+    def rest(self, former: list[Worker]) -> None:
+        """Everything is put right and the workers go on until nothing is left to do; `former` owners stay cut off."""
         self.sink.up = True
         for log in self.logs.values():
             log.end = log.size
-        for worker in self.workers.values():
+        present = [worker for worker in self.workers.values() if worker not in former]
+        for worker in present:
             worker.frozen, worker.cut = False, False
         self.now += 0.1
-        for worker in list(self.workers.values()):
+        for worker in present:
             worker.beat()
         self.rebalance()
         for _ in range(_ROUNDS):
-            if self.chance.random() < 0.3:
+            if self.chance.random() < 0.1:
                 self.land()
-            for worker in self.workers.values():
+            for worker in present:
                 for part in worker.assigned:
                     worker.load(part)
                     worker.take(part, 30)
@@ -218,9 +222,19 @@ class World:
                     self.carry(worker, flight)
                 worker.commit()
             self.check_commits()
-            if all(self.at_rest(worker) for worker in self.workers.values()):
+            if all(self.at_rest(worker) for worker in present):
                 return
         raise Broken("never came to rest")
+
+    def linger(self, former: list[Worker]) -> None:
+        """Former owners that never learned of it write all they have, when nobody will write after them."""
+        for worker in former:
+            worker.beat_only()
+            for _ in range(len(worker.queue) + 2):
+                for flight in worker.flights():
+                    self.carry(worker, flight)
+                worker.flush(2)
+                worker.fold()
 
     def carry(self, worker: Worker, flight: Flight) -> None:
         """Answers a worker's questions until it has no more."""

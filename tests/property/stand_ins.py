@@ -143,6 +143,7 @@ class Sink:
     up: bool = True
     ledger: dict[tuple[int, int], Row] = field(default_factory=dict)
     gaps: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    epochs: dict[int, int] = field(default_factory=dict)
     windows: dict[Key, tuple[Version, int]] = field(default_factory=dict)
     progress: dict[int, tuple[Version, int]] = field(default_factory=dict)
     published: set[tuple[int, int]] = field(default_factory=set)
@@ -178,6 +179,10 @@ class Sink:
         if (part, lo) not in self.gaps or self.gaps[part, lo][0] <= ver:
             self.gaps[part, lo] = (ver, hi)
 
+    def _store_epochs(self, begun: tuple[int, int]) -> None:
+        part, ver = begun
+        self.epochs[part] = max(ver, self.epochs.get(part, 0))
+
     def _store_windows(self, upsert: tuple[Version, Counts]) -> None:
         version, counts = upsert
         for key, count in counts.items():
@@ -205,7 +210,7 @@ class Sink:
         found = [row.ver for (p, _), row in self.ledger.items() if p == part]
         found += [ver for (p, _), (ver, _) in self.gaps.items() if p == part]
         found += [version.ver for p, (version, _) in self.progress.items() if p == part]
-        return max(found, default=0)
+        return max([*found, self.epochs.get(part, 0)])
 
     def recompute(self, part: int, up_to: int) -> Counts:
         """The partition's windows as the ledger has them up to an offset."""

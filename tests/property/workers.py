@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from pipeline.errors import Unavailable
-from pipeline.ledger.custody import Custody, Holding, fence
+from pipeline.ledger.custody import Custody, Holding, fence, raised
 from pipeline.ledger.writer import Guard, Lost, Writer
 from pipeline.slices import Partition, Slice
 from tests.property.stand_ins import Broker, Call, Counts, Event, Log, Sink, Version, counted
@@ -135,6 +135,11 @@ class Worker:
             self.custody.recover()
         self.woken = False
 
+    def beat_only(self) -> None:
+        """A worker that cannot reach the group only knows that its loop runs."""
+        if self.custody.beat():
+            self.custody.recover()
+
     # Keeper and accept
 
     def load(self, part: int) -> None:
@@ -144,6 +149,8 @@ class Worker:
             return
         position, attempt = sink.position(part), self.custody.next_attempt(partition)
         ver = self.world.rules.fence(sink.fence(part), self.generation, attempt)
+        if not sink.fence(part) or raised(ver, sink.fence(part)):
+            sink.land(Call("epochs", (part, ver)))
         self.custody.take(partition, Holding(1, self.generation, attempt, ver, position, position, position + 1))
 
     def take(self, part: int, limit: int) -> None:

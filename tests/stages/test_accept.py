@@ -1,4 +1,4 @@
-"""Accept: a poll becomes a slice of judged rows; what it remembers comes from the tables and is never trusted beyond."""
+"""Accept: a poll becomes a slice of judged rows; what it remembers comes from the tables, never from hearsay."""
 
 from __future__ import annotations
 
@@ -104,11 +104,11 @@ async def test_a_record_that_stopped_the_worker_three_times_is_rejected(bench: B
     desk, _ = bench
     first = await accepted(desk, FEEDBACK, answers(3))
     for _ in range(2):
-        desk.crashes.note({FEEDBACK: -1})
+        desk.crashes.note({FEEDBACK: (0, 2)})
     await desk.keeper.rewind([FEEDBACK])
     alone = await accepted(desk, FEEDBACK, answers(3))
     assert (alone.lo, alone.hi) == (0, 0)
     assert first.hi == 2
-    desk.crashes.note({FEEDBACK: -1})
+    desk.crashes.note({FEEDBACK: (0, 0)})
     await desk.keeper.rewind([FEEDBACK])
     assert verdicts(await accepted(desk, FEEDBACK, answers(3)))[0] == ("dead_letter", "crash_loop")

@@ -95,7 +95,7 @@ async def test_texts_stand_beside_the_ledger_and_never_in_it(bench: Bench) -> No
     await recorded(desk, FEEDBACK, [answer(0, text="Call me at jane.doe@example.org please.")])
     assert stored(desk, "text", "texts") == [("Call me at [email] please.",)]
     client = ClickHouse(desk.settings)
-    row = client.query("SELECT * FROM ledger").write_json()
+    row = str(client.query("SELECT * FROM ledger").to_dicts())
     client.close()
     assert "Call me" not in row
 

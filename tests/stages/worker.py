@@ -65,8 +65,8 @@ class Members:
         return {partition: self.firsts.get(partition, 0) for partition in partitions}
 
     async def log_ends(self, partitions: set[Partition]) -> dict[Partition, int]:
-        """What the test set, else far away."""
-        return {partition: self.ends.get(partition, 1_000_000) for partition in partitions}
+        """What the test set, else a little more than any test sends."""
+        return {partition: self.ends.get(partition, 1_000) for partition in partitions}
 
     async def first_record(self, partition: Partition, offset: int) -> int:
         """No holes but those that the test set."""
