@@ -28,6 +28,11 @@ from pipeline.slices import Partition, Poll
 _STREAM_ITEMS = 4
 #: Slices between two steps: one in work, one waiting. More would only be memory.
 _CHANNEL_ITEMS = 2
+#: Records of one poll: enough for columns to pay, and the consumer's thread is back for its heartbeat in milliseconds.
+#: Without it one poll hands out all that was fetched: 36 partitions of packed megabytes took longer than a session.
+_POLL_RECORDS = 10_000
+#: Bytes fetched ahead for each partition, as packed by the producer.
+_FETCH_BYTES = 512 * 1024
 #: Heartbeats per session: three may get lost before the group believes us dead.
 _HEARTBEATS = 10
 #: Longest wait for one record when a hole in the offsets is looked at, milliseconds.
@@ -116,6 +121,8 @@ def build_app(settings: Settings) -> faust.App:
         broker_heartbeat_interval=settings.session_timeout_s / _HEARTBEATS,
         broker_rebalance_timeout=max(settings.session_timeout_s, 10.0),
         broker_request_timeout=max(settings.session_timeout_s * 1.5, 30.0),
+        broker_max_poll_records=_POLL_RECORDS,
+        consumer_max_fetch_size=_FETCH_BYTES,
         broker_commit_interval=3600.0,  # nothing is acknowledged, so there is nothing to commit
         broker_commit_livelock_soft_timeout=1e9,  # same: its warnings would be false
         stream_processing_timeout=1e9,

@@ -46,8 +46,8 @@ from schemas.vocabulary import Reason, Stage
 
 #: Exit status after something unexpected: distinguishable from a clean stop and from a signal.
 CRASHED = 70
-#: The loop standing still for a third of the session means that the group may have given our partitions away.
-_STALL_SHARE = 3
+#: The loop standing still for half of the session means that the group may soon have given our partitions away.
+_STALL_SHARE = 2
 #: How often Kafka's committed offset follows the ledger, seconds.
 _COMMIT_S = 1.0
 #: How often the loop says that it is alive, seconds.

@@ -150,6 +150,12 @@ def configure_logs(log_format: str, level: str) -> None:
     )
 
 
+def mute_libraries() -> None:
+    """For commands: what the clients log of a failure reaches us as an exception too, and is told once, in our words."""
+    for name in ("aiokafka", "kafka", "clickhouse_connect", "asyncio"):
+        logging.getLogger(name).setLevel("CRITICAL")
+
+
 def log(name: str) -> structlog.stdlib.BoundLogger:
     """A logger. Never give it a customer's text or id: logs carry reasons and offsets."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,11 +113,11 @@ def of_feedback(events: Sequence[Feedback]) -> tuple[Columns, Scores]:
 def words(events: Sequence[Any], attribute: str) -> pl.Series:
     """One optional word of each event, empty where there is none."""
     values = list(map(attrgetter(attribute), events))
+    # Most columns hold no word or one word: seen by comparing, without a string for each row.
+    if values and values.count(values[0]) == len(values):
+        return _constant(values[0] or "", len(values))
     series = pl.Series(values, dtype=pl.String())
-    missing = series.null_count()
-    if missing == len(series):
-        return _constant("", missing)
-    return series.fill_null("") if missing else series
+    return series.fill_null("") if series.null_count() else series
 
 
 def _constant(word: str, count: int) -> pl.Series:
@@ -130,7 +130,8 @@ def _numbers(events: Sequence[Any], attribute: str, dtype: pl.DataType) -> pl.Se
 
 def _moments(events: Sequence[Any]) -> Ints:
     """Event times in ms since 1970, parts of a ms cut off. By way of whole microseconds: x.123 s is no exact float."""
-    seconds = np.array([event.occurred_at.timestamp() for event in events], dtype=np.float64)
+    stamps = map(methodcaller("timestamp"), map(attrgetter("occurred_at"), events))
+    seconds = np.fromiter(stamps, dtype=np.float64, count=len(events))
     moments: Ints = np.rint(seconds * 1e6).astype(np.int64) // 1000
     return moments
 

@@ -84,7 +84,9 @@ def _run(plan: Plan) -> int:
     from pipeline.command.demo_live import Crew
     from pipeline.settings import load_settings, only
     from pipeline.stack.launch import running
+    from pipeline.telemetry import mute_libraries
 
+    mute_libraries()
     only(
         {
             "TOUCHLINE_INSECURE_KEYS": "true",

@@ -117,6 +117,7 @@ class Act:
         self._pace = {"sent": Pace(), "counted": Pace()}
         self._loaded = Loaded()
         self._shown = Shown()
+        self._began = time.monotonic()
         self._watched = sys.stdout.isatty() and not plan.json
 
     async def run(self) -> Shown:
@@ -145,6 +146,7 @@ class Act:
     async def _stream(self, producer: Producer, ends: LogEnds, show: Callable[[Picture], None]) -> None:
         """The stream, what happens meanwhile, and the table."""
         plan = self._plan
+        self._began = time.monotonic()
         troubled = _INCIDENT_S if plan.seconds is None else plan.seconds / 4
         incident = Incident(Trouble.LATE_DELIVERY, int((time.time() + troubled) * 1000), region="", share=0.8)
         world = World(customers=plan.customers, bad=plan.bad, incidents=(incident,))
@@ -192,7 +194,7 @@ class Act:
         rows = await asyncio.to_thread(self._reader.scores, time.time())
         rejected = await asyncio.to_thread(self._reader.rejected)
         return Picture(
-            seconds=self._loaded.seconds,
+            seconds=time.monotonic() - self._began,
             rows=rows,
             sent=self._pace["sent"].of(self._loaded.total),
             counted=self._pace["counted"].of(progress.counted),
@@ -218,7 +220,7 @@ class Act:
 
             def speak(picture: Picture) -> None:
                 nonlocal said
-                if picture.rows and time.monotonic() - said >= _LINE_S / 2:
+                if picture.rows and time.monotonic() - said >= 0.9 * _LINE_S:
                     said = time.monotonic()
                     for line in lines(picture):
                         write(line)

@@ -70,3 +70,7 @@ def overview() -> str:
             *lines,
         ]
     )
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,7 @@ again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -107,20 +107,21 @@ def check_key(key_id: int, key: bytes, sizes: Sequence[int], what: str) -> None:
         raise SettingsError(f"{what} is one byte repeated: take it from a random source")
 
 
-def _digests(keyed: hashlib.blake2b, ids: Iterable[str | None]) -> Hashes:
+def _digests(keyed: hashlib.blake2b, ids: Sequence[str | None]) -> Hashes:
     """The one loop over ids in Python: BLAKE2b has no column operation."""
     copy, empty = keyed.copy, bytes(DIGEST_BYTES)
     out: list[bytes] = []
+    add = out.append
     for plain in ids:
         if plain:
             hashing = copy()
             hashing.update(plain.encode())
-            out.append(hashing.digest())
+            add(hashing.digest())
         else:
-            out.append(empty)
+            add(empty)
     numbers = np.frombuffer(b"".join(out), dtype="<u8").astype(np.uint64)
-    given = np.fromiter((bool(plain) for plain in ids), dtype=bool, count=len(out))
-    numbers[given & (numbers == 0)] = 1
+    for row in np.flatnonzero(numbers == 0).tolist():
+        numbers[row] = 1 if ids[row] else 0
     return numbers
 
 

@@ -141,8 +141,12 @@ class World:
             self.workers[name].join(self.broker.generation, parts)
 
     def forget_group(self) -> None:
-        """Somebody deletes the group: generations begin again."""
-        if self.chance.random() < 0.5:
+        """Somebody deletes the group, which takes that all workers are stopped; then generations begin again."""
+        if self.chance.random() < 0.3:
+            for name in _WORKERS:
+                self.kill(name)
+            while self.late:
+                self.land()
             self.broker.generation = 0
             self.rebalance()
 
@@ -179,11 +183,14 @@ class World:
     def crash(self) -> None:
         """Killed: what it waited for lands, now or later, or does not."""
         worker = self.chance.choice(list(self.workers.values()))
-        for flight in worker.flights():
+        self.kill(worker.name)
+        self.rebalance()
+
+    def kill(self, name: str) -> None:
+        for flight in self.workers[name].flights():
             self.outcome(flight.call)
             flight.work.close()
-        self.workers[worker.name] = Worker(worker.name, self)
-        self.rebalance()
+        self.workers[name] = Worker(name, self)
 
     def beat(self) -> None:
         """Heartbeats of all that run; one that has just woken may be late with it."""
@@ -260,7 +267,7 @@ class World:
         """The equation of each partition, the dispositions, and the windows, against a sequential reading of the log."""
         kept: list[tuple[int, Event]] = []
         for part, log in self.logs.items():
-            gone = [off for (p, lo), (_, hi) in self.sink.gaps.items() if p == part for off in range(lo, hi + 1)]
+            gone = self.sink.gone(part)
             rows = [off for p, off in self.sink.ledger if p == part]
             if sorted(gone + rows) != list(range(log.size)):
                 raise Broken(f"partition {part}: {rows=} {gone=} do not make up 0..{log.size - 1}")

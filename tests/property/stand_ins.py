@@ -205,6 +205,11 @@ class Sink:
                 position = max(position, hi)
         return position
 
+    def gone(self, part: int) -> list[int]:
+        """Offsets in gaps. A gap found before what lies below it was stored may be found again, longer."""
+        gaps = [(lo, hi) for (p, lo), (_, hi) in self.gaps.items() if p == part]
+        return sorted({off for lo, hi in gaps for off in range(lo, hi + 1)})
+
     def fence(self, part: int) -> int:
         """The highest fence on anything of the partition."""
         found = [row.ver for (p, _), row in self.ledger.items() if p == part]

@@ -89,7 +89,6 @@ async def test_a_delayed_answer_changes_a_minute_that_is_cold_and_is_noted(bench
     client = ClickHouse(desk.settings)
     assert client.query("SELECT off, reason FROM changes FINAL").rows() == [(3, "delayed")]
     client.close()
-    assert desk.folder.cold_minutes == 1
 
 
 async def test_only_the_owner_of_ticks_publishes_and_a_score_is_whole(bench: Bench) -> None:
