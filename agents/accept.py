@@ -65,7 +65,10 @@ async def judged(desk: Desk, poll: Poll, holding: Holding, records: Sequence[Rec
         known: Known | None = Known()
         if questions:
             known = await desk.keeper.until_answered(
-                lambda: desk.pool.call(lambda c: asking.answer(c, partition, holding.epoch, questions)), poll.generation
+                lambda: desk.pool.call(
+                    lambda c: asking.answer(c, partition, holding.epoch, holding.next_off, questions)
+                ),
+                poll.generation,
             )
         if known is None or desk.custody.holding(partition) is not holding:
             return None
@@ -102,6 +105,7 @@ def sliced(poll: Poll, holding: Holding, records: Sequence[Record], accepted: Ac
     """The slice of what was accepted; the partition's next offset moves behind it."""
     lo = records[0].offset
     hi = lo + accepted.rows.height - 1
+    follows = max(holding.taken, holding.loaded)
     holding.next_off, holding.taken = hi + 1, hi
     return Slice(
         partition=poll.partition,
@@ -114,6 +118,7 @@ def sliced(poll: Poll, holding: Holding, records: Sequence[Record], accepted: Ac
         rows=accepted.rows,
         clock_ms=accepted.clock_ms,
         log_end=max(poll.log_end, holding.log_end),
+        follows=follows,
         records=records[: accepted.rows.height],
     )
 
@@ -129,7 +134,9 @@ async def remembered(desk: Desk, partition: Partition, holding: Holding) -> Arri
         desk.rules, ids_limit=desk.rules.ids_limit // share, answers_limit=desk.rules.answers_limit // share
     )
     recalled = await desk.keeper.until_answered(
-        lambda: desk.pool.call(lambda client: asking.recollect(client, partition, holding.epoch, rules)),
+        lambda: desk.pool.call(
+            lambda client: asking.recollect(client, partition, holding.epoch, holding.next_off, rules)
+        ),
         holding.generation,
     )
     if recalled is None:

@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError
 
 from pipeline.errors import RefusedRows, Unavailable
 from pipeline.settings import Settings
+from pipeline.slices import FURTHER, LABELLED, OLD
 
 Result = TypeVar("Result")
 
@@ -32,6 +33,28 @@ _INSERT_SETTINGS: dict[str, Any] = {"async_insert": 0, "insert_deduplicate": 1}
 
 #: Readings of ReplacingMergeTree: an offset never changes its ingest day, so parts of different days need no merge.
 FINAL_BY_DAY: dict[str, Any] = {"do_not_merge_across_partitions_select_final": 1}
+
+
+#: Columns of the ledger with a DEFAULT in the table, which most blocks hold from top to bottom: nothing was revised,
+#: nobody wrote a text. Such a column is left out of the insert: 1.5 us an event less here, 3 us in ClickHouse.
+LEDGER_DEFAULTS: dict[str, str | int] = {
+    **dict.fromkeys(("failed_at", *FURTHER, "owner", "currency"), ""),
+    **dict.fromkeys(("value", "duration_ms", "answer_hash", "revision"), 0),
+    **{name: "" if dtype == pl.String() else 0 for name, dtype in {**LABELLED, **OLD}.items()},
+    "old_off": -1,
+    "old_bin": -1,
+}
+_DEFAULTS: dict[str, dict[str, str | int]] = {"ledger": LEDGER_DEFAULTS}
+
+
+def without_defaults(table: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows without the columns that hold nothing but the table's own default."""
+    defaults = _DEFAULTS.get(table, {}) if rows.height else {}
+    return rows.drop(name for name, default in defaults.items() if name in rows.columns and _only(rows[name], default))
+
+
+def _only(column: pl.Series, value: str | int) -> bool:
+    return column[0] == value and not column.null_count() and bool((column == value).all())
 
 
 class ClickHouse:
@@ -78,6 +101,7 @@ class ClickHouse:
         """One block of rows into one table, whole or not at all; the same `token` again changes nothing."""
         if rows.is_empty():
             return
+        rows = without_defaults(table, rows)
         body = io.BytesIO()
         rows.write_ipc_stream(body, compat_level=pl.CompatLevel.oldest())
         settings = {**_INSERT_SETTINGS, **({"insert_deduplication_token": token} if token else {})}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
@@ -152,6 +152,13 @@ def unreachable(settings: Settings, error: BaseException) -> Unavailable:
     return Unavailable(
         f"Kafka at {settings.bootstrap_servers} does not answer{hint}: {type(error).__name__}; see `touchline doctor`"
     )
+
+
+async def partitions_of(consumer: AIOKafkaConsumer, name: str) -> list[TopicPartition]:
+    """The partitions of a topic, none when it does not exist; a consumer that has just started knows of no topic."""
+    if consumer.partitions_for_topic(name) is None:
+        await consumer._client.force_metadata_update()
+    return [TopicPartition(name, part) for part in sorted(consumer.partitions_for_topic(name) or ())]
 
 
 async def stopped(consumer: AIOKafkaConsumer) -> None:

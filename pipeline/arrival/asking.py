@@ -16,9 +16,9 @@ from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
 from pipeline.slices import Partition
 
 
-def recollect(client: ClickHouse, partition: Partition, epoch: int, rules: ArrivalRules) -> Recalled:
-    """What the ledger knows of a partition. Raises Unavailable."""
-    where: dict[str, Any] = {"topic": partition.topic, "epoch": epoch, "part": partition.part}
+def recollect(client: ClickHouse, partition: Partition, epoch: int, next_off: int, rules: ArrivalRules) -> Recalled:
+    """What the ledger knows of a partition below the offset that is taken next. Raises Unavailable."""
+    where = _where(partition, epoch, next_off)
     times = client.query(recall.TIMES_SQL, where, FINAL_BY_DAY, long=True)
     firsts = client.query(recall.FIRSTS_SQL, {**where, "limit": rules.ids_limit}, FINAL_BY_DAY, long=True)
     standing = client.query(recall.STANDING_SQL, {**where, "limit": rules.answers_limit}, FINAL_BY_DAY, long=True)
@@ -38,9 +38,9 @@ def recollect(client: ClickHouse, partition: Partition, epoch: int, rules: Arriv
     )
 
 
-def answer(client: ClickHouse, partition: Partition, epoch: int, questions: Questions) -> Known:
+def answer(client: ClickHouse, partition: Partition, epoch: int, next_off: int, questions: Questions) -> Known:
     """What the ledger knows of events and answers that the memory may have lost. Raises Unavailable."""
-    where: dict[str, Any] = {"topic": partition.topic, "epoch": epoch, "part": partition.part}
+    where = _where(partition, epoch, next_off)
     firsts, standing = Firsts(), Standing()
     if len(questions.ids):
         rows = client.query(recall.KNOWN_IDS_SQL, {**where, "hashes": questions.ids.tolist()}, FINAL_BY_DAY, long=True)
@@ -50,3 +50,7 @@ def answer(client: ClickHouse, partition: Partition, epoch: int, questions: Ques
         rows = client.query(recall.KNOWN_ANSWERS_SQL, asked, FINAL_BY_DAY, long=True)
         standing = Standing(*(rows[name].to_numpy() for name in ("answer_hash", "greatest", "stands")))
     return Known(firsts, standing)
+
+
+def _where(partition: Partition, epoch: int, next_off: int) -> dict[str, Any]:
+    return {"topic": partition.topic, "epoch": epoch, "part": partition.part, "next_off": next_off}

@@ -16,7 +16,9 @@ from pipeline.arrival.fingerprints import NO_INTS, Flags, Ints
 from pipeline.arrival.identities import Firsts
 from pipeline.arrival.revisions import Standing
 
-_WHERE = "FROM ledger FINAL WHERE topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}"
+#: Only rows below what is taken next: an insert that was given up may land above it, and nothing supersedes itself.
+_WHERE = """FROM ledger FINAL WHERE topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}
+    AND off < {next_off:Int64}"""
 #: Rows that hold the first of an event id: neither dead letters, nor duplicates, nor tombstones.
 _FIRST = "(disposition IN ('aggregated', 'late') OR reason = 'superseded')"
 

@@ -39,6 +39,8 @@ _LINE_S = 5.0
 #: Longest wait for the workers to take their partitions, and for the last events to be counted.
 _READY_S = 180.0
 _SETTLE_S = 180.0
+#: A worker that ends by itself is started again this often.
+_RESTARTS = 3
 
 
 class Crew:
@@ -47,6 +49,7 @@ class Crew:
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._ports: dict[str, int] = {}
+        self._ended: Counter[str] = Counter()
         self.killed: set[str] = set()
 
     def start(self, name: str) -> None:
@@ -68,16 +71,23 @@ class Crew:
     def wait_ready(self) -> None:
         """Until each worker has joined the group and holds its partitions. Raises StackError."""
         began = time.monotonic()
-        while not all(_is_ready(port) for port in self._ports.values()):
+        while not all(_is_ready(port) for port in list(self._ports.values())):
             self.check(time.monotonic() - began, _READY_S, "the workers have not taken their partitions yet")
             time.sleep(0.2)
 
     def check(self, passed: float, limit: float, what: str) -> None:
-        """Raises StackError when a worker ended by itself, or when it takes too long."""
+        """Starts a worker again that ended by itself, as a supervisor would. Raises StackError when it goes on so,
+        or when `what` takes longer than `limit` seconds."""
         logs = self._stack.folder / "logs"
-        for row in self._workers():
-            if not row["alive"] and row["name"] not in self.killed:
-                raise StackError(f"{row['name']} ended by itself: {last_words(logs / (row['name'] + '.log'))}")
+        for name in [str(row["name"]) for row in self._workers() if not row["alive"]]:
+            if name in self.killed:
+                continue
+            said = last_words(logs / f"{name}.log", 1)
+            self._ended[name] += 1
+            if self._ended[name] > _RESTARTS:
+                raise StackError(f"{name} ended by itself {self._ended[name]} times: {said}")
+            note(f"{name} ended by itself and is started again: {said}")
+            self.start(name)
         if passed > limit:
             raise StackError(f"after {passed:.0f} s {what}: see the workers' logs in {logs}")
 

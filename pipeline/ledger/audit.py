@@ -225,6 +225,8 @@ _WHERE = "WHERE topic = {topic:String} AND epoch = {epoch:UInt16}"
 _COUNTS = f"""SELECT part, disposition, count() AS n, max(off) AS top, min(off) AS bottom FROM ledger FINAL {_WHERE}
 GROUP BY part, disposition ORDER BY part, disposition"""
 
-_GAPS = f"SELECT part, sum(hi - lo + 1) AS n, max(hi) AS top FROM gaps FINAL {_WHERE} GROUP BY part"
+_GAPS = (
+    f"SELECT part, toInt64(intervalLengthSum(lo, hi + 1)) AS n, max(hi) AS top FROM gaps FINAL {_WHERE} GROUP BY part"
+)
 
 _SETTLED = f"SELECT part, settled FROM progress FINAL {_WHERE}"

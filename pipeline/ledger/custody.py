@@ -44,8 +44,8 @@ class Holding:
     """One partition in our hands.
 
     `loaded` is the ledger's position when it came, `position` the last offset stored since, `next_off` the first one
-    not yet taken, `taken` the last one that went into the flow (a hole may lie between the two). `sought_off` and
-    `sought_at` (monotonic seconds) remember the last seek.
+    not yet taken, `taken` the last one that went into the flow (a hole may lie between the two), `folded` the last one
+    in the windows. `sought_off` and `sought_at` (monotonic seconds) remember the last seek.
     """
 
     epoch: int
@@ -56,6 +56,7 @@ class Holding:
     position: int
     next_off: int
     taken: int = -1
+    folded: int = -1
     ingest_ms: int = 0
     clock_ms: int = 0
     log_end: int = 0
@@ -137,9 +138,36 @@ class Custody:
             and piece.attempt == holding.attempt
         )
 
+    def following(
+        self, batch: Iterable[Slice], done: Callable[[Holding], int]
+    ) -> tuple[list[Slice], set[Partition]]:
+        """The slices that follow without a break on what is `done` of their partition; and partitions with a break.
+
+        Faust empties its queues now and then. A slice that got lost there must not become a hole in the ledger.
+        """
+        last: dict[Partition, int] = {}
+        whole: list[Slice] = []
+        torn: set[Partition] = set()
+        for piece in batch:
+            holding = self.holding(piece.partition)
+            if holding is None or piece.partition in torn:
+                continue
+            if piece.follows is not None and piece.follows != last.get(piece.partition, done(holding)):
+                torn.add(piece.partition)
+                continue
+            last[piece.partition] = piece.hi
+            whole.append(piece)
+        return [piece for piece in whole if piece.partition not in torn], torn
+
     def written(self, piece: Slice) -> None:
         """The slice stands in the ledger."""
         holding = self.holding(piece.partition)
         if holding is not None and holding.attempt == piece.attempt:
             holding.position = max(holding.position, piece.hi)
             holding.clock_ms = max(holding.clock_ms, piece.clock_ms)
+
+    def folded(self, piece: Slice) -> None:
+        """The slice is in the windows."""
+        holding = self.holding(piece.partition)
+        if holding is not None and holding.attempt == piece.attempt:
+            holding.folded = piece.hi

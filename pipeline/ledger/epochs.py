@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from pipeline.clickhouse import ClickHouse
@@ -12,7 +12,7 @@ from pipeline.errors import UsageError
 from pipeline.ledger import positions
 from pipeline.settings import Settings
 from pipeline.slices import Partition
-from pipeline.topics import stopped, unreachable
+from pipeline.topics import partitions_of, stopped, unreachable
 from schemas.topics import LEDGER_TOPICS
 
 
@@ -34,8 +34,7 @@ async def bounds_of(settings: Settings, topic: str) -> dict[int, tuple[int, int]
     )
     try:
         await consumer.start()
-        name = settings.topic(topic)
-        parts = [TopicPartition(name, part) for part in sorted(consumer.partitions_for_topic(name) or ())]
+        parts = await partitions_of(consumer, settings.topic(topic))
         firsts, ends = await consumer.beginning_offsets(parts), await consumer.end_offsets(parts)
         return {part.partition: (firsts[part], ends[part]) for part in parts}
     except (KafkaError, OSError) as error:

@@ -27,6 +27,9 @@ class Broker(Protocol):
     def generation(self) -> int:
         """The group's present generation."""
 
+    def rebalancing(self) -> bool:
+        """Whether the group is changing hands: the generation is still the old one, the partitions are not."""
+
     def now(self) -> float:
         """Monotonic seconds, the clock of `Poll.fetched_at`."""
 
@@ -58,7 +61,7 @@ class Keeper:
 
     async def admit(self, poll: Poll) -> tuple[Holding, Sequence[Record]] | None:
         """The holding and the records to take, or None when nothing of the poll is next."""
-        if poll.generation != self._broker.generation() or not self._custody.alive():
+        if poll.generation != self._broker.generation() or self._broker.rebalancing() or not self._custody.alive():
             self.dropped += 1
             return None
         if self._custody.holding(poll.partition) is None:
@@ -91,7 +94,9 @@ class Keeper:
                 return
             log_ends = await self.until_answered(lambda: self._broker.log_ends(wanted), generation)
             firsts = await self.until_answered(lambda: self._broker.first_offsets(wanted), generation)
-            if log_ends is None or firsts is None:
+            # Taken from us meanwhile, although no new generation has begun: a fence made now would be above the next
+            # owner's.
+            if log_ends is None or firsts is None or self._broker.rebalancing():
                 return
             for partition in sorted(wanted):
                 await self._take(partition, found[partition], log_ends[partition], firsts[partition], generation)
@@ -173,8 +178,10 @@ class Keeper:
             await self._seek(poll.partition, holding, holding.next_off)
             if found == holding.next_off:
                 return False
-        kept = (await self._broker.first_offsets({poll.partition}))[poll.partition]
-        reason = Reason.RETENTION if holding.next_off < kept else Reason.MARKERS
+        firsts = await self.until_answered(lambda: self._broker.first_offsets({poll.partition}), poll.generation)
+        if firsts is None:
+            return False
+        reason = Reason.RETENTION if holding.next_off < firsts[poll.partition] else Reason.MARKERS
         gap = (holding.next_off, found - 1, str(reason))
         written = await self.until_answered(
             lambda: self._pool.call(

@@ -32,13 +32,16 @@ def standings(client: ClickHouse, partitions: Iterable[Partition]) -> dict[Parti
     for topic in sorted({partition.topic for partition in wanted}):
         epoch = epoch_of(client, topic)
         rows = client.query(_STANDING, {"topic": topic, "epoch": epoch}, FINAL_BY_DAY)
+        stored = {row["part"]: max(row["lo"] - 1, row["top"]) for row in rows.iter_rows(named=True)}
+        above = any(row["gap"] > stored[row["part"]] for row in rows.iter_rows(named=True))
+        gaps = _gaps_above(client, topic, epoch, stored) if above else {}
         for row in rows.iter_rows(named=True):
             partition = Partition(topic, row["part"])
             if partition in wanted:
                 found[partition] = Standing(
                     epoch=epoch,
                     lo=row["lo"],
-                    position=max(row["lo"] - 1, row["top"], row["gap"]),
+                    position=beyond(stored[row["part"]], gaps.get(row["part"], ())),
                     ver=row["ver"],
                     ingest_ms=row["ingest"],
                     clock_ms=row["clock"],
@@ -47,6 +50,29 @@ def standings(client: ClickHouse, partitions: Iterable[Partition]) -> dict[Parti
         for partition in wanted:
             if partition.topic == topic and partition not in found:
                 found[partition] = Standing(epoch, 0, -1, 0, 0, 0, False)
+    return found
+
+
+def beyond(position: int, gaps: Iterable[tuple[int, int]]) -> int:
+    """The position moved over the gaps (lo, hi) that follow it, by lo. A gap is written when it is found, before all
+    that lies below it is stored: one that does not join on says nothing yet."""
+    for lo, hi in gaps:
+        if lo <= position + 1:
+            position = max(position, hi)
+    return position
+
+
+def _gaps_above(client: ClickHouse, topic: str, epoch: int, stored: dict[int, int]) -> dict[int, list[tuple[int, int]]]:
+    parts, tops = list(stored), list(stored.values())
+    rows = client.query(
+        """SELECT part, lo, hi FROM gaps FINAL WHERE topic = {topic:String} AND epoch = {epoch:UInt16}
+            AND hi > transform(toInt64(part), {parts:Array(Int64)}, {tops:Array(Int64)}, toInt64(-1))
+            ORDER BY part, lo""",
+        {"topic": topic, "epoch": epoch, "parts": parts, "tops": tops},
+    )
+    found: dict[int, list[tuple[int, int]]] = {}
+    for part, lo, hi in rows.iter_rows():
+        found.setdefault(part, []).append((lo, hi))
     return found
 
 
@@ -93,7 +119,7 @@ _STANDING = f"""
 SELECT part, max(lo) AS lo, max(top) AS top, max(gap) AS gap, max(ver) AS ver,
     max(ingest) AS ingest, max(clock) AS clock
 FROM (
-    SELECT part, lo, toInt64(-1) AS top, toInt64(-1) AS gap, toUInt64(0) AS ver,
+    SELECT part, lo, toInt64(-1) AS top, toInt64(-1) AS gap, ver,
         toInt64(0) AS ingest, toInt64(0) AS clock
     FROM epochs FINAL WHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}}
     UNION ALL

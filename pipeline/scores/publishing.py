@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
 import polars as pl
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from pipeline.clickhouse import Pool
@@ -16,8 +17,8 @@ from pipeline.scores import meters
 from pipeline.scores.closing import WINDOW_S, Progress, closed_through, window_of
 from pipeline.scores.windows import BINS
 from pipeline.settings import Settings
-from pipeline.slices import Partition
-from pipeline.topics import stopped
+from pipeline.slices import CORE, Partition
+from pipeline.topics import partitions_of, stopped
 from schemas.codec import encode
 from schemas.outgoing import Score
 
@@ -25,8 +26,17 @@ from schemas.outgoing import Score
 #: restated in the tables and read there.
 _RECENT_S = 3600
 
+#: Rest after publishing, in times of what it took: it costs the worker at most a fifth of its time while it catches up.
+_REST = 4
 #: Scopes that are published: everything, and each brand alone and by one dimension.
-_SCOPES = ("", "brand", "brand,unit", "brand,channel", "brand,touchpoint", "brand,channel,touchpoint")
+_SCOPES: tuple[tuple[str, ...], ...] = (
+    (),
+    ("brand",),
+    ("brand", "unit"),
+    ("brand", "channel"),
+    ("brand", "touchpoint"),
+    ("brand", "channel", "touchpoint"),
+)
 
 Send = Callable[[str, list[tuple[bytes, bytes, list[tuple[str, bytes]]]]], Awaitable[int]]
 LogEnds = Callable[[set[Partition]], Awaitable[dict[Partition, int]]]
@@ -52,6 +62,7 @@ class Publisher:
         self._said: dict[tuple[str, ...], Said] = {}
         self._closed_s: int | None = None
         self._seen = ""
+        self._rests_until = 0.0
         self.published = 0
         self.closed = 0
 
@@ -72,12 +83,15 @@ class Publisher:
             self._closed_s = ends[-1]
             self.closed += len(ends)
         seen = repr([(p.part, p.settled) for p in progress])
-        if seen == self._seen and not ends:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        if not ends and (seen == self._seen or began < self._rests_until):
             return 0
-        messages = [message for score in await self._scores(now_ms, ver) for message in [_message(score)]]
+        messages = [_message(score) for score in await self._scores(now_ms, ver)]
         if messages:
             await self._send("scores", messages)
         self._seen = seen
+        self._rests_until = clock() + _REST * (clock() - began)
         self.published += len(messages)
         return len(messages)
 
@@ -123,11 +137,12 @@ class Publisher:
         await self._pool.insert("frontiers", rows, f"frontiers:{ver}:{ends[0]}:{ends[-1]}")
 
     async def _scores(self, now_ms: int, ver: int) -> list[Score]:
-        since = window_of(now_ms) - _RECENT_S
+        counts = await self._pool.query(_COUNTS, {"since": window_of(now_ms) - _RECENT_S})
+        if counts.is_empty():
+            return []
         scores = []
-        for scope in _SCOPES:
-            dims = tuple(name for name in scope.split(",") if name)
-            rows = await self._pool.query(_counts(dims), {"since": since})
+        for dims in _SCOPES:
+            rows = counts.filter(pl.col("scope") == ",".join(dims))
             for (metric, scale), group in rows.group_by("metric", "scale", maintain_order=True):
                 scores.extend(self._changed(dims, str(metric), str(scale), group, now_ms, ver))
         return scores
@@ -183,8 +198,7 @@ async def readable(settings: Settings, *, wait_s: float = 2.0) -> bool:
     )
     try:
         await consumer.start()
-        name = settings.topic("scores")
-        partitions = [TopicPartition(name, part) for part in consumer.partitions_for_topic(name) or ()]
+        partitions = await partitions_of(consumer, settings.topic("scores"))
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         filled = [partition for partition in partitions if ends[partition] > 0]
@@ -213,15 +227,20 @@ def _iso(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _counts(dims: tuple[str, ...]) -> str:
-    names = ", ".join(dims)
-    comma = ", " if dims else ""
-    return f"""SELECT intDiv(minute, {WINDOW_S}) * {WINDOW_S} AS start, metric, scale{comma}{names},
-        {", ".join(f"sum({name}) AS {name}" for name in BINS)}
-    FROM windows FINAL
-    WHERE cut = 'core' AND minute >= {{since:UInt32}} AND topic != 'history'
-    GROUP BY start, metric, scale{comma}{names}
-    ORDER BY start, metric, scale{comma}{names}"""
+#: Histograms of every scope, summed in one pass over the windows: a query for each scope costs five times as much.
+_KEYS = ("start", "metric", "scale")
+_COUNTS = """SELECT arrayStringConcat(arrayFilter((name, out) -> NOT out, [{words}], [{out}]), ',') AS scope,
+    intDiv(minute, {window}) * {window} AS start, metric, scale, brand, unit, channel, touchpoint, {bins}
+FROM windows FINAL
+WHERE cut = 'core' AND minute >= {{since:UInt32}} AND topic != 'history'
+GROUP BY GROUPING SETS ({sets})
+ORDER BY start, metric, scale, brand, unit, channel, touchpoint""".format(
+    words=", ".join(f"'{name}'" for name in CORE),
+    out=", ".join(f"grouping({name})" for name in CORE),
+    window=WINDOW_S,
+    bins=", ".join(f"sum({name}) AS {name}" for name in BINS),
+    sets=", ".join(f"({', '.join((*_KEYS, *dims))})" for dims in _SCOPES),
+)
 
 
 _PROGRESS = """SELECT epoch, part, settled, clock_ms FROM progress FINAL

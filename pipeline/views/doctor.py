@@ -130,7 +130,11 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
 
 async def _asked(settings: Settings) -> tuple[list[Difference], int]:
     async with Topics(settings) as topics:
-        return await topics.diff(), await members(settings)
+        differences = await topics.diff()
+    try:
+        return differences, await members(settings)
+    except Unavailable:  # a broker that never had a group has nobody to ask for one
+        return differences, 0
 
 
 def _topics(differences: list[Difference]) -> Finding:

@@ -89,9 +89,7 @@ class Flow:
         self.clock = Clock()
         self._partition = Partition("feedback", 0)
         self._arrival = Arrival(self._partition, Memory.within(_RULES))
-        self._knowledge = Knowledge(
-            Pseudonyms(1, _KEY), Profiles(), Registry.load(), Sealer(1, bytes(reversed(_KEY)))
-        )
+        self._knowledge = Knowledge(Pseudonyms(1, _KEY), Profiles(), Registry.load(), Sealer(1, bytes(reversed(_KEY))))
         self._names = Dictionary()
         self._hot = Hot(1_000_000)
         self._hot.begin(0, 0)
@@ -111,7 +109,8 @@ class Flow:
         piece = Slice(self._partition, 1, 1, 1, 1, records[0].offset, records[-1].offset, rows)
         # Without a text the agent's function asks nobody: neither desk nor labeller is needed.
         piece = self.clock.timed("label", lambda: asyncio.run(with_labels(cast(Any, None), piece)))
-        return piece.with_rows(self.clock.timed("record", lambda: retractions.retract(piece.rows, pl.DataFrame())))
+        rows = self.clock.timed("record", lambda: retractions.retract(piece.rows, []))
+        return piece.with_rows(rows)
 
     def _folded(self, pieces: Sequence[Slice]) -> pl.DataFrame:
         rows = pl.concat(piece.rows.with_columns(pl.lit(0, pl.UInt16).alias("part")) for piece in pieces)

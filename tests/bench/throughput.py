@@ -1,4 +1,4 @@
-"""How fast: the worker with every step on, decode-ledger-windows only, and the plain Faust agent, on the same events."""
+"""How fast: the worker with every step, the worker with the fewest, and the plain Faust agent, on the same events."""
 
 from __future__ import annotations
 
@@ -127,9 +127,13 @@ def run(stack: Stack, report: Report, quick: bool) -> None:
             "decode, ledger, windows",
         )
     )
-    report.add(Figure("worker_cpu_ratio", full.cpu, "us/event", cpu, cpu / full.cpu, full.cpu, "", "CPU of the process"))
+    report.add(
+        Figure("worker_cpu_ratio", full.cpu, "us/event", cpu, cpu / full.cpu, full.cpu, "", "CPU of the process")
+    )
     for name, (wall, number) in steps.items():
-        report.add(Figure(f"step_{name}", wall, "us/event", about=f"wall time in the step, waits included; {number} slices"))
+        report.add(
+            Figure(f"step_{name}", wall, "us/event", about=f"wall time in the step, waits included; {number} slices")
+        )
     report.add(Figure("worker_rss", memory, "MB", about=f"after {count:,} events"))
     report.say(
         f"CPU in us an event: worker {full.cpu:.1f}, Kafka {full.kafka:.1f}, ClickHouse's engine {full.engine:.1f}; "

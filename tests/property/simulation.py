@@ -6,7 +6,7 @@ Left out, since nothing can put it right: retention that passes offsets while a 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pipeline.errors import RefusedRows, Unavailable
 from tests.property.stand_ins import Broker, Call, Event, Log, Sink, counted
@@ -29,7 +29,7 @@ class World:
         self.chance = random.Random(seed)
         self.rules = rules
         self.now = 0.0
-        self.logs = {part: Log(part, self.chance) for part in range(2)}
+        self.logs: Mapping[int, Log] = {part: Log(part, self.chance) for part in range(2)}
         self.broker = Broker(self.logs)
         self.sink = Sink(delta=not rules.absolute_windows)
         self.workers = {name: Worker(name, self) for name in _WORKERS}
@@ -264,7 +264,7 @@ class World:
                 raise Broken(f"committed {committed} of partition {part}, stored {self.sink.position(part)}")
 
     def prove(self) -> None:
-        """The equation of each partition, the dispositions, and the windows, against a sequential reading of the log."""
+        """The equation of each partition, its dispositions and windows, against a sequential reading of the log."""
         kept: list[tuple[int, Event]] = []
         for part, log in self.logs.items():
             gone = self.sink.gone(part)

@@ -10,6 +10,7 @@ import random
 from collections import OrderedDict
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -84,7 +85,7 @@ class Log:
         self.rows = self._rows(chance.randrange(size))
 
     def _rows(self, midnight: int) -> pl.DataFrame:
-        """The columns of every offset, a hole's too: a slice is cut out by its offset. The day changes at `midnight`."""
+        """The columns of every offset, a hole's too: a slice is cut out by offset. The day changes at `midnight`."""
         events = [self.events.get(off, Event(0, 0, "ignored", False)) for off in range(self.size)]
         dead = [event.disposition == "dead_letter" for event in events]
         return _TEMPLATE[: self.size].with_columns(
@@ -102,7 +103,7 @@ class Log:
         there = [each for each in self.offsets if max(off, self.first) <= each < self.end][:limit]
         if not there:
             return None
-        last = next((a for a, b in zip(there, there[1:], strict=False) if b != a + 1), there[-1])
+        last = next((a for a, b in pairwise(there) if b != a + 1), there[-1])
         return there[0], last
 
 

@@ -23,6 +23,7 @@ async def test_scores_that_were_published_can_be_read_back_and_nothing_published
     members.mine = {TICKS}
     await score.fold(desk, [await recorded(desk, FEEDBACK, recent(12))])
     await score.publish(desk)
+    assert desk.publisher.published > 0
     assert await readable(desk.settings)
     await desk.outbox.send("scores", [(b"k", b"no score", [])] * 50)
     assert not await readable(desk.settings)

@@ -1,0 +1,64 @@
+"""Memory with 2,000,000 event ids, 100,000 profiles and nearly 1,000,000 hot window rows, and taking that over."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from pipeline.intake.loading import load_profiles
+from pipeline.intake.producing import Producer
+from pipeline.intake.world import World
+from pipeline.stack.launch import Stack
+from tests.bench import load
+from tests.bench.figures import Figure, Report, note
+from tests.bench.place import Place, Worker, drop_place, make_place, running_worker, settled, until
+
+PROFILES = 100_000
+#: Minutes that the events spread over: with 4 partitions and 8,640 cells a minute they fill 900,000 window rows.
+_MINUTES = 30
+
+
+def run(stack: Stack, report: Report, quick: bool) -> None:
+    """The figures of the section `memory`."""
+    count, people = (200_000, PROFILES // 10) if quick else (2_000_000, PROFILES)
+    place = make_place(stack, "memory")
+    asyncio.run(_profiles(place, people))
+    load.produce(place, load.Plan(count, load.now_ms(), rate=count / _MINUTES / 60))
+    note(f"{count:,} events in the topic")
+    client = place.client()
+    with running_worker(place, "first") as worker:
+        until(lambda: settled(client) >= count, "the memory is full", worker, 0.5)
+        until(lambda: _held(worker)[1] >= people, "the profiles are there", worker, 0.5)
+        full, held = worker.rss_mb(), _held(worker)
+    with running_worker(place, "second") as worker:
+        started, ready = time.monotonic(), worker.wait_ready()
+        note(f"ready after {ready - started:.1f} s; one more event for each partition")
+        load.produce(place, load.Plan(400, load.now_ms(), first=count))
+        counted = until(lambda: settled(client) >= count + 400, "the next events are counted", worker)
+        again = worker.rss_mb()
+    client.close()
+    about = f"{held[0]:,.0f} hot window rows, {held[1]:,.0f} profiles, {count:,} event ids"
+    report.add(Figure("memory_consumed", full, "MB", target="< 500", about=f"after consuming it all: {about}"))
+    report.add(Figure("memory_assigned", again, "MB", target="< 500", about="another worker that took it over"))
+    report.add(
+        Figure(
+            "assignment",
+            counted - started,
+            "s",
+            target="< 10",
+            about=f"from the start of its process until it counts new events; ready after {ready - started:.1f} s",
+        )
+    )
+    report.say("Resident memory of the worker's process; the process of the labels is apart.")
+    drop_place(place)
+
+
+async def _profiles(place: Place, count: int) -> None:
+    async with Producer(place.settings) as producer:
+        await load_profiles(producer, World(customers=count), load.now_ms() - 86_400_000)
+
+
+def _held(worker: Worker) -> tuple[float, float]:
+    """Hot window rows and profiles, as the worker counts them."""
+    metrics = worker.metrics()
+    return metrics["touchline_hot_window_rows"].get("", 0.0), metrics["touchline_profiles"].get("", 0.0)
