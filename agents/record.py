@@ -38,6 +38,8 @@ async def write(desk: Desk, batch: Sequence[Slice]) -> Sequence[Slice]:
         current = [piece for piece in batch if desk.custody.holds(piece)]
         if len(current) < len(batch):
             desk.telemetry.count("touchline_dropped_slices_total", len(batch) - len(current), step="record")
+        current, torn = desk.custody.following(current, lambda holding: holding.position)
+        await desk.torn("record", torn)
         if not current:
             return ()
         try:

@@ -105,12 +105,16 @@ async def fold(desk: Desk, waiting: Sequence[Slice]) -> None:
     async with desk.folding:
         with desk.step("score", sum(piece.rows.height for piece in waiting)):
             ours = [piece for piece in waiting if await current(desk, piece)]
+            ours, torn = desk.custody.following(ours, lambda holding: max(holding.folded, holding.loaded))
+            await desk.torn("score", torn)
             if not ours:
                 return
             try:
                 await desk.folder.fold(ours)
             except NoLongerOurs:
                 desk.telemetry.count("touchline_dropped_slices_total", len(ours), step="score")
+                # Those of them that are still ours begin anew from the ledger as well.
+                await desk.keeper.rewind([piece.partition for piece in ours])
                 return
             desk.folded(ours)
 

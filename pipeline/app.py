@@ -8,8 +8,9 @@ in the ledger, and Kafka's committed offset follows it.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -37,6 +38,9 @@ _FETCH_BYTES = 512 * 1024
 _HEARTBEATS = 10
 #: Longest wait for one record when a hole in the offsets is looked at, milliseconds.
 _READ_MS = 5_000
+#: Faust drops an item whose offset lies below one that it delivered before. A seek back may be overtaken by a fetch that
+#: began before it, so items bear numbers of our own, above every offset; the records in them keep theirs.
+_NUMBERS = itertools.count(1 << 62)
 
 
 class SliceScheduler(DefaultSchedulingStrategy):
@@ -56,7 +60,7 @@ def _run_item(run: list[Any], fetched_at: float) -> SimpleNamespace:
     return SimpleNamespace(
         topic=first.topic,
         partition=first.partition,
-        offset=first.offset,
+        offset=next(_NUMBERS),
         timestamp=first.timestamp,
         timestamp_type=first.timestamp_type,
         headers=(),
@@ -155,6 +159,26 @@ def answered(what: str) -> Iterator[None]:
         raise Unavailable(f"Kafka did not answer {what}: {type(error).__name__}") from error
 
 
+def emptied(app: faust.App) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Decorates what is to be called whenever Faust has emptied all queues, polls and slices alike.
+
+    It does so around a rebalance, and at times once more when the flow already runs again: in the same generation.
+    """
+
+    def decorate(tell: Callable[[], None]) -> Callable[[], None]:
+        clear = app.flow_control.clear
+
+        def clear_and_tell() -> None:
+            clear()
+            tell()
+
+        control: Any = app.flow_control
+        control.clear = clear_and_tell
+        return tell
+
+    return decorate
+
+
 class Group:
     """The consumer group as the flow sees it: generation, assignment, seeking, committing."""
 
@@ -184,8 +208,6 @@ class Group:
     async def seek(self, partition: Partition, offset: int) -> None:
         """The next fetch of the partition begins at `offset`."""
         tp = self._tp(partition)
-        # Faust drops what lies below the last offset it delivered; an item of ours bears its first offset.
-        self._consumer._read_offset[tp] = None
         thread = self._consumer._thread
 
         async def seek() -> None:

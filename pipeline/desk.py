@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ import faust
 import polars as pl
 from aiokafka.errors import KafkaError
 
-from pipeline.app import Group
+from pipeline.app import Group, emptied
 from pipeline.arrival.accept import Arrival, Memory
 from pipeline.arrival.rules import ArrivalRules
 from pipeline.clickhouse import Pool
@@ -109,6 +109,10 @@ class Desk:
             await self.group.commit(positions | self.following.positions())
             self.gauges()
 
+        @emptied(app)
+        def _() -> None:
+            self.custody.release(list(self.custody.holdings()))
+
         @app.on_partitions_revoked.connect
         async def revoked(*_: object, **__: object) -> None:
             self.custody.release(list(self.custody.holdings()))
@@ -168,6 +172,13 @@ class Desk:
             held = self.custody.holdings().items()
             self.crashes.note({p: (h.position + 1, h.taken) for p, h in held if h.taken > h.position})
         os._exit(CRASHED)
+
+    async def torn(self, step: str, partitions: Collection[Partition]) -> None:
+        """Slices of these partitions got lost on the way to a step: their flow begins anew from the ledger."""
+        if partitions:
+            _log.warning("slices got lost on the way; read again", step=step, partitions=sorted(partitions))
+            self.telemetry.count("touchline_dropped_slices_total", len(partitions), step=step)
+            await self.keeper.rewind(sorted(partitions))
 
     async def calm(self, partition: Partition, holding: Holding) -> bool:
         """Waits until nothing of this worker is between accept and the ledger; False when the partition was lost."""
@@ -257,8 +268,9 @@ class Desk:
                 self.telemetry.count("touchline_rejected_total", n, stage=stage, reason=reason)
 
     def folded(self, slices: Sequence[Slice]) -> None:
-        """Gauges after a fold."""
+        """What to remember and to show after a fold."""
         for piece in slices:
+            self.custody.folded(piece)
             self.telemetry.set(
                 "touchline_lag_records",
                 piece.behind,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -169,6 +170,11 @@ async def stopped(consumer: AIOKafkaConsumer) -> None:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
+        # It escaped before the rest was closed: connections and tasks would stay for ever.
+        for part in (consumer._fetcher, consumer._client):
+            if part is not None:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await part.close()
 
 
 async def require_topics(settings: Settings) -> None:

@@ -138,9 +138,7 @@ class Custody:
             and piece.attempt == holding.attempt
         )
 
-    def following(
-        self, batch: Iterable[Slice], done: Callable[[Holding], int]
-    ) -> tuple[list[Slice], set[Partition]]:
+    def following(self, batch: Iterable[Slice], done: Callable[[Holding], int]) -> tuple[list[Slice], set[Partition]]:
         """The slices that follow without a break on what is `done` of their partition; and partitions with a break.
 
         Faust empties its queues now and then. A slice that got lost there must not become a hole in the ledger.

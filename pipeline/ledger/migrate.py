@@ -98,7 +98,7 @@ def migrate(client: ClickHouse, settings: Settings, *, unlock: bool = False, fol
     try:
         client.command(_LOCK)
     except Unavailable as error:
-        if "migrations_lock" not in str(error) and "57" not in str(error):
+        if "migrations_lock" not in str(error):
             raise
         raise NotReady(
             "another migration is running, or one was killed; if none is running: `touchline migrate --unlock`"

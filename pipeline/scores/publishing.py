@@ -232,7 +232,7 @@ _KEYS = ("start", "metric", "scale")
 _COUNTS = """SELECT arrayStringConcat(arrayFilter((name, out) -> NOT out, [{words}], [{out}]), ',') AS scope,
     intDiv(minute, {window}) * {window} AS start, metric, scale, brand, unit, channel, touchpoint, {bins}
 FROM windows FINAL
-WHERE cut = 'core' AND minute >= {{since:UInt32}} AND topic != 'history'
+PREWHERE cut = 'core' AND minute >= {{since:UInt32}} AND topic != 'history'
 GROUP BY GROUPING SETS ({sets})
 ORDER BY start, metric, scale, brand, unit, channel, touchpoint""".format(
     words=", ".join(f"'{name}'" for name in CORE),

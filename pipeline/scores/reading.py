@@ -185,7 +185,7 @@ def _from_windows(question: Question) -> str:
     bins = [f"b{i}" for i in range(MAX_BINS)]
     rows = f"""SELECT {_selected(question, further)}minute, scale, {", ".join(bins)}, s1 AS p, s2 AS pp
         FROM windows FINAL
-        WHERE cut = {{cut:String}} AND metric = {{metric:String}}
+        PREWHERE cut = {{cut:String}} AND metric = {{metric:String}}
             AND minute >= {{first:UInt32}} AND minute < {{last:UInt32}}{_kept(question, further)}"""
     counters = f"[{', '.join(f'sum({name})' for name in bins)}] AS histogram, sum(p) AS s1, sum(pp) AS s2"
     return _grouped(question, counters, rows, "minute")

@@ -137,7 +137,7 @@ def fingerprints(client: ClickHouse, topic: str, epoch: int, up_to: dict[int, in
     )
     there = client.query(
         f"""SELECT part, {_FINGERPRINT} FROM windows FINAL
-        WHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} AND ({_NONZERO}) GROUP BY part""",
+        PREWHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} WHERE {_NONZERO} GROUP BY part""",
         parameters,
         FINAL_BY_DAY,
         long=True,
@@ -146,7 +146,11 @@ def fingerprints(client: ClickHouse, topic: str, epoch: int, up_to: dict[int, in
 
 
 def stored(client: ClickHouse, where: Part, minutes: list[int] | None = None) -> pl.DataFrame:
-    """Window rows of one partition as the table has them, zero rows left out."""
+    """Window rows of one partition as the table has them, zero rows left out.
+
+    PREWHERE holds columns of the sorting key only, so all versions of a row pass or none does; without it FINAL
+    merges the whole table first: 2.4 s instead of 0.1 for the last half hour among 1,600,000 rows.
+    """
     parameters: dict[str, object] = {"topic": where.topic, "epoch": where.epoch, "part": where.part}
     chosen = ""
     if minutes is not None:
@@ -154,8 +158,8 @@ def stored(client: ClickHouse, where: Part, minutes: list[int] | None = None) ->
         chosen = " AND minute IN {minutes:Array(UInt32)}"
     return client.query(
         f"""SELECT {", ".join(ROW)}, {", ".join(COUNTS)} FROM windows FINAL
-        WHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} AND part = {{part:UInt16}}{chosen}
-          AND ({" OR ".join(f"{name} != 0" for name in COUNTS)})
+        PREWHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} AND part = {{part:UInt16}}{chosen}
+        WHERE {" OR ".join(f"{name} != 0" for name in COUNTS)}
         ORDER BY {", ".join(KEY)}""",
         parameters,
         long=True,

@@ -103,7 +103,7 @@ class Dictionary:
         rest = rest >> _BITS["brand"]
         measure = rest & (1 << _BITS["ms"]) - 1
         cut = rest >> _BITS["ms"]
-        measures = self._names["ms"].decode(measure).str.split_exact("|", 1).struct.unnest()
+        measures = self._names["ms"].decode(measure).str.splitn("|", 2).struct.unnest()
         columns: dict[str, pl.Series] = {
             "cut": pl.Series(CUTS, dtype=pl.String).gather(pl.Series(cut)),
             "metric": measures.to_series(0),

@@ -7,6 +7,7 @@ server does; it costs 1-2 ms (measured). Requests run at the same time on thread
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any, NoReturn
 
 from pipeline.errors import StackError
 from pipeline.stack.statement import (
+    Insert,
     error_code,
     format_at_end,
     is_name,
@@ -69,6 +71,10 @@ class Embedded:
         import chdb
 
         folder.mkdir(parents=True, exist_ok=True)
+        self._incoming = folder.parent / "incoming"
+        self._incoming.mkdir(exist_ok=True)
+        for left in self._incoming.iterdir():  # of a process that was killed
+            left.unlink()
         options = f"?mark_cache_size={_MARK_CACHE_BYTES}"
         if memory_bytes:
             options += f"&max_server_memory_usage={memory_bytes}"
@@ -86,7 +92,7 @@ class Embedded:
         with self._connection(request) as connection:
             insert = split_insert(request.sql)
             if insert is not None:
-                return _insert(connection, insert.head, insert.format, insert.data)
+                return _insert(connection, insert, self._incoming)
             return _query(connection, request)
 
     @contextlib.contextmanager
@@ -126,16 +132,19 @@ def _run(connection: Any, sql: str) -> None:
         _refuse(error)
 
 
-def _insert(connection: Any, head: str, format_name: str, data: memoryview) -> Answer:
+def _insert(connection: Any, insert: Insert, folder: Path) -> Answer:
+    """Through a file: chDB's streaming insert answers "written" also when the commit failed (full disk, constraint)."""
     began = time.perf_counter()
-    try:
-        with connection.send_insert(head, format_name) as inserter:
-            if len(data):
-                inserter.append(data)
-            done = inserter.finish()
-    except RuntimeError as error:
-        _refuse(error)
-    rows, size = int(done.rows_written), int(done.bytes_written)
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        try:
+            file.write(insert.data)
+            file.flush()
+            result = connection.query(f"{insert.head} FROM INFILE {quoted(file.name)} FORMAT {insert.format}", "TSV")
+        except OSError as error:
+            raise Refused(f"Code: 243. DB::Exception: {error.strerror} in {folder}. (NOT_ENOUGH_SPACE)") from error
+        except RuntimeError as error:
+            _refuse(error)
+    rows, size = int(result.rows_written()), int(result.bytes_written())
     return Answer(b"", "", rows, size, rows, size, 0, time.perf_counter() - began)
 
 

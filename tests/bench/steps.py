@@ -16,6 +16,7 @@ import polars as pl
 from agents.label import with_labels
 from pipeline.arrival.accept import Arrival, Memory
 from pipeline.arrival.rules import ArrivalRules
+from pipeline.clickhouse import without_defaults
 from pipeline.customers.enrich import Knowledge, Origin, enrich
 from pipeline.customers.profiles import Profiles
 from pipeline.customers.pseudonyms import Pseudonyms
@@ -98,7 +99,7 @@ class Flow:
         """Some slices through the whole flow: steps one by one, the insert and the fold together."""
         pieces = [self._slice(records) for records in batch]
         blocks = self.clock.timed("record", lambda: _blocks(pieces))
-        self.clock.timed("record_arrow", lambda: [_arrow(rows) for rows in blocks])
+        self.clock.timed("record_arrow", lambda: [_arrow(without_defaults(table, rows)) for table, rows in blocks])
         changed = self.clock.timed("score", lambda: self._folded(pieces))
         self.clock.timed("score_arrow", lambda: _arrow(changed))
 
@@ -108,9 +109,9 @@ class Flow:
         rows = self.clock.timed("enrich", lambda: enrich(accepted.rows, Origin("feedback", 1, 0), self._knowledge))
         piece = Slice(self._partition, 1, 1, 1, 1, records[0].offset, records[-1].offset, rows)
         # Without a text the agent's function asks nobody: neither desk nor labeller is needed.
-        piece = self.clock.timed("label", lambda: asyncio.run(with_labels(cast(Any, None), piece)))
-        rows = self.clock.timed("record", lambda: retractions.retract(piece.rows, []))
-        return piece.with_rows(rows)
+        labelled: Slice = self.clock.timed("label", lambda: asyncio.run(with_labels(cast(Any, None), piece)))
+        rows = self.clock.timed("record", lambda: retractions.retract(labelled.rows, []))
+        return labelled.with_rows(rows)
 
     def _folded(self, pieces: Sequence[Slice]) -> pl.DataFrame:
         rows = pl.concat(piece.rows.with_columns(pl.lit(0, pl.UInt16).alias("part")) for piece in pieces)
@@ -119,9 +120,9 @@ class Flow:
         return rows_of(self._names, self._hot.add(fold(found, self._names)))
 
 
-def _blocks(pieces: Sequence[Slice]) -> list[pl.DataFrame]:
+def _blocks(pieces: Sequence[Slice]) -> list[tuple[str, pl.DataFrame]]:
     rows, token = ledger_rows(pieces), token_of(pieces)
-    return [block.rows for block in (*side_blocks(rows, token), *ledger_blocks(rows, token))]
+    return [(block.table, block.rows) for block in (*side_blocks(rows, token), *ledger_blocks(rows, token))]
 
 
 def _arrow(rows: pl.DataFrame) -> int:

@@ -134,6 +134,7 @@ def ledger(case: Case, columns: str = "topic, part, off, disposition, reason, fa
     return {(row["topic"], row["part"], row["off"]): row for row in rows}
 
 
-def log(case: Case, *topics: str) -> list[tuple[bytes | None, bytes | None]]:
+def records(case: Case, *topics: str) -> list[tuple[bytes, bytes]]:
     """Key and value of every record of these topics (plain names)."""
-    return [(record.key, record.value) for record in evidence.read_log(case.direct_bootstrap, case.prefix, topics)]
+    found = evidence.read_log(case.direct_bootstrap, case.prefix, topics)
+    return [(record.key or b"", record.value or b"") for record in found]

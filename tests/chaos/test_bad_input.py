@@ -57,7 +57,7 @@ def test_values_that_cannot_be_decoded_are_dead_letters_and_their_neighbours_cou
     case.verify()
     sealed = case.rows("SELECT off, length(sealed) AS size FROM sealed FINAL")
     assert max(row["size"] for row in sealed) > 2_000_000
-    said = [json.loads(value or b"")["reason"] for _, value in probe.log(case, "rejected")]
+    said = [json.loads(value)["reason"] for _, value in probe.records(case, "rejected")]
     assert sorted(said) == sorted(bad.values())
 
 

@@ -31,7 +31,7 @@ class World:
         self.now = 0.0
         self.logs: Mapping[int, Log] = {part: Log(part, self.chance) for part in range(2)}
         self.broker = Broker(self.logs)
-        self.sink = Sink(delta=not rules.absolute_windows)
+        self.sink = Sink(delta=not rules.absolute_windows, beyond=rules.beyond)
         self.workers = {name: Worker(name, self) for name in _WORKERS}
         self.late: list[Call] = []
         self.rebalance()

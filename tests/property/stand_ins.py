@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from pipeline.errors import RefusedRows
+from pipeline.ledger.positions import beyond
 from tests.rows import START_MS, ledger_like
 
 #: Columns of any rows that the ledger takes; every schedule cuts its logs out of these.
@@ -141,6 +142,7 @@ class Sink:
     """Tables in which an insert lands whole or not at all; `delta` makes windows add up instead of being replaced."""
 
     delta: bool = False
+    beyond: Callable[[int, Iterable[tuple[int, int]]], int] = beyond
     up: bool = True
     ledger: dict[tuple[int, int], Row] = field(default_factory=dict)
     gaps: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
@@ -199,12 +201,9 @@ class Sink:
             self.progress[part] = (version, settled)
 
     def position(self, part: int) -> int:
-        """As pipeline/ledger/positions.py reads it: the newest row, and the gaps that follow it without a hole."""
+        """The newest row, and the gaps that join on to it."""
         position = max((off for p, off in self.ledger if p == part), default=-1)
-        for (p, lo), (_, hi) in sorted(self.gaps.items()):
-            if p == part and lo <= position + 1:
-                position = max(position, hi)
-        return position
+        return self.beyond(position, [(lo, hi) for (p, lo), (_, hi) in sorted(self.gaps.items()) if p == part])
 
     def gone(self, part: int) -> list[int]:
         """Offsets in gaps. A gap found before what lies below it was stored may be found again, longer."""

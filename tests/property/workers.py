@@ -6,7 +6,7 @@ Position and fence come from the tables, slices from the log, batches go through
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ import polars as pl
 
 from pipeline.errors import Unavailable
 from pipeline.ledger.custody import Custody, Holding, fence, raised
+from pipeline.ledger.positions import beyond
 from pipeline.ledger.writer import Guard, Lost, Writer
 from pipeline.slices import Partition, Slice
 from tests.property.stand_ins import Broker, Call, Counts, Event, Log, Sink, Version, counted
@@ -26,13 +27,14 @@ _WARM = 2
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a worker does right; each False, and any other fence, is a mutant."""
+    """What a worker does right; each False, and any other fence or position, is a mutant."""
 
     guard: bool = True
     commit_after_insert: bool = True
     whole_token: bool = True
     absolute_windows: bool = True
     fence: Callable[[int, int, int], int] = fence
+    beyond: Callable[[int, Iterable[tuple[int, int]]], int] = beyond
 
 
 class World(Protocol):

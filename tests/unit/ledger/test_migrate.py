@@ -48,7 +48,7 @@ def settings() -> Settings:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "0001_first.sql").write_text(
-        "-- one; not a statement\nCREATE TABLE a (x Int8)\n${ON_CLUSTER};\n\nSELECT ';' ;\n"
+        "-- one; not a statement\nCREATE TABLE a (x Int8) ENGINE = ${REPLICATED}Memory;\n\nSELECT ';' ;\n"
     )
     (tmp_path / "0002_second.sql").write_text("CREATE TABLE b (x Int8);\n")
     return tmp_path
@@ -72,7 +72,7 @@ def test_the_project_s_own_files_load() -> None:
 
 
 def test_comments_are_left_out_and_statements_come_apart(folder: Path, settings: Settings) -> None:
-    assert load(folder)[0].statements(settings) == ["CREATE TABLE a (x Int8)", "SELECT ';'"]
+    assert load(folder)[0].statements(settings) == ["CREATE TABLE a (x Int8) ENGINE = Memory", "SELECT ';'"]
 
 
 def test_placeholders_are_filled_for_one_server_and_for_a_cluster(settings: Settings) -> None:

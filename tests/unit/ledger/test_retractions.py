@@ -60,4 +60,4 @@ def test_order_and_columns_stay_as_they_are() -> None:
     assert found["off"].to_list() == given["off"].to_list()
     assert found.drop(*OLD, "old_off").equals(given.drop("old_off"))
     assert [found.schema[name] for name in OLD] == list(OLD.values())
-    assert blank(given).schema == retract(given.with_columns(pl.lit(-1).alias("old_off")), []).schema
+    assert blank(given).schema == retract(given.with_columns(pl.lit(-1, pl.Int64).alias("old_off")), []).schema

@@ -1,0 +1,218 @@
+"""`touchline audit` holds on a settled stream, and finds any one row that was deleted, added or altered afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipeline.stack.launch import Stack
+from tests.chaos import evidence
+from tests.chaos.harness import Case, deployed
+
+pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
+
+EVENTS = 1_500
+#: One aggregated row in the middle; the last row of a partition whatever became of it.
+ONE = (
+    "SELECT topic, part, off FROM ledger FINAL WHERE disposition = '{}' AND off > 20 ORDER BY topic, part, off LIMIT 1"
+)
+WINDOWS = "SELECT * EXCEPT (ver, seq, version) FROM windows FINAL WHERE {} ORDER BY ALL".format(
+    " OR ".join([*(f"b{i} != 0" for i in range(11)), "s1 != 0", "s2 != 0"])
+)
+
+
+@pytest.fixture(scope="module")
+def settled(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
+    """A small stream that has come to rest; its worker has ended."""
+    with deployed(Case(stack.bootstrap, stack.clickhouse_url, tmp_path_factory.mktemp("audit"))) as case:
+        worker = case.worker("one")
+        case.feed(rate=3_000, seed=6).start(EVENTS).join()
+        case.verify()
+        worker.terminate()
+        for table in ("ledger", "windows"):
+            run(case, f"CREATE TABLE kept_{table} AS {table}")
+            run(case, f"INSERT INTO kept_{table} SELECT * FROM {table}")
+        yield case
+
+
+@pytest.fixture
+def case(settled: Case) -> Iterator[Case]:
+    """The same, put back afterwards."""
+    yield settled
+    for table in ("ledger", "windows"):
+        run(settled, f"TRUNCATE TABLE {table}")
+        run(settled, f"INSERT INTO {table} SELECT * FROM kept_{table}")
+
+
+def run(case: Case, sql: str) -> None:
+    """A statement in the case's database; mutations are waited for, the same rows again are stored again."""
+    settings = "mutations_sync=2&insert_deduplicate=0&async_insert=0&max_execution_time=60"
+    evidence.command(f"{case.direct_url}/?database={case.database}&{settings}", sql)
+
+
+def audited(case: Case) -> tuple[int, str]:
+    """Exit code, and every sentence of what is wrong."""
+    done = case.command("audit", "--json")
+    if done.returncode not in (0, 3):
+        return done.returncode, done.stderr
+    found = json.loads(done.stdout)
+    assert found["holds"] == (done.returncode == 0)
+    sentences = [*found["strays"], *(text for account in found["partitions"] for text in account["wrong"])]
+    return done.returncode, "; ".join(sentences)
+
+
+def where(row: dict[str, Any]) -> str:
+    return f"topic = '{row['topic']}' AND part = {row['part']} AND off = {row['off']}"
+
+
+def test_the_audit_of_a_settled_stream_holds_and_says_the_equation(case: Case) -> None:
+    assert audited(case) == (0, "")
+    done = case.command("audit")
+    assert done.returncode == 0
+    assert "the audit holds" in done.stdout
+    assert f"{sum(b.hi - b.lo + 1 for b in case.log_bounds().values())} offsets" in done.stdout
+    document = json.loads(case.command("audit", "--json").stdout)
+    assert sum(account["lag"] for account in document["partitions"]) == 0
+
+
+@pytest.mark.parametrize("disposition", ["aggregated", "duplicate", "dead_letter", "ignored", "late"])
+def test_a_deleted_ledger_row_is_found(case: Case, disposition: str) -> None:
+    (row,) = case.rows(ONE.format(disposition))
+    run(case, f"ALTER TABLE ledger DELETE WHERE {where(row)}")
+    code, said = audited(case)
+    assert code == 3
+    assert "accounted for" in said
+
+
+@pytest.mark.parametrize("kind", ["disposition = 'aggregated'", "disposition != 'aggregated'"])
+def test_the_last_row_of_a_partition_is_missed_when_it_is_deleted(case: Case, kind: str) -> None:
+    """Above it nothing shows a hole: what is left looks like a ledger that is not as far yet."""
+    lasts = case.rows(
+        "SELECT topic, part, max(off) AS off, argMax(disposition, off) AS disposition FROM ledger FINAL "
+        "GROUP BY topic, part ORDER BY topic, part"
+    )
+    row = lasts[0]
+    if kind != "disposition = 'aggregated'":  # make the last row one that no window counts
+        run(case, f"ALTER TABLE ledger DELETE WHERE {where(row)}")
+        run(
+            case,
+            "INSERT INTO ledger (topic, epoch, part, off, ver, ingest_ms, disposition, reason) "
+            f"SELECT topic, epoch, part, off, ver, ingest_ms, 'ignored', 'tombstone' FROM kept_ledger WHERE {where(row)}",
+        )
+        assert case.command("rebuild").returncode == 0
+        assert audited(case) == (0, "")
+    run(case, f"ALTER TABLE ledger DELETE WHERE {where(row)}")
+    assert audited(case)[0] == 3
+
+
+def test_an_added_ledger_row_is_found(case: Case) -> None:
+    (row,) = case.rows(ONE.format("aggregated"))
+    columns = "* EXCEPT (off, row_hash, day)"
+    names = [
+        each["name"]
+        for each in case.rows(
+            "SELECT name FROM system.columns WHERE database = currentDatabase() "
+            "AND table = 'ledger' AND name NOT IN ('off', 'row_hash', 'day')"
+        )
+    ]
+    run(
+        case,
+        f"INSERT INTO ledger ({', '.join(names)}, off) SELECT {columns}, off + 1000000 FROM kept_ledger WHERE {where(row)}",
+    )
+    code, said = audited(case)
+    assert code == 3
+    assert "the log ends at" in said
+
+
+def test_a_second_row_of_an_offset_is_found(case: Case) -> None:
+    (row,) = case.rows(ONE.format("dead_letter"))
+    run(
+        case,
+        "INSERT INTO ledger (topic, epoch, part, off, ver, ingest_ms, disposition) "
+        f"SELECT topic, epoch, part, off, ver, ingest_ms, 'ignored' FROM kept_ledger WHERE {where(row)}",
+    )
+    assert audited(case)[0] == 3
+
+
+@pytest.mark.parametrize(
+    "change", ["answer = answer + 1", "disposition = 'late'", "value = value + 0.5", "reason = 'x'"]
+)
+def test_an_altered_ledger_row_is_found(case: Case, change: str) -> None:
+    (row,) = case.rows(ONE.format("aggregated"))
+    run(case, f"ALTER TABLE ledger UPDATE {change} WHERE {where(row)}")
+    code, said = audited(case)
+    assert code == 3
+    assert "1 ledger rows do not match their own hash" in said
+
+
+def one_window(case: Case) -> str:
+    (row,) = case.rows("SELECT * FROM windows FINAL WHERE cut = 'core' AND metric = 'nps' ORDER BY ALL LIMIT 1")
+    key = ("metric", "brand", "unit", "channel", "touchpoint", "dim", "minute", "topic", "part")
+    return "cut = 'core' AND " + " AND ".join(f"{name} = {row[name]!r}" for name in key)
+
+
+def test_a_deleted_window_row_is_found(case: Case) -> None:
+    run(case, f"ALTER TABLE windows DELETE WHERE {one_window(case)}")
+    code, said = audited(case)
+    assert code == 3
+    assert "1 window rows in 1 minutes differ from the ledger" in said
+
+
+def test_an_added_window_row_is_found(case: Case) -> None:
+    run(
+        case,
+        "INSERT INTO windows SELECT * EXCEPT (version) REPLACE ('nowhere' AS touchpoint), version FROM kept_windows "
+        f"WHERE {one_window(case)} LIMIT 1",
+    )
+    code, said = audited(case)
+    assert code == 3
+    assert "1 window rows in 1 minutes differ from the ledger" in said
+
+
+@pytest.mark.parametrize("change", ["b9 = b9 + 1", "s2 = s2 + 1"])
+def test_an_altered_window_row_is_found(case: Case, change: str) -> None:
+    run(case, f"ALTER TABLE windows UPDATE {change} WHERE {one_window(case)}")
+    code, said = audited(case)
+    assert code == 3
+    assert "1 window rows in 1 minutes differ from the ledger" in said
+
+
+def test_a_part_that_cannot_be_reached_is_exit_4(case: Case) -> None:
+    for broken in (replace(case, url="http://127.0.0.1:9"), replace(case, bootstrap="127.0.0.1:9")):
+        code, said = audited(broken)
+        assert code == 4
+        assert "touchline doctor" in said
+
+
+def test_a_rebuild_without_workers_restores_the_windows_byte_for_byte(case: Case) -> None:
+    before = case.rows(WINDOWS)
+    run(case, "ALTER TABLE windows DELETE WHERE cityHash64(minute, touchpoint) % 2 = 0")
+    run(case, "ALTER TABLE windows UPDATE b9 = b9 + 5 WHERE cut = 'stage'")
+    assert audited(case)[0] == 3
+    done = case.command("rebuild", "--json")
+    assert done.returncode == 0, done.stderr
+    parts = json.loads(done.stdout)
+    assert all(part["equal"] for part in parts)
+    assert sum(part["written"] for part in parts) > 0
+    assert case.rows(WINDOWS) == before
+    assert audited(case) == (0, "")
+
+
+def test_a_rebuild_with_workers_is_carried_out_by_the_owners(case: Case) -> None:
+    before = case.rows(WINDOWS)
+    worker = case.worker("two")
+    case.feed(rate=3_000, seed=7).start(200).join()
+    case.verify()
+    grown = case.rows(WINDOWS)
+    assert len(grown) > len(before)
+    run(case, "ALTER TABLE windows DELETE WHERE cityHash64(minute, touchpoint) % 2 = 0")
+    done = case.command("rebuild", "--wait", "60")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "their owners rebuild" in done.stderr
+    assert case.rows(WINDOWS) == grown
+    assert audited(case) == (0, "")
+    worker.terminate()

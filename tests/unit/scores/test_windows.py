@@ -1,0 +1,214 @@
+"""Minute windows: what a row counts, packed keys, and the memory of hot minutes."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pipeline.errors import TouchlineError
+from pipeline.scores import windows
+from pipeline.scores.windows import COUNTS, CUTS, KEY, Delta, Dictionary, Hot, Names, contributions, fold, load, rows_of
+from tests.rows import START_MS, ledger_like
+
+_MINUTE = START_MS // 60_000 * 60
+_PLAIN = {
+    "disposition": "aggregated",
+    "occurred_ms": START_MS,
+    "metric": "nps",
+    "scale": "0-10",
+    "bin": 9,
+    "label": "",
+    "p": 0,
+    "tier": "",
+    "old_off": -1,
+    "segments": "",
+    "product": "",
+    "agent": "",
+    "language": "",
+    "device": "",
+    "campaign": "",
+    "stage": "",
+    "brand": "acme",
+    "unit": "u01",
+    "channel": "web",
+    "touchpoint": "checkout",
+}
+
+
+def row(**other: object) -> pl.DataFrame:
+    """One ledger row of partition 3, a plain NPS answer but for what is said."""
+    given = _PLAIN | other
+    found = ledger_like(1, seed=1)
+    return found.with_columns(
+        pl.lit(value, found.schema[name]).alias(name) for name, value in given.items()
+    ).with_columns(pl.lit(3, pl.UInt16).alias("part"))
+
+
+def counted(found: pl.DataFrame) -> list[tuple[object, ...]]:
+    return contributions(found).select("minute", "metric", "scale", "bin", "w", "s1", "s2").rows()
+
+
+def table(rows: pl.DataFrame) -> pl.DataFrame:
+    """All window rows of these ledger rows."""
+    names, hot = Dictionary(), Hot(1_000_000)
+    hot.begin(3, 0)
+    return rows_of(names, hot.add(fold(contributions(rows), names))).sort(KEY)
+
+
+def test_an_answer_counts_in_its_bin_at_its_minute() -> None:
+    assert counted(row()) == [(_MINUTE, "nps", "0-10", 9, 1, 0, 0)]
+    assert counted(row(occurred_ms=_MINUTE * 1000 + 59_999))[0][0] == _MINUTE
+    assert counted(row(occurred_ms=_MINUTE * 1000 + 60_000))[0][0] == _MINUTE + 60
+
+
+def test_a_label_counts_beside_the_answer_with_the_sums_of_p() -> None:
+    found = counted(row(label="negative", p=-1234, tier="minilm"))
+    assert found == [
+        (_MINUTE, "nps", "0-10", 9, 1, 0, 0),
+        (_MINUTE, "sentiment", "minilm", 0, 1, -1234, 152),  # (1,522,756 + 5,000) // 10,000
+    ]
+    assert counted(row(bin=-1, label="positive", p=50, tier="static")) == [
+        (_MINUTE, "sentiment", "static", 2, 1, 50, 0)
+    ]
+
+
+@pytest.mark.parametrize(("p", "squared"), [(0, 0), (70, 0), (71, 1), (100, 1), (-10_000, 10_000), (122, 1), (123, 2)])
+def test_squares_are_rounded_half_up(p: int, squared: int) -> None:
+    assert pl.DataFrame({"p": [p]}).select(windows.square(pl.col("p"))).item() == squared
+
+
+def test_an_unscored_text_and_an_answer_without_a_bin_count_nothing() -> None:
+    assert counted(row(bin=-1, label="unscored", tier="none")) == []
+
+
+@pytest.mark.parametrize("disposition", ["late", "duplicate", "dead_letter", "ignored"])
+def test_only_aggregated_rows_count(disposition: str) -> None:
+    assert counted(row(disposition=disposition, label="positive", p=9, tier="minilm")) == []
+
+
+def test_a_revision_takes_back_what_its_predecessor_counted_where_it_counted() -> None:
+    revised = row(
+        bin=2,
+        old_off=0,
+        old_occurred_ms=START_MS - 3_600_000,
+        old_metric="nps",
+        old_scale="0-10",
+        old_bin=9,
+        old_label="positive",
+        old_p=5_000,
+        old_tier="static",
+    )
+    assert counted(revised) == [
+        (_MINUTE, "nps", "0-10", 2, 1, 0, 0),
+        (_MINUTE - 3_600, "nps", "0-10", 9, -1, 0, 0),
+        (_MINUTE - 3_600, "sentiment", "static", 2, -1, -5_000, -2_500),
+    ]
+
+
+def test_a_row_is_counted_once_in_core_and_once_for_each_further_dimension_it_has() -> None:
+    found = table(row(segments="gold,young", stage="buy"))
+    core = ("core", "acme", "u01", "web", "checkout", "")
+    stage, segments = ("stage", "acme", "", "", "", "buy"), ("segments", "acme", "", "", "", "gold,young")
+    assert found.select("cut", "brand", "unit", "channel", "touchpoint", "dim").rows() == [core, segments, stage]
+    assert found["b9"].to_list() == [1, 1, 1]
+    assert found["minute"].to_list() == [_MINUTE] * 3
+
+
+def test_a_retraction_of_the_same_bin_leaves_a_zero_row_behind() -> None:
+    names, hot = Dictionary(), Hot(1_000)
+    hot.begin(3, 0)
+    hot.add(fold(contributions(row()), names))
+    there = {name: row()[name][0] for name in ("metric", "scale", "bin", "brand", "unit", "channel", "touchpoint")}
+    back = row(bin=-1, old_off=0, old_occurred_ms=START_MS, **{f"old_{name}": value for name, value in there.items()})
+    changed = rows_of(names, hot.add(fold(contributions(back), names)))
+    assert changed.select(COUNTS).row(0) == (0,) * len(COUNTS)
+
+
+def test_a_dictionary_that_is_full_says_so() -> None:
+    names = Names(bits=2)
+    names.encode(pl.Series(["a", "b", "c", "d"]))
+    with pytest.raises(TouchlineError, match="more than 4 names"):
+        names.encode(pl.Series(["e"]))
+
+
+def test_every_cut_fits_its_bits() -> None:
+    assert len(CUTS) <= 8
+
+
+def cells(*pairs: tuple[int, int]) -> tuple[windows.Keys, windows.Counts]:
+    """Keys (as given, with the partition in the lowest bits) and how many each, in bin 0."""
+    counts = np.zeros((len(pairs), len(COUNTS)), dtype=np.int32)
+    counts[:, 0] = [count for _, count in pairs]
+    return np.array([key for key, _ in pairs], dtype=np.int64), counts
+
+
+def delta(minutes: dict[int, list[tuple[int, int]]]) -> Delta:
+    return Delta({minute: cells(*pairs) for minute, pairs in minutes.items()})
+
+
+def said(changed: dict[int, tuple[windows.Keys, windows.Counts]]) -> dict[int, list[tuple[int, int]]]:
+    return {m: list(zip(keys.tolist(), counts[:, 0].tolist(), strict=True)) for m, (keys, counts) in changed.items()}
+
+
+#: A key's partition lies in its lowest ten bits.
+_KEY = 1 << 10
+
+
+def test_what_changes_is_told_absolute() -> None:
+    hot = Hot(100)
+    assert said(hot.add(delta({60: [(1, 2), (_KEY + 1, 1)]}))) == {60: [(1, 2), (_KEY + 1, 1)]}
+    assert said(hot.add(delta({60: [(1, 3), (2 * _KEY, 7)], 120: [(1, 1)]}))) == {
+        60: [(1, 5), (2 * _KEY, 7)],
+        120: [(1, 1)],
+    }
+    assert hot.rows == 4
+
+
+def test_counts_given_away_are_not_changed_by_what_is_added_later() -> None:
+    hot = Hot(100)
+    first = hot.add(delta({60: [(1, 2)]}))
+    second = hot.add(delta({60: [(1, 5)]}))
+    hot.add(delta({60: [(1, 1)]}))
+    assert (said(first), said(second)) == ({60: [(1, 2)]}, {60: [(1, 7)]})
+
+
+def test_the_oldest_minutes_leave_first_and_are_cold_from_then_on() -> None:
+    hot = Hot(3)
+    hot.begin(1, 0)
+    hot.add(delta({60: [(1, 1), (_KEY + 1, 1)], 120: [(1, 1), (_KEY + 1, 1)], 180: [(1, 1)]}))
+    assert hot.shrink() == 1
+    assert (hot.rows, hot.evicted, hot.floor(1)) == (3, 1, 60)
+    touched = pl.DataFrame(
+        {"part": [1, 1, 2], "minute": [60, 120, 999]}, schema={"part": pl.UInt16, "minute": pl.Int64}
+    )
+    assert hot.cold(touched).sort("part").rows() == [(1, 60), (2, 999)], "nothing is known of partition 2"
+
+
+def test_a_partition_taken_away_takes_only_its_rows_along() -> None:
+    hot = Hot(100)
+    hot.begin(1, 0)
+    hot.begin(2, 60)
+    hot.add(delta({120: [(1, 1), (2, 1), (_KEY + 1, 4)], 180: [(1, 1)]}))
+    hot.drop(1)
+    assert hot.rows == 1
+    assert (hot.floor(1), hot.floor(2)) == (0, 60)
+    assert said(hot.add(delta({120: [(2, 1)], 180: [(2, 1)]}))) == {120: [(2, 2)], 180: [(2, 1)]}
+
+
+def test_beginning_again_forgets_what_was_folded_before() -> None:
+    hot = Hot(100)
+    hot.begin(1, 0)
+    hot.add(delta({120: [(1, 5)]}))
+    hot.begin(1, 60)
+    assert (hot.rows, hot.floor(1)) == (0, 60)
+    assert said(hot.add(delta({120: [(1, 1)]}))) == {120: [(1, 1)]}
+
+
+def test_rows_of_the_table_come_back_into_memory_as_they_were() -> None:
+    rows = ledger_like(300, seed=5).with_columns(pl.lit(3, pl.UInt16).alias("part"))
+    found = table(rows)
+    names, hot = Dictionary(), Hot(1_000_000)
+    again = rows_of(names, hot.add(load(found, names))).sort(KEY)
+    assert again.equals(found)
+    assert load(found.clear(), names) == Delta({})
