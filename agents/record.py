@@ -13,6 +13,7 @@ from pipeline.desk import Desk
 from pipeline.ledger import positions, retractions
 from pipeline.ledger.writer import Lost
 from pipeline.slices import Slice
+from schemas.vocabulary import Reason
 
 #: An insert waits at most this long for more slices: four inserts a second and topic.
 _WITHIN_S = 0.25
@@ -55,6 +56,9 @@ async def write(desk: Desk, batch: Sequence[Slice]) -> Sequence[Slice]:
         for piece in written:
             desk.custody.written(piece)
             desk.count_dispositions(piece.rows)
+        # Accept remembers a refused row as the first of its id; the ledger, where it is a dead letter, does not.
+        refused = [piece.partition for piece in written if str(Reason.REFUSED_BY_SINK) in piece.rows["reason"]]
+        await desk.keeper.rewind(list(dict.fromkeys(refused)))
         return written
 
 

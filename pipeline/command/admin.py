@@ -193,12 +193,13 @@ def check() -> None:
     """Whether the settings are complete and hang together; every mistake at once."""
 
     def work() -> int:
-        from pipeline.customers.registry import DEFAULT_PATH, Registry
+        from pipeline.customers.registry import DEFAULT_PATH
+        from pipeline.customers.watcher import read_registry
         from pipeline.settings import load_settings
 
         settings = load_settings()
         settings.require_keys()
-        Registry.load(settings.registry or DEFAULT_PATH)
+        read_registry(settings.registry or DEFAULT_PATH)
         emit("settings are fine")
         return Exit.OK
 

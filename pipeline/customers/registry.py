@@ -57,13 +57,6 @@ class Registry:
         object.__setattr__(self, "_columns", (names, stages, owners))
 
     @classmethod
-    def load(cls, path: Path = DEFAULT_PATH) -> Registry:
-        """The registry in a file. SettingsError, with all that is wrong, when it cannot be read or does not hold."""
-        from pipeline.customers.watcher import read_registry  # reading files is its business, this module stays pure
-
-        return read_registry(path)
-
-    @classmethod
     def parse(cls, text: str, source: str = "registry") -> Registry:
         """The registry that a TOML text describes; `source` names it in errors."""
         try:

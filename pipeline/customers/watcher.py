@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.customers.registry import Registry
+from pipeline.customers.registry import DEFAULT_PATH, Registry
 from pipeline.errors import SettingsError
 
 #: Seconds between two looks at the file.
@@ -46,7 +46,7 @@ class Watcher:
         return changed
 
 
-def read_registry(path: Path) -> Registry:
+def read_registry(path: Path = DEFAULT_PATH) -> Registry:
     """Read and check a registry's file; SettingsError, with all that is wrong, when it does not hold."""
     try:
         text = path.read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ write is `texts`, `sealed`, the topic `rejected`, `ledger`: what lies before the
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -153,7 +154,7 @@ class Writer:
         piece = next(p for p in batch if p.partition == (topic, part) and p.lo <= off <= p.hi)
         # The ledger's block has not all columns of the slice: text, path, detail and sealed lie in other tables.
         row = ledger_rows([piece]).filter(pl.col("off") == off)
-        dead = dead_letter(row, Reason.REFUSED_BY_SINK, Stage.RECORD, detail, self._seal(piece, off))
+        dead = dead_letter(row, Reason.REFUSED_BY_SINK, Stage.RECORD, _without_values(detail), self._seal(piece, off))
         for side in side_blocks(dead, block.token + "!"):
             await self._insert(side, batch)
         await self._publish(dead, batch)
@@ -164,6 +165,15 @@ class Writer:
     def _check(self, batch: Sequence[Slice]) -> None:
         if not all(self._guard.holds(piece) for piece in batch):
             raise Lost(batch)
+
+
+_CODE = re.compile(r"Code: (\d+)\.")
+
+
+def _without_values(sentence: str) -> str:
+    """What ClickHouse said of a row, less the row: its sentences quote the values."""
+    code = _CODE.search(sentence)
+    return f"ClickHouse refused the row, code {code[1]}" if code else "ClickHouse refused the row"
 
 
 _IDENTITY = ("topic", "epoch", "part", "ver")

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.clickhouse import ClickHouse
-from pipeline.customers.registry import DEFAULT_PATH, Registry
+from pipeline.customers.registry import DEFAULT_PATH
+from pipeline.customers.watcher import read_registry
 from pipeline.errors import NotReady, SettingsError, TouchlineError, Unavailable
 from pipeline.ledger.migrate import load, pending
 from pipeline.ledger.rebuild import members
@@ -93,7 +94,7 @@ def _keys(settings: Settings) -> Finding:
 def _registry(settings: Settings) -> Finding:
     path = settings.registry or DEFAULT_PATH
     try:
-        found = Registry.load(path)
+        found = read_registry(path)
     except TouchlineError as error:
         return Finding("registry", State.FAIL, str(error), f"correct {path}, or unset TOUCHLINE_REGISTRY")
     which = "bundled" if settings.registry is None else str(path)

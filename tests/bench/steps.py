@@ -20,8 +20,8 @@ from pipeline.clickhouse import without_defaults
 from pipeline.customers.enrich import Knowledge, Origin, enrich
 from pipeline.customers.profiles import Profiles
 from pipeline.customers.pseudonyms import Pseudonyms
-from pipeline.customers.registry import Registry
 from pipeline.customers.sealing import Sealer
+from pipeline.customers.watcher import read_registry
 from pipeline.ledger import retractions
 from pipeline.ledger.writer import ledger_blocks, ledger_rows, side_blocks, token_of
 from pipeline.scores.windows import Dictionary, Hot, contributions, fold, rows_of
@@ -90,7 +90,7 @@ class Flow:
         self.clock = Clock()
         self._partition = Partition("feedback", 0)
         self._arrival = Arrival(self._partition, Memory.within(_RULES))
-        self._knowledge = Knowledge(Pseudonyms(1, _KEY), Profiles(), Registry.load(), Sealer(1, bytes(reversed(_KEY))))
+        self._knowledge = Knowledge(Pseudonyms(1, _KEY), Profiles(), read_registry(), Sealer(1, bytes(reversed(_KEY))))
         self._names = Dictionary()
         self._hot = Hot(1_000_000)
         self._hot.begin(0, 0)

@@ -12,8 +12,8 @@ from pipeline.customers.enrich import COLUMNS, Knowledge, Origin, enrich
 from pipeline.customers.profile_rows import ProfileRecord, rows_of
 from pipeline.customers.profiles import Profiles
 from pipeline.customers.pseudonyms import Pseudonyms
-from pipeline.customers.registry import Registry
 from pipeline.customers.sealing import Sealer, context
+from pipeline.customers.watcher import read_registry
 from pipeline.slices import ACCEPTED, ENRICHED
 from schemas.profile import Profile
 
@@ -36,7 +36,7 @@ def knowledge() -> Knowledge:
     ]
     records = [ProfileRecord(off, ID, profile) for off, profile in enumerate(history)]
     profiles.load(HERE.part, rows_of(HERE.part, records, PSEUDONYMS))
-    return Knowledge(PSEUDONYMS, profiles, Registry.load(), SEALER)
+    return Knowledge(PSEUDONYMS, profiles, read_registry(), SEALER)
 
 
 def accepted(*rows: Mapping[str, object]) -> pl.DataFrame:

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from pipeline.customers.registry import MOST_NAMES, Registry, Unknown
+from pipeline.customers.watcher import read_registry
 from pipeline.errors import SettingsError
 
 GOOD = """
@@ -38,7 +39,7 @@ def test_stage_and_owner_of_known_and_unknown_touchpoints() -> None:
 
 
 def test_the_registry_of_the_package_holds_and_knows_the_simulated_journey() -> None:
-    registry = Registry.load()
+    registry = read_registry()
     assert registry.stages == ("discover", "buy", "receive", "use", "support", "renew")
     assert {entry.stage for entry in registry.touchpoints.values()} == set(registry.stages)
     journey = "page_viewed product_searched checkout payment order_placed store_visit delivery return_parcel invoice"
@@ -77,14 +78,14 @@ def test_all_mistakes_are_named_at_once_and_so_is_the_file(tmp_path: Path) -> No
     file = tmp_path / "own.toml"
     file.write_text("default_owner = 3\n")
     with pytest.raises(SettingsError) as raised:
-        Registry.load(file)
+        read_registry(file)
     for part in ("own.toml", "default_owner", "[stages] needs order", "there is no owner", "there is no touchpoint"):
         assert part in str(raised.value)
 
 
 def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"none\.toml cannot be read"):
-        Registry.load(tmp_path / "none.toml")
+        read_registry(tmp_path / "none.toml")
 
 
 def test_unknown_touchpoints_are_counted_and_the_names_kept_are_bounded() -> None:
