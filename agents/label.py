@@ -13,6 +13,9 @@ from pipeline.slices import LABELLED, Slice
 #: A partition this many records behind is catching up: the static model labels until it has.
 _BACKLOG = 2_000
 
+#: One row without a label, by column.
+_UNLABELLED = [pl.Series(name, ["" if dtype == pl.String else 0], dtype=dtype) for name, dtype in LABELLED.items()]
+
 
 def attach(app: faust.App, desk: Desk, reads: Any, writes: Any) -> None:
     """Adds language, label, confidence, tier and model to every row with a text."""
@@ -28,9 +31,7 @@ def attach(app: faust.App, desk: Desk, reads: Any, writes: Any) -> None:
 
 async def with_labels(desk: Desk, piece: Slice) -> Slice:
     """The slice with the columns of LABELLED; rows without a text keep them empty."""
-    blank = piece.rows.with_columns(
-        pl.lit("" if dtype == pl.String else 0, dtype).alias(name) for name, dtype in LABELLED.items()
-    )
+    blank = piece.rows.hstack([each.new_from_index(0, piece.rows.height) for each in _UNLABELLED])
     where = (piece.rows["text"] != "").arg_true()
     if where.is_empty():
         return piece.with_rows(blank)

@@ -18,11 +18,11 @@ from typing import Any
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
 from pipeline.errors import Unavailable
+from pipeline.fetching import PatientConsumer
 from pipeline.settings import Settings
 from pipeline.slices import Partition, Poll
 
@@ -35,17 +35,12 @@ _CHANNEL_ITEMS = 2
 _POLL_RECORDS = 10_000
 #: Bytes fetched ahead for each partition, as packed by the producer.
 _FETCH_BYTES = 512 * 1024
-#: The broker holds a fetch back until there is so much, or for so long. The flow costs some milliseconds a slice,
-#: however small: a fetch for each handful of records would fill the worker at a few hundred events a second. And only
-#: one fetch is under way at a time: one for quiet topics alone must not keep the busy ones waiting (Faust's: 1.5 s).
-_FETCH_LEAST_BYTES = 64 * 1024
-_FETCH_WAIT_MS = 200
 #: Heartbeats per session: three may get lost before the group believes us dead.
 _HEARTBEATS = 10
 #: Longest wait for one record when a hole in the offsets is looked at, milliseconds.
 _READ_MS = 5_000
-#: Faust drops an item whose offset lies below one that it delivered before. A seek back may be overtaken by a fetch that
-#: began before it, so items bear numbers of our own, above every offset; the records in them keep theirs.
+#: Faust drops an item whose offset lies below one that it delivered before. A seek back may be overtaken by a fetch
+#: that began before it, so items bear numbers of our own, above every offset; the records in them keep theirs.
 _NUMBERS = itertools.count(1 << 62)
 
 
@@ -76,23 +71,6 @@ def _run_item(run: list[Any], fetched_at: float) -> SimpleNamespace:
         serialized_key_size=0,
         serialized_value_size=0,
     )
-
-
-class PatientThread(AIOKafkaConsumerThread):
-    """The thread of Faust's consumer, with waits of our own for a fetch: Faust has no setting for them."""
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer: Any = super()._create_worker_consumer(transport)
-        consumer._fetch_min_bytes = _FETCH_LEAST_BYTES
-        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
-        return consumer
-
-
-class PatientConsumer(Consumer):
-    """Faust's consumer with a patient thread."""
-
-    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
-        return PatientThread(self, loop=self.loop, beacon=self.beacon)
 
 
 class PollSchema(faust.Schema[Any, Any]):
@@ -186,20 +164,16 @@ def answered(what: str) -> Iterator[None]:
 
 
 def emptied(app: faust.App) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Decorates what is to be called whenever Faust has emptied all queues, polls and slices alike.
+    """Decorates what is to be called whenever Faust means to empty all queues, of polls and slices alike.
 
-    It does so around a rebalance, and at times once more when the flow already runs again: in the same generation.
+    It does so around a rebalance, and at times once more when the flow already runs again in the same generation. It
+    would also cancel every agent that waits for room in a queue; Faust then starts another actor beside the old one's
+    stream, and each gets half of the slices. So the queues stay as they are: what is called makes their content void.
     """
 
     def decorate(tell: Callable[[], None]) -> Callable[[], None]:
-        clear = app.flow_control.clear
-
-        def clear_and_tell() -> None:
-            clear()
-            tell()
-
         control: Any = app.flow_control
-        control.clear = clear_and_tell
+        control.clear = tell
         return tell
 
     return decorate

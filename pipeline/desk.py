@@ -133,6 +133,9 @@ class Desk:
                     # Nothing is acknowledged to Faust, on any topic: the position lives in the ledger.
                     await work(stream.noack())
                 except asyncio.CancelledError:
+                    if not app.should_stop:
+                        # Faust would start a second actor beside the stream of this one.
+                        self.stop(name, Unavailable("cancelled while the worker runs"))
                     raise
                 # The worker's edge: nothing unexpected may be swallowed, and nothing may be committed after it.
                 except Exception as error:  # noqa: BLE001

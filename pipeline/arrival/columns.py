@@ -55,6 +55,7 @@ _SHARED_WORDS: dict[str, str] = {
 _TOUCHPOINT_WORDS = {**_SHARED_WORDS, "currency": "currency"}
 _FEEDBACK_WORDS = {**_SHARED_WORDS, "source": "source", "metric": "metric", "text": "text"}
 
+_WORD = pl.String()
 #: Bins of a touchpoint's outcome.
 _OUTCOMES: dict[str, int] = {"": 0, "ok": 1, "fail": 2, "abandon": 3}
 
@@ -89,7 +90,7 @@ def of_touchpoints(events: Sequence[Touchpoint]) -> Columns:
     own["source"] = _constant("", count)
     own["metric"] = _constant("volume", count)
     own["scale"] = _constant("outcome", count)
-    own["answer"] = pl.repeat(0, count, dtype=pl.Int16(), eager=True)
+    own["answer"] = _constant(0, count, pl.Int16())
     own["bin"] = words(events, "outcome").replace_strict(_OUTCOMES, return_dtype=pl.Int8())
     own["value"] = _numbers(events, "value", pl.Float64()).fill_null(0.0)
     own["duration_ms"] = _numbers(events, "duration_ms", pl.Int64()).fill_null(0)
@@ -102,9 +103,9 @@ def of_feedback(events: Sequence[Feedback]) -> tuple[Columns, Scores]:
     """Columns of feedback but for scale, answer and bin, which checks.py makes of the scores."""
     count = len(events)
     own = {column: words(events, attribute) for column, attribute in _FEEDBACK_WORDS.items()}
-    own["value"] = pl.repeat(0.0, count, dtype=pl.Float64(), eager=True)
+    own["value"] = _constant(0.0, count, pl.Float64())
     own["currency"] = _constant("", count)
-    own["duration_ms"] = pl.repeat(0, count, dtype=pl.Int64(), eager=True)
+    own["duration_ms"] = _constant(0, count, pl.Int64())
     scores = Scores(*(_numbers(events, name, pl.Int16()) for name in ("score", "scale_min", "scale_max")))
     revision = np.fromiter(map(attrgetter("revision"), events), dtype=np.int64, count=count)
     return Columns(own, _moments(events), _ids(events), _answers(events, own), revision), scores
@@ -120,8 +121,8 @@ def words(events: Sequence[Any], attribute: str) -> pl.Series:
     return series.fill_null("") if series.null_count() else series
 
 
-def _constant(word: str, count: int) -> pl.Series:
-    return pl.repeat(word, count, dtype=pl.String(), eager=True)
+def _constant(value: str | float, count: int, dtype: pl.DataType = _WORD) -> pl.Series:
+    return pl.Series([value], dtype=dtype).new_from_index(0, count)
 
 
 def _numbers(events: Sequence[Any], attribute: str, dtype: pl.DataType) -> pl.Series:

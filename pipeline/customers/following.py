@@ -7,6 +7,7 @@ position is the highest offset in the table, so a compacted topic that forgets e
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
@@ -108,7 +109,7 @@ class Following:
             try:
                 return await ask()
             except Unavailable:
-                await asyncio.sleep(wait)
+                await asyncio.sleep(wait * random.uniform(0.5, 1.0))
                 wait = min(wait * 2, _BACKOFF_S[1])
         return None
 

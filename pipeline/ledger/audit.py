@@ -98,10 +98,11 @@ def _accounts(
     client: ClickHouse, where: Mapping[str, Any], los: Mapping[int, int], bounds: Mapping[int, tuple[int, int]]
 ) -> list[Account]:
     """One account a partition of one epoch, with everything but the windows checked."""
+    # Asked first: windows are settled behind the ledger, so what is read later must reach at least as far.
+    settled = _settled(client, where)
     counted = client.query(_COUNTS, where, FINAL_BY_DAY, long=True)
     gaps = {row["part"]: row for row in client.query(_GAPS, where).iter_rows(named=True)}
     odd = {row["part"]: row for row in client.query(_odd_rows(), where, long=True).iter_rows(named=True)}
-    settled = _settled(client, where)
     accounts = []
     for part, lo in los.items():
         rows = list(counted.filter(pl.col("part") == part).iter_rows(named=True))
@@ -131,6 +132,10 @@ def _check_rows(account: Account, lowest: int, odd: Mapping[str, int]) -> None:
         account.wrong.append(f"a row below the epoch's first offset: {lowest} < {account.lo}")
     if account.log_end is not None and account.hi >= account.log_end:
         account.wrong.append(f"the ledger holds offset {account.hi}, the log ends at {account.log_end}")
+    if account.settled > account.hi:
+        account.wrong.append(
+            f"windows were settled up to {account.settled}, but the ledger ends at {account.hi}: rows are missing"
+        )
     unknown = set(account.dispositions) - {str(d) for d in Disposition}
     if unknown:
         account.wrong.append(f"unknown dispositions {sorted(unknown)}")

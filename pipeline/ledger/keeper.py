@@ -7,6 +7,7 @@ fetched again from the right place, so a hole is believed only when a fetch made
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
@@ -155,7 +156,7 @@ class Keeper:
             try:
                 return await ask()
             except Unavailable:
-                await asyncio.sleep(wait)
+                await asyncio.sleep(wait * random.uniform(0.5, 1.0))
                 wait = min(wait * 2, BACKOFF_S[1])
         return None
 

@@ -23,6 +23,11 @@ _CARRIED: dict[str, str] = {
     "old_tier": "tier",
     **{f"old_{name}": name for name in (*CORE, *FURTHER)},
 }
+#: One row of nothing to retract, by column.
+_NOTHING = [
+    pl.Series(name, ["" if dtype == pl.String else (-1 if name == "old_bin" else 0)], dtype=dtype)
+    for name, dtype in OLD.items()
+]
 
 
 def wanted(rows: pl.DataFrame) -> list[int]:
@@ -33,10 +38,7 @@ def wanted(rows: pl.DataFrame) -> list[int]:
 
 def blank(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with nothing to retract."""
-    return rows.with_columns(
-        pl.lit("" if dtype == pl.String else (-1 if name == "old_bin" else 0), dtype).alias(name)
-        for name, dtype in OLD.items()
-    )
+    return rows.hstack([each.new_from_index(0, rows.height) for each in _NOTHING])
 
 
 def retract(rows: pl.DataFrame, before: Sequence[pl.DataFrame]) -> pl.DataFrame:

@@ -7,6 +7,7 @@ ledger's position is recomputed, so a crash at any point leaves nothing uncounte
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -100,7 +101,7 @@ class Folder:
         await self._progress({partition: (ours, loaded, clock_ms)})
 
     def _recover(self, client: ClickHouse, where: Part, ours: Ours, everything: bool) -> tuple[pl.DataFrame, int]:
-        settled = _settled(client, where)
+        settled, clock_ms = _settled(client, where)
         newest = _newest(client, where)
         floor = newest - _WARM_S
         minutes = set(range(max(floor + 60, 0), newest + 60, 60)) if newest else set()
@@ -115,6 +116,9 @@ class Folder:
             fresh.join(there, on=[*ROW, *COUNTS], how="anti"), there.join(fresh, on=list(ROW), how="anti")
         )
         if not changed.is_empty():
+            # The fence stands where the next owner looks for it before any window bears it.
+            here = Partition(where.topic, where.part)
+            client.insert("progress", self._progress_rows({here: (ours, settled, clock_ms)}))
             client.insert("windows", self._versioned(changed, ours.ver))
         return fresh, floor
 
@@ -198,8 +202,12 @@ class Folder:
         await self._send("changes", noted, ends)
 
     async def _progress(self, ends: dict[Partition, tuple[Ours, int, int]]) -> None:
+        await self._send("progress", self._progress_rows(ends), ends)
+        self._folded |= {partition: hi for partition, (_, hi, _) in ends.items()}
+
+    def _progress_rows(self, ends: dict[Partition, tuple[Ours, int, int]]) -> pl.DataFrame:
         self._seq += 1
-        rows = pl.DataFrame(
+        return pl.DataFrame(
             {
                 "topic": [partition.topic for partition in ends],
                 "epoch": pl.Series([ours.epoch for ours, _, _ in ends.values()], dtype=pl.UInt16),
@@ -211,8 +219,6 @@ class Folder:
                 "clock_ms": [clock for _, _, clock in ends.values()],
             }
         )
-        await self._send("progress", rows, ends)
-        self._folded |= {partition: hi for partition, (_, hi, _) in ends.items()}
 
     async def _send(self, table: str, rows: pl.DataFrame, ends: dict[Partition, tuple[Ours, int, int]]) -> None:
         async def insert() -> None:
@@ -234,7 +240,7 @@ class Folder:
             try:
                 return await attempt()
             except Unavailable:
-                await asyncio.sleep(wait)
+                await asyncio.sleep(wait * random.uniform(0.5, 1.0))
                 wait = min(wait * 2, _BACKOFF_S[1])
 
 
@@ -242,13 +248,13 @@ class NoLongerOurs(Exception):
     """The fold was given up: the next owner recomputes it from the ledger."""
 
 
-def _settled(client: ClickHouse, where: Part) -> int:
+def _settled(client: ClickHouse, where: Part) -> tuple[int, int]:
     rows = client.query(
-        """SELECT settled FROM progress FINAL
+        """SELECT settled, clock_ms FROM progress FINAL
         WHERE topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}""",
         {"topic": where.topic, "epoch": where.epoch, "part": where.part},
     )
-    return int(rows["settled"][0]) if rows.height else -1
+    return (int(rows["settled"][0]), int(rows["clock_ms"][0])) if rows.height else (-1, 0)
 
 
 def _newest(client: ClickHouse, where: Part) -> int:

@@ -5,7 +5,6 @@ CPU time of the whole process, polars' threads included, so other programs on th
 
 from __future__ import annotations
 
-import asyncio
 import io
 import time
 from collections.abc import Callable, Sequence
@@ -108,8 +107,7 @@ class Flow:
         accepted = self.clock.timed("accept_settle", lambda: self._arrival.settle(reading, _RULES))
         rows = self.clock.timed("enrich", lambda: enrich(accepted.rows, Origin("feedback", 1, 0), self._knowledge))
         piece = Slice(self._partition, 1, 1, 1, 1, records[0].offset, records[-1].offset, rows)
-        # Without a text the agent's function asks nobody: neither desk nor labeller is needed.
-        labelled: Slice = self.clock.timed("label", lambda: asyncio.run(with_labels(cast(Any, None), piece)))
+        labelled: Slice = self.clock.timed("label", lambda: _labelled(piece))
         rows = self.clock.timed("record", lambda: retractions.retract(labelled.rows, []))
         return labelled.with_rows(rows)
 
@@ -118,6 +116,16 @@ class Flow:
         found = contributions(rows)
         self._hot.cold(found)
         return rows_of(self._names, self._hot.add(fold(found, self._names)))
+
+
+def _labelled(piece: Slice) -> Slice:
+    """Without a text the agent's function waits for nobody: its first step is its last."""
+    try:
+        with_labels(cast(Any, None), piece).send(None)
+    except StopIteration as done:
+        labelled: Slice = done.value
+        return labelled
+    raise RuntimeError("label waited for something")
 
 
 def _blocks(pieces: Sequence[Slice]) -> list[tuple[str, pl.DataFrame]]:

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -35,7 +36,7 @@ SHIFTED = {
     3_653 * DAY: BAD,
 }
 #: The same moment written in other ways, all of them RFC 3339.
-WRITTEN = (
+WRITTEN: tuple[Callable[[datetime], str], ...] = (
     lambda at: at.isoformat(timespec="milliseconds"),
     lambda at: at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     lambda at: at.isoformat(timespec="milliseconds").replace("+00:00", "z").replace("T", "t"),

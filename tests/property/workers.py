@@ -255,6 +255,8 @@ class Worker:
         minutes = {sink.ledger[part, off].event.minute for off in behind} | set(range(floor + 1, newest + 1))
         changed = _differences(fresh, there, minutes)
         made = Ours(holding.attempt, holding.ver, floor, {k: n for k, n in fresh.items() if k[1] > floor})
+        if changed:
+            await self._progress(partition, made, settled)
         await self._upsert(partition, made, changed)
         self.ours[part] = made
         await self._progress(partition, made, holding.loaded)

@@ -51,7 +51,19 @@ async def _row(desk: Desk, name: str, value: bytes) -> dict[str, Any]:
     arrival = Arrival.restore(partition, desk.memory, Recalled(), desk.rules)
     record = Record(0, ARRIVED_MS, b"key", value, ())
     accepted = arrival.take([record], desk.rules)
-    piece = Slice(partition, 1, 1, 1, 7, 0, 0, accepted.rows, accepted.clock_ms, 1, [record])
+    piece = Slice(
+        partition=partition,
+        epoch=1,
+        generation=1,
+        attempt=1,
+        ver=7,
+        lo=0,
+        hi=0,
+        rows=accepted.rows,
+        clock_ms=accepted.clock_ms,
+        log_end=1,
+        records=[record],
+    )
     piece = await label.with_labels(desk, piece.with_rows(desk.enriched(piece, piece.rows)))
     piece = piece.with_rows(retractions.retract(piece.rows, []))
     row = ledger_rows([piece]).select("topic", "epoch", "part", "ver", *LEDGER).row(0, named=True)

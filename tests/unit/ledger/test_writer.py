@@ -149,7 +149,7 @@ def test_one_refused_row_of_ten_thousand_is_found_in_28_inserts_and_becomes_a_de
         dead = stored.filter(pl.col("reason") == "refused_by_sink")
         assert dead.select("off", "disposition", "failed_at").rows() == [(bad, "dead_letter", "record")]
         assert sink.stored["sealed"][0].select("off", "sealed").rows() == [(bad, b"sealed %d" % bad)]
-        assert sink.stored["rejected"][0]["detail"].to_list() == ["confidence out of range"]
+        assert sink.stored["rejected"][0]["detail"].to_list() == ["ClickHouse refused the row"]
         assert written[0].rows["disposition"].to_list() == stored["disposition"].to_list()
         assert written[0].rows.columns == found.columns
 
