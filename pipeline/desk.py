@@ -91,6 +91,7 @@ class Desk:
             self.telemetry,
             {"group": self._without_group, "partitions": self._without_partitions, "breaker": self._paused},
         )
+        self._ending = False
         self.ticks = 0
         self.tick_fence = 0
 
@@ -119,6 +120,7 @@ class Desk:
 
         @app.on_before_shutdown.connect
         async def ending(*_: object, **__: object) -> None:
+            self._ending = True
             await self.labeller.stop()
             await self.health.stop()
             await self.outbox.close()
@@ -169,6 +171,9 @@ class Desk:
 
     def stop(self, step: str, error: Exception) -> None:
         """Ends the process at once: a graceful stop would commit. The next start reads again from the ledger."""
+        if self._ending:
+            _log.info("a step was broken off by the end", step=step, error=type(error).__name__)
+            return
         _log.critical("worker stops", step=step, error=type(error).__name__, exc_info=error)
         # A broker or database in trouble says nothing about the events in flight.
         if not isinstance(error, TouchlineError | KafkaError | OSError):

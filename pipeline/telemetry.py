@@ -151,7 +151,7 @@ def configure_logs(log_format: str, level: str) -> None:
 
 
 def mute_libraries() -> None:
-    """For commands: what the clients log of a failure reaches us as an exception too, and is told once, in our words."""
+    """For commands: what the clients log of a failure reaches us as an exception too and is told once, by us."""
     for name in ("aiokafka", "kafka", "clickhouse_connect", "asyncio"):
         logging.getLogger(name).setLevel("CRITICAL")
 

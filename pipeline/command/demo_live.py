@@ -243,7 +243,7 @@ class Act:
         console = Console()
         plain = "utf" not in console.encoding.lower()
         with Live(console=console, auto_refresh=False) as live:
-            yield lambda picture: live.update(table(picture, console.height, plain), refresh=True)
+            yield lambda picture: live.update(table(picture, console.height, console.width, plain), refresh=True)
 
 
 def _is_ready(port: int) -> bool:

@@ -16,6 +16,8 @@ from pipeline.views.figures import bar, difference, number, place
 
 #: Width of the bar of an interval, in characters.
 _BAR = 21
+#: Columns of a terminal that has room for it.
+_WIDE = 106
 #: Lines of the table that are no scores: heading, columns, rates, rejections, workers, notes.
 _FRAME = 10
 _TITLES = {"nps": "NPS", "csat": "CSAT", "ces": "CES", "sentiment": "net sentiment"}
@@ -101,19 +103,28 @@ def chosen(rows: Sequence[Row], most: int) -> list[Row]:
     return [row for row in rows if id(row) in kept]
 
 
-def table(picture: Picture, height: int = 40, plain: bool = False) -> RenderableType:
-    """The table for a terminal of that many lines; `plain` where it has no UTF-8."""
+def table(picture: Picture, height: int = 40, width: int = 120, plain: bool = False) -> RenderableType:
+    """The table for a terminal of that many lines and columns; `plain` where it has no UTF-8.
+
+    Where it is narrow the bar goes, then the names shrink: a score never stands without its n and interval.
+    """
+    rows = chosen(picture.rows, height - _FRAME)
+    cells = [
+        (
+            *("" if row.channel else title(row.metric, row.scale), row.channel or "all"),
+            *(row.figure, f"{row.n:,}", row.interval, row.changed, row.picture(plain)),
+        )
+        for row in rows
+    ]
+    heads = ("last hour", "channel", "score", "n", "95 % interval", "change", "")
+    with_bar = width >= _WIDE
     scores = Table(box=None, header_style="bold", pad_edge=False)
-    for name, justify in (("last hour", "left"), ("channel", "left"), ("score", "right"), ("n", "right")):
-        scores.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
-    scores.add_column("95 % interval", justify="right", no_wrap=True)
-    scores.add_column("", no_wrap=True)
-    scores.add_column("change", justify="right", no_wrap=True)
-    for row in chosen(picture.rows, height - _FRAME):
-        name = "" if row.channel else title(row.metric, row.scale)
+    for i, name in enumerate(heads[: None if with_bar else -1]):
+        least = 0 if i == 0 else max(len(text) for text in (name, *(line[i] for line in cells)))
+        scores.add_column(name, justify="left" if i in (0, 1, 6) else "right", no_wrap=True, min_width=least)
+    for row, line in zip(rows, cells, strict=True):
         style = "bright_black" if row.score is None else "" if row.channel else "bold"
-        cells = (name, row.channel or "all", row.figure, f"{row.n:,}", row.interval, row.picture(plain), row.changed)
-        scores.add_row(*(Text(cell) for cell in cells), style=style)
+        scores.add_row(*(Text(cell) for cell in line[: len(scores.columns)]), style=style)
     parts: list[RenderableType] = [
         Text(f"Touchline, live for {picture.seconds:.0f} s", style="bold"),
         scores,
@@ -203,8 +214,8 @@ def main(arguments: Sequence[str]) -> int:
 
     if len(arguments) != 2 or arguments[0] != "--picture":
         return 2
-    console = Console(record=True, width=104, file=io.StringIO(), force_terminal=True)
-    console.print(table(sample()))
+    console = Console(record=True, width=112, file=io.StringIO(), force_terminal=True)
+    console.print(table(sample(), width=112))
     console.save_svg(arguments[1], title="make demo")
     return 0
 

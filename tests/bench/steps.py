@@ -15,7 +15,7 @@ import polars as pl
 from agents.label import with_labels
 from pipeline.arrival.accept import Arrival, Memory
 from pipeline.arrival.rules import ArrivalRules
-from pipeline.clickhouse import without_defaults
+from pipeline.clickhouse import coded, without_defaults
 from pipeline.customers.enrich import Knowledge, Origin, enrich
 from pipeline.customers.profiles import Profiles
 from pipeline.customers.pseudonyms import Pseudonyms
@@ -98,9 +98,11 @@ class Flow:
         """Some slices through the whole flow: steps one by one, the insert and the fold together."""
         pieces = [self._slice(records) for records in batch]
         blocks = self.clock.timed("record", lambda: _blocks(pieces))
-        self.clock.timed("record_arrow", lambda: [_arrow(without_defaults(table, rows)) for table, rows in blocks])
+        self.clock.timed(
+            "record_arrow", lambda: [_arrow(coded(table, without_defaults(table, rows))) for table, rows in blocks]
+        )
         changed = self.clock.timed("score", lambda: self._folded(pieces))
-        self.clock.timed("score_arrow", lambda: _arrow(changed))
+        self.clock.timed("score_arrow", lambda: _arrow(coded("windows", changed)))
 
     def _slice(self, records: list[Record]) -> Slice:
         reading = self.clock.timed("accept_read", lambda: self._arrival.read(records, _RULES))

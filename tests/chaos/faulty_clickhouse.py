@@ -9,6 +9,7 @@ with FaultyClickHouse(url) as front:
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import threading
 import time
@@ -88,7 +89,7 @@ class FaultyClickHouse:
             return web.Response(status=500, text=text, headers={"X-ClickHouse-Exception-Code": str(code)})
         kept = {name: value for name, value in request.headers.items() if name.lower() not in _HOP}
         there = self._target + request.path_qs
-        async with self._session.request(request.method, there, data=body, headers=kept) as answer:
+        async with self._session.request(request.method, there, data=io.BytesIO(body), headers=kept) as answer:
             found = await answer.read()
             back = {
                 name: value for name, value in answer.headers.items() if name.lower() not in _HOP - {"content-encoding"}

@@ -289,7 +289,7 @@ class Case:
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs `touchline ...` against this case."""
         return subprocess.run(
-            [sys.executable, "-m", "pipeline.command.main", *arguments],
+            [str(Path(sys.executable).with_name("touchline")), *arguments],
             env={**os.environ, **self.environment()},
             capture_output=True,
             text=True,

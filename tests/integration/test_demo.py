@@ -53,7 +53,7 @@ def test_the_demo_shows_moving_scores_kills_a_worker_and_ends_with_an_audit_that
     assert done.stdout.splitlines()[-1].startswith("the audit holds")
     for said in ("events/s; about", "incident", "worker-2 was killed with SIGKILL", "worker-3 was started"):
         assert said in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("touchline-demo-*")) == []
 
 
 def test_nothing_outlives_a_demo_that_is_killed(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.clickhouse import LEDGER_DEFAULTS, without_defaults
+from pipeline.clickhouse import LEDGER_DEFAULTS, coded, without_defaults
 
 _RECORD = Path(__file__).resolve().parents[2] / "deploy" / "migrations" / "0001_record.sql"
 
@@ -44,3 +44,24 @@ def test_columns_without_a_default_and_other_tables_stay_as_they_are() -> None:
     rows = _rows(bin=[-1, -1], reason=["", ""], owner=["", ""])
     assert without_defaults("ledger", rows).columns == ["off", "bin", "reason"]
     assert without_defaults("texts", rows).columns == rows.columns
+
+
+def test_words_of_many_rows_go_as_codes_and_stay_the_same_words() -> None:
+    rows = pl.DataFrame({"off": range(1_000), "unit": ["a", "b"] * 500, "reason": [""] * 1_000})
+    found = coded("ledger", rows)
+    assert [dtype.base_type() for dtype in found.dtypes] == [pl.Int64, pl.Categorical, pl.Categorical]
+    assert found.cast({"unit": pl.String, "reason": pl.String}).equals(rows)
+    assert coded("ledger", rows[:999]).equals(rows[:999])
+
+
+def test_free_words_are_not_coded() -> None:
+    rows = pl.DataFrame({"off": range(1_000), "text": [str(number) for number in range(1_000)]})
+    assert coded("texts", rows).schema == rows.schema
+
+
+def test_every_word_of_the_coded_tables_is_low_cardinality() -> None:
+    for name in ("0001_record.sql", "0002_scores.sql"):
+        text = _RECORD.with_name(name).read_text()
+        for table in ("ledger", "windows"):
+            body = re.search(rf"CREATE TABLE IF NOT EXISTS {table} (.*?)ENGINE", text, re.DOTALL)
+            assert body is None or not re.search(r"^    \w+ String", body[1], re.MULTILINE)

@@ -16,10 +16,10 @@ GOOD = Row("nps", "0-10", "", 1_535, 44.0, 40.4, 47.4, "points", -14.2)
 FEW = Row("sentiment", "minilm", "review", 8, None, None, None, "points")
 
 
-def drawn(picture: Picture, *, height: int = 40, colour: bool = False, plain: bool = False) -> str:
+def drawn(picture: Picture, *, height: int = 40, width: int = 120, colour: bool = False, plain: bool = False) -> str:
     out = io.StringIO()
-    console = Console(file=out, width=120, force_terminal=colour, color_system="standard" if colour else None)
-    console.print(live.table(picture, height, plain))
+    console = Console(file=out, width=width, force_terminal=colour, color_system="standard" if colour else None)
+    console.print(live.table(picture, height, width, plain))
     return out.getvalue()
 
 
@@ -70,6 +70,16 @@ def test_a_low_terminal_keeps_the_totals_and_drops_channels() -> None:
     assert kept[0] is GOOD
     assert [row.n for row in kept[1:]] == [46, 47, 48, 49]
     assert len(drawn(Picture(1.0, rows), height=24).splitlines()) <= 24
+
+
+def test_a_narrow_terminal_loses_the_bar_and_never_n_or_interval() -> None:
+    narrow = drawn(sample(), width=80)
+    for row in sample().rows:
+        line = next(line for line in narrow.splitlines() if row.figure in line and f" {row.n:,} " in line + " ")
+        assert row.interval in line
+        assert row.changed in line
+    assert "●" not in narrow
+    assert "●" in drawn(sample(), width=110)
 
 
 def test_without_utf_8_the_bar_is_ascii() -> None:
