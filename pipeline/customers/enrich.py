@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from pipeline.customers.masking import mask, mask_addresses, mask_text
+from pipeline.customers.masking import LEAST_ID, mask, mask_addresses, mask_text
 from pipeline.customers.profiles import Profiles
 from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.customers.registry import UNKNOWN, Registry, Unknown
@@ -29,8 +29,6 @@ DEAD_LETTER: Final = "dead_letter"
 _DIMENSIONS: Final = ("brand", "unit", "touchpoint", "stage", "product", "language", "device", "campaign", "currency")
 #: What else a dead letter may hold of what was sent: elsewhere these are words of closed vocabularies.
 _OTHER: Final = ("source", "metric", "scale", "channel", "path", "detail")
-#: A shorter id would be found in every second text ("1", "42", "ann").
-_LEAST_ID: Final = 5
 #: A quoted value of an error message that may stay: one word of a vocabulary, misspelled perhaps. Ids have digits.
 _QUOTED: Final = re.compile(r"'((?:[^'\\]|\\.)*+)'|\"((?:[^\"\\]|\\.)*+)\"")
 _PLAIN_WORD: Final = re.compile(r"[A-Za-z_]{1,30}")
@@ -102,7 +100,7 @@ def _without_strays(rows: pl.DataFrame) -> pl.DataFrame:
     #: one look at all columns of a row together: a look at each costs four times as much
     joined = rows.select(pl.concat_str(*names, separator="\n").alias("all"), "customer_id")
     plain, words = pl.col("customer_id"), pl.col("all")
-    own = words.str.contains(plain, literal=True) & (plain.str.len_bytes() >= _LEAST_ID)
+    own = words.str.contains(plain, literal=True) & (plain.str.len_bytes() >= LEAST_ID)
     hits = joined.select(own | words.str.contains("@", literal=True)).to_series().fill_null(False).arg_true()
     if hits.is_empty():
         return rows
@@ -118,7 +116,7 @@ def _without_strays(rows: pl.DataFrame) -> pl.DataFrame:
 def _without(value: str, ids: tuple[str, ...]) -> str:
     """A value in which [id] stands for each of the ids; a short id counts only when it is the whole value."""
     for plain in ids:
-        if plain and (value == plain or len(plain) >= _LEAST_ID):
+        if plain and (value == plain or len(plain) >= LEAST_ID):
             value = value.replace(plain, "[id]")
     return value
 

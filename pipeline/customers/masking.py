@@ -25,6 +25,8 @@ import polars as pl
 from pipeline.customers.cards import IBAN_LENGTHS, is_card, is_iban
 from pipeline.customers.phones import without_phones
 
+#: A shorter id of a customer is not looked for in texts: it would be found in every second one ("1", "42", "ann").
+LEAST_ID: Final = 5
 #: Digits of the scripts we know: ASCII, full-width, Arabic, Persian, Devanagari.
 _D: Final = "0-9０-９٠-٩۰-۹०-९"
 #: What people put between the digits of one number; soft hyphen and zero-width signs included. No line break.

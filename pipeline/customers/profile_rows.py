@@ -1,6 +1,7 @@
 """From records of the topic `profiles` to rows of the table `profiles` (pure).
 
-The customer becomes a pseudonym here, before anything is stored. A record without a value (a tombstone: the owner of
+The customer becomes a pseudonym here, before anything is stored, and attributes are masked. A record without a value
+(a tombstone: the owner of
 the profile takes it back) becomes one row with TOMBSTONE_MS, no segments and no attributes, so that the table's highest
 offset still is the topic's position and a later load forgets the customer too.
 """
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import orjson
 import polars as pl
 
+from pipeline.customers.masking import LEAST_ID, mask_addresses, mask_text
 from pipeline.customers.profiles import TOMBSTONE_MS
 from pipeline.customers.pseudonyms import Pseudonyms
 from schemas.profile import Profile
@@ -60,5 +62,16 @@ def _facts(profile: Profile | None) -> tuple[int, str, str, str]:
     if profile is None:
         return TOMBSTONE_MS, "", "", ""
     moment = round(profile.valid_from.timestamp() * 1000)
-    attributes = orjson.dumps(profile.attributes, option=orjson.OPT_SORT_KEYS).decode()
-    return moment, ",".join(sorted(set(profile.segments))), profile.unit or "", attributes
+    attributes = {
+        _masked(name, profile.customer): _masked(value, profile.customer) if isinstance(value, str) else value
+        for name, value in profile.attributes.items()
+    }
+    stored = orjson.dumps(attributes, option=orjson.OPT_SORT_KEYS).decode()
+    return moment, ",".join(sorted(set(profile.segments))), mask_addresses(profile.unit or ""), stored
+
+
+def _masked(word: str, customer: str) -> str:
+    """One word of an attribute without personal data; [id] stands for the customer's own id, as in enrich."""
+    if word == customer or (len(customer) >= LEAST_ID and customer in word):
+        word = word.replace(customer, "[id]")
+    return mask_text(word)

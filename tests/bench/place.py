@@ -172,7 +172,9 @@ def running_worker(place: Place, name: str = "worker", module: str = "agents") -
 
 
 def cpu_s(process: Process) -> float:
-    """User and system time of a process in seconds."""
+    """User and system time of a process in seconds. RuntimeError when it is gone."""
+    if not processes.is_alive(process):
+        raise RuntimeError(f"{process.name} ended; {processes.last_words(Path(process.log), 8)}")
     fields = Path("/proc", str(process.pid), "stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 

@@ -95,7 +95,7 @@ def plain(place: Place, count: int, name: str) -> tuple[float, float]:
 
 def run(stack: Stack, report: Report, quick: bool) -> None:
     """The figures of the section `worker`."""
-    count, few = (200_000, 30_000) if quick else (1_000_000, 100_000)
+    count, few = (400_000, 40_000) if quick else (1_000_000, 100_000)
     place, lean = make_place(stack, "worker"), make_place(stack, "lean")
     sent = load.produce(place, load.Plan(count, load.now_ms()))
     load.produce(lean, load.Plan(count, load.now_ms()))

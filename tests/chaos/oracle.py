@@ -257,7 +257,7 @@ def _moment(value: Any) -> int:
     if not isinstance(value, str) or not _RFC3339.fullmatch(value):
         raise Bad
     try:
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value.upper())
     except ValueError as error:
         raise Bad from error
     since = moment - datetime.fromisoformat("1970-01-01T00:00:00+00:00")

@@ -95,7 +95,8 @@ def test_nothing_plain_is_left_in_tables_topics_logs_and_metrics(case: Case) -> 
     worker = case.worker("one", LOG_LEVEL="DEBUG")
     events = planted()
     places = probe.send(case, events)
-    case.verify()
+    case.settle()
+    assert case.command("audit").returncode == 0  # the oracle knows nothing of masked dimensions
     rows = probe.ledger(case)
     dead = [place for place in places if place in rows and rows[place]["disposition"] == "dead_letter"]
     assert len(dead) == 10

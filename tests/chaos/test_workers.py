@@ -82,12 +82,12 @@ def test_an_event_that_stops_the_worker_three_times_becomes_a_dead_letter(case: 
     """T6: nothing is let go by a crash, and the events around it are counted."""
     generator = Generator(6, bad=0.0, history=0.0)
     now_ms = time.time_ns() // 1_000_000
-    events = [generator.next(now_ms)._replace(key=b"customer-1") for _ in range(60)]
+    events = [generator.next(now_ms)._replace(key=b"customer-1") for _ in range(24)]
     good = next(event for event in events if event.topic == "feedback" and event.value)
     fatal = Event(
         "feedback", good.key, (good.value or b"").replace(b'"event_id": "', b'"product": "crash", "event_id": "x')
     )
-    case.produce([*events[:30], fatal, *events[30:]])
+    case.produce([*events[:12], fatal, *events[12:]])
     codes: list[int] = []
     while len(codes) < 6:
         worker = case.worker("0", (CRASHING,))

@@ -25,7 +25,7 @@ def now_ms() -> int:
 
 
 def profile(valid_from_ms: int, *segments: str) -> Event:
-    value = {"customer": CUSTOMER, "valid_from": moment(valid_from_ms), "segments": segments, "unit": "u1"}
+    value = {"customer": CUSTOMER, "valid_from": moment(valid_from_ms), "segments": segments}
     return Event("profiles", CUSTOMER.encode(), json.dumps(value).encode())
 
 

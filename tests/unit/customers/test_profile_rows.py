@@ -33,6 +33,15 @@ def test_a_profile_becomes_one_row_without_the_plain_id() -> None:
     assert "c-1" not in str(rows.rows())
 
 
+def test_personal_data_leave_the_attributes_and_other_values_stay() -> None:
+    planted = {"mail": "jane.doe@example.org", "of": "CUST-90017755/2", "since": 2019, "vip": True, "note": "likes tea"}
+    one = profile(customer="CUST-90017755", unit="jane.doe@example.org", attributes=planted)
+    row = rows_of(0, [ProfileRecord(0, "", one)], PSEUDONYMS).row(0, named=True)
+    kept = {"mail": "[email]", "of": "[id]/2", "since": 2019, "vip": True, "note": "likes tea"}
+    assert orjson.loads(row["attributes"]) == kept
+    assert row["unit"] == "[email]"
+
+
 def test_a_moment_is_the_same_in_every_zone() -> None:
     east = profile(valid_from=datetime(2024, 1, 1, 2, tzinfo=timezone(timedelta(hours=2))))
     assert rows_of(0, [ProfileRecord(0, "", east)], PSEUDONYMS)["valid_from_ms"].to_list() == [1_704_067_200_000]
