@@ -45,6 +45,10 @@ def main() -> int:
         configure_logs(settings.log_format, settings.log_level)
         asyncio.run(require_topics(settings))
         require_current(ClickHouse(settings))
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        app = build_app(settings)
+        desk = Desk(app, settings)
     except SettingsError as error:
         note(str(error))
         return Exit.USAGE
@@ -54,10 +58,6 @@ def main() -> int:
     except TouchlineError as error:
         note(str(error))
         return Exit.FAILURE
-    app = build_app(settings)
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    desk = Desk(app, settings)
     wire(app, desk, settings)
     worker = Worker(app, loop=loop, loglevel=None, override_logging=False, redirect_stdouts=False, quiet=True)
     worker.spinner = None  # it would write to standard output

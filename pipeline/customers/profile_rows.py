@@ -1,9 +1,8 @@
 """From records of the topic `profiles` to rows of the table `profiles` (pure).
 
 The customer becomes a pseudonym here, before anything is stored, and attributes are masked. A record without a value
-(a tombstone: the owner of
-the profile takes it back) becomes one row with TOMBSTONE_MS, no segments and no attributes, so that the table's highest
-offset still is the topic's position and a later load forgets the customer too.
+(a tombstone: the owner of the profile takes it back) becomes one row with TOMBSTONE_MS, no segments and no attributes,
+so that the table's highest offset still is the topic's position and a later load forgets the customer too.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ from schemas.outgoing import Score
 #: restated in the tables and read there.
 _RECENT_S = 3600
 
-#: Rest after publishing, in times of what it took: it costs the worker at most a fifth of its time while it catches up.
-_REST = 4
+#: Rest after publishing, in times of what it took: it costs a worker that catches up at most a tenth of its time.
+_REST = 9
 #: Scopes that are published: everything, and each brand alone and by one dimension.
 _SCOPES: tuple[tuple[str, ...], ...] = (
     (),

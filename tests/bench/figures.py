@@ -24,6 +24,9 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 #: The page before the first run; what stands above and below the sections is written by hand and kept.
 _BEGIN, _END = "<!-- bench:{} -->", "<!-- /bench:{} -->"
 
+#: Load average of a machine that does nothing else; above it the page says so.
+_QUIET = 1.5
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -63,6 +66,7 @@ class Report:
     def __init__(self, name: str, title: str) -> None:
         self.name = name
         self.title = title
+        self.load = os.getloadavg()[0]
         self.figures: list[Figure] = []
         self.notes: list[str] = []
 
@@ -85,6 +89,10 @@ class Report:
         ]
         when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
         origin = f"Measured {when} at commit `{commit()}` by `{command}` on {machine()}."
+        if self.load > _QUIET:
+            origin += (
+                f" Other programs kept the machine busy (load average {self.load:.0f} before the run): values are low."
+            )
         return "\n\n".join([f"### {self.title}", "\n".join(rows), *self.notes, origin])
 
 

@@ -8,7 +8,6 @@ import os
 import re
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -117,10 +116,13 @@ class Worker:
         """Whether it still runs."""
         return self.process is not None and processes.is_alive(self.process)
 
+    def wait_live(self) -> float:
+        """Waits for /livez, the end of imports; the moment (time.monotonic) when it answered."""
+        return until(lambda: self._answers("/livez"), "the worker is live", self)
+
     def wait_ready(self) -> float:
         """Waits for /readyz; the moment (time.monotonic) when it was ready."""
-        until(self._ready, "the worker is ready", self)
-        return time.monotonic()
+        return until(lambda: self._answers("/readyz"), "the worker is ready", self)
 
     def metrics(self) -> dict[str, dict[str, float]]:
         """/metrics: name -> value of the first label ("" where there is none) -> number."""
@@ -149,9 +151,9 @@ class Worker:
         if self.process is not None:
             processes.kill(self.process)
 
-    def _ready(self) -> bool:
-        with contextlib.suppress(OSError, urllib.error.URLError):
-            return self._get("/readyz") != ""
+    def _answers(self, path: str) -> bool:
+        with contextlib.suppress(OSError):  # urllib's errors are OSErrors: refused, 503
+            return self._get(path) != ""
         return False
 
     def _get(self, path: str) -> str:

@@ -24,8 +24,8 @@ from tests.bench.place import (
 )
 
 STEPS = ("accept", "enrich", "label", "record", "score")
-#: How often progress is looked at while a worker runs; each look costs the engine about a millisecond.
-_LOOK_S = 0.1
+#: How often progress is looked at while a worker runs; each look costs the engine some milliseconds.
+_LOOK_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)

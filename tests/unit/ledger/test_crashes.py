@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from pipeline.ledger.crashes import RUNS, STARTS, Crashes
 from pipeline.slices import Partition
 
@@ -55,3 +57,28 @@ def test_partitions_are_apart(tmp_path: Path) -> None:
     assert crashes.fatal(HERE, 10)
     assert not crashes.fatal(Partition("feedback", 4), 10)
     assert not crashes.fatal(Partition("history", 3), 10)
+
+
+def starts_until_rejected(folder: Path, culprit: int, last: int) -> int:
+    """Plays starts of a worker that dies whenever `culprit` is in flight; how often it died before it was rejected."""
+    position = -1
+    for died in range(20):
+        crashes = Crashes(folder)
+        while position < last:
+            first = position + 1
+            run = crashes.run(HERE, first)
+            taken = min(last, first + run - 1) if run else last
+            if crashes.fatal(HERE, first):
+                assert first == culprit
+                return died
+            if first <= culprit <= taken:
+                crashes.note({HERE: (first, taken)})
+                break
+            position = taken
+            crashes.passed(HERE, position)
+    raise AssertionError("it was never found")
+
+
+@pytest.mark.parametrize(("culprit", "last", "died"), [(0, 0, 3), (17, 40, 3), (63, 63, 3), (700, 4_000, 4)])
+def test_the_culprit_is_found_among_many_in_few_starts(tmp_path: Path, culprit: int, last: int, died: int) -> None:
+    assert starts_until_rejected(tmp_path, culprit, last) == died
