@@ -121,12 +121,15 @@ def words(events: Sequence[Any], attribute: str) -> pl.Series:
     return series.fill_null("") if series.null_count() else series
 
 
-def _constant(value: str | float, count: int, dtype: pl.DataType = _WORD) -> pl.Series:
+def _constant(value: str | float | None, count: int, dtype: pl.DataType = _WORD) -> pl.Series:
     return pl.Series([value], dtype=dtype).new_from_index(0, count)
 
 
 def _numbers(events: Sequence[Any], attribute: str, dtype: pl.DataType) -> pl.Series:
-    return pl.Series(list(map(attrgetter(attribute), events)), dtype=dtype)
+    values = list(map(attrgetter(attribute), events))
+    if values and values.count(None) == len(values):
+        return _constant(None, len(values), dtype)
+    return pl.Series(values, dtype=dtype)
 
 
 def _moments(events: Sequence[Any]) -> Ints:
