@@ -119,7 +119,7 @@ def sliced(poll: Poll, holding: Holding, records: Sequence[Record], accepted: Ac
         clock_ms=accepted.clock_ms,
         log_end=max(poll.log_end, holding.log_end),
         follows=follows,
-        records=records[: accepted.rows.height],
+        values=[record.value for record in records[: accepted.rows.height]],
     )
 
 

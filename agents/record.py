@@ -31,7 +31,7 @@ def attach(app: faust.App, desk: Desk, reads: Any, writes: Any) -> None:
             waiting = [event.value for event in events]
             for _, batch in groupby(sorted(waiting, key=_topic), key=_topic):
                 for piece in await write(desk, list(batch)):
-                    await writes.send(value=replace(piece, records=()))  # nothing of them is sealed from here on
+                    await writes.send(value=replace(piece, values=()))  # nothing of them is sealed from here on
 
 
 async def write(desk: Desk, batch: Sequence[Slice]) -> Sequence[Slice]:

@@ -320,7 +320,7 @@ class Desk:
         return self.custody.alive() and holding is not None and holding.attempt == ours.attempt
 
     def _seal(self, piece: Slice, offset: int) -> bytes:
-        raw = piece.records[offset - piece.lo].value or b""
+        raw = piece.values[offset - piece.lo] or b""
         where = context(piece.partition.topic, piece.epoch, piece.partition.part, offset)
         sealed: bytes = self.sealer.seal([raw], [where])[0]
         return sealed

@@ -51,8 +51,8 @@ class Slice:
     `attempt` counts how often the partition's flow was begun anew on this worker: a slice of an earlier attempt
     is dropped. `ver` is the fence on every row it writes. `clock_ms` is the partition's clock after this slice,
     `log_end` the broker's next offset at the fetch. `follows` is the last offset of the slice before it (None: not
-    known): a step that finds another one has lost a slice on the way. `records` are kept for the rare row that must
-    be sealed later.
+    known): a step that finds another one has lost a slice on the way. `values` are the bytes as
+    they came, kept for the rare row that must be sealed later: without the records around them, which weigh as much.
     """
 
     partition: Partition
@@ -66,7 +66,7 @@ class Slice:
     clock_ms: int = 0
     log_end: int = 0
     follows: int | None = None
-    records: Sequence[Record] = field(default=(), repr=False)
+    values: Sequence[bytes | None] = field(default=(), repr=False)
 
     @property
     def behind(self) -> int:

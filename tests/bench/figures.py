@@ -90,9 +90,7 @@ class Report:
         when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
         origin = f"Measured {when} at commit `{commit()}` by `{command}` on {machine()}."
         if self.load > _QUIET:
-            origin += (
-                f" Other programs kept the machine busy (load average {self.load:.0f} before the run): values are low."
-            )
+            origin += f" Other programs kept it busy (load average {self.load:.0f}): worse than on a quiet machine."
         return "\n\n".join([f"### {self.title}", "\n".join(rows), *self.notes, origin])
 
 

@@ -39,7 +39,7 @@ def run(stack: Stack, report: Report, quick: bool) -> None:
     report.say(
         f"CPU of one text: {alone['minilm']:,.0f} us on the transformer, {alone['static']:,.0f} us on the static one; "
         f"an event of this mix: {alone['minilm'] * SHARE:,.0f} or {alone['static'] * SHARE:,.0f} us. "
-        "On the transformer the rate is the model's; on the static tier the model takes about as much as all else."
+        "In both tiers that is most of what such an event costs: the rate is the model's."
     )
 
 

@@ -62,7 +62,7 @@ async def _row(desk: Desk, name: str, value: bytes) -> dict[str, Any]:
         rows=accepted.rows,
         clock_ms=accepted.clock_ms,
         log_end=1,
-        records=[record],
+        values=[record.value],
     )
     piece = await label.with_labels(desk, piece.with_rows(desk.enriched(piece, piece.rows)))
     piece = piece.with_rows(retractions.retract(piece.rows, []))
