@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 
@@ -19,6 +20,10 @@ from pipeline.settings import Settings, load_settings
 from pipeline.telemetry import configure_logs
 from pipeline.topics import require_topics
 from schemas.topics import LEDGER_TOPICS
+
+#: New containers between two collections: a slice alone makes 10,000, none of them in cycles. With Python's own 700
+#: the collector took a seventh of a worker's time.
+_YOUNG = 50_000
 
 
 def wire(app: App, desk: Desk, settings: Settings) -> None:
@@ -61,6 +66,8 @@ def main() -> int:
     wire(app, desk, settings)
     worker = Worker(app, loop=loop, loglevel=None, override_logging=False, redirect_stdouts=False, quiet=True)
     worker.spinner = None  # it would write to standard output
+    gc.freeze()
+    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
     try:
         worker.execute_from_commandline()
     except SystemExit as ended:

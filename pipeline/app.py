@@ -52,15 +52,15 @@ class SliceScheduler(DefaultSchedulingStrategy):
         fetched_at = time.monotonic()
         for partition, run in records.items():
             if run:
-                yield partition, _run_item(run, fetched_at)
+                yield partition, _run_item(partition, run, fetched_at)
 
 
-def _run_item(run: list[Any], fetched_at: float) -> SimpleNamespace:
+def _run_item(partition: TP, run: list[Any], fetched_at: float) -> SimpleNamespace:
     """Looks like a record to Faust; its value is the run."""
     first = run[0]
     return SimpleNamespace(
-        topic=first.topic,
-        partition=first.partition,
+        topic=partition.topic,
+        partition=partition.partition,
         offset=next(_NUMBERS),
         timestamp=first.timestamp,
         timestamp_type=first.timestamp_type,

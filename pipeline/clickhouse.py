@@ -28,8 +28,9 @@ Result = TypeVar("Result")
 #: 469 VIOLATED_CONSTRAINT, 691 UNKNOWN_ELEMENT_OF_ENUM.
 DATA_ERRORS = frozenset({6, 26, 27, 53, 69, 70, 117, 321, 349, 469, 691})
 
-#: Every insert: no asynchronous buffer (its defaults drop the deduplication token), the answer means "stored".
-_INSERT_SETTINGS: dict[str, Any] = {"async_insert": 0, "insert_deduplicate": 1}
+#: Every insert: no asynchronous buffer (its defaults drop the deduplication token), the answer means "stored". No block
+#: of ours holds a key twice, so looking for such rows while inserting finds nothing: a third of what an insert costs.
+_INSERT_SETTINGS: dict[str, Any] = {"async_insert": 0, "insert_deduplicate": 1, "optimize_on_insert": 0}
 
 #: Readings of ReplacingMergeTree: an offset never changes its ingest day, so parts of different days need no merge.
 FINAL_BY_DAY: dict[str, Any] = {"do_not_merge_across_partitions_select_final": 1}

@@ -8,6 +8,7 @@ channel, touchpoint and metric: what a plain agent counts. No duplicates, no tim
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from typing import Any
 
@@ -134,6 +135,8 @@ def main() -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     wire(app, Desk(app, settings), settings)
+    gc.freeze()
+    gc.set_threshold(50_000, *gc.get_threshold()[1:])  # as in agents/__main__.py
     Worker(app, loop=loop, loglevel="WARNING", redirect_stdouts=False, quiet=True).execute_from_commandline()
 
 
