@@ -8,8 +8,10 @@ records are taken, and a fetch that may find quiet partitions only comes back at
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
+from aiokafka import TopicPartition
 from aiokafka.consumer import consumer as aiokafka_consumer
 from aiokafka.consumer import fetcher as aiokafka_fetcher
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
@@ -19,9 +21,8 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 #: events a second.
 LEAST_BYTES = 64 * 1024
 WAIT_MS = 200
-#: The same while records wait to be taken: such a fetch may ask quiet partitions only, and busy ones wait for its end.
-#: The polls in the stream last for longer than this at full speed.
-BUSY_WAIT_MS = 50
+#: The same while records wait to be taken: busy partitions must not wait for the end of a fetch of quiet ones.
+BUSY_WAIT_MS = 20
 
 
 class PlainRecords(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc] # aiokafka has no types
@@ -35,15 +36,37 @@ class PlainRecords(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc] # a
 
 
 class KeenFetcher(aiokafka_fetcher.Fetcher):  # type: ignore[misc] # aiokafka has no types
-    """Fetches a partition whose records are taken while those of others still wait."""
+    """Fetches a partition whose records are taken while those of others still wait.
+
+    Quiet partitions are asked along with a busy one. Alone, while records wait, they are asked only once in WAIT_MS:
+    without that rule such fetches took a third of the broker's time.
+    """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, prefetch_backoff=0, **named)
         self._patience_ms: int = self._fetch_max_wait_ms
+        self._asked_s = 0.0
 
     def _get_actions_per_node(self, assignment: Any) -> Any:
-        self._fetch_max_wait_ms = min(self._patience_ms, BUSY_WAIT_MS) if self._records else self._patience_ms
-        return super()._get_actions_per_node(assignment)
+        waiting = bool(self._records)
+        self._fetch_max_wait_ms = min(self._patience_ms, BUSY_WAIT_MS) if waiting else self._patience_ms
+        fetches, *others = super()._get_actions_per_node(assignment)
+        now_s = time.monotonic()
+        if waiting and (now_s - self._asked_s) * 1000 < WAIT_MS:
+            fetches = [(node, request) for node, request in fetches if _promising(assignment, request)]
+        if fetches:
+            self._asked_s = now_s
+        return fetches, *others
+
+
+def _promising(assignment: Any, request: Any) -> bool:
+    """Whether a partition of the request has records behind its position, as far as the last answer told."""
+    for topic, partitions in request.topics:
+        for part, position, _ in partitions:
+            end = assignment.state_value(TopicPartition(topic, part)).highwater
+            if end is None or end > position:
+                return True
+    return False
 
 
 # aiokafka looks both up by these names when a consumer starts and when a fetch comes back.

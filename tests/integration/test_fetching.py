@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -76,9 +77,29 @@ async def test_part_of_a_fetch_can_be_taken_and_the_rest_follows(consumer: AIOKa
 async def test_quiet_partitions_are_asked_briefly_while_records_wait(consumer: AIOKafkaConsumer, topic: str) -> None:
     fetcher = consumer._fetcher
     assignment = consumer._subscription.subscription.assignment
+
+    def patience() -> list[int]:
+        return [request._max_wait_ms for _, request in fetcher._get_actions_per_node(assignment)[0]]
+
     await until(lambda: TopicPartition(topic, 0) in fetcher._records)
     await until(lambda: not fetcher._in_flight)
-    assert [request._max_wait_ms for _, request in fetcher._get_actions_per_node(assignment)[0]] == [BUSY_WAIT_MS]
+    fetcher._asked_s = time.monotonic()
+    assert patience() == [], "only the quiet partition could be asked, and it was just now"
+    fetcher._asked_s -= WAIT_MS / 1000
+    assert patience() == [BUSY_WAIT_MS], "but it is not forgotten"
     await consumer.getmany(timeout_ms=0)
     await until(lambda: not fetcher._in_flight)
-    assert [request._max_wait_ms for _, request in fetcher._get_actions_per_node(assignment)[0]] == [WAIT_MS]
+    assert patience() == [WAIT_MS]
+
+
+async def test_a_busy_partition_is_asked_again_while_records_of_another_wait(
+    stack: Stack, consumer: AIOKafkaConsumer, topic: str
+) -> None:
+    fetcher, other = consumer._fetcher, TopicPartition(topic, 1)
+    assignment = consumer._subscription.subscription.assignment
+    await until(lambda: TopicPartition(topic, 0) in fetcher._records)
+    await until(lambda: not fetcher._in_flight)
+    fetcher._asked_s = time.monotonic()
+    assignment.state_value(other).highwater = 1  # as if the last answer had told of one more record
+    fetches = fetcher._get_actions_per_node(assignment)[0]
+    assert [request.topics for _, request in fetches] == [[(topic, [(1, 0, consumer._max_partition_fetch_bytes)])]]
