@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import sys
 
 from faust import App, Worker
 
 from agents import accept, enrich, label, record, score, warn
+from pipeline import memory
 from pipeline.app import build_app, input_channel, step_channel
 from pipeline.clickhouse import ClickHouse
 from pipeline.command.output import Exit, note
@@ -20,10 +20,6 @@ from pipeline.settings import Settings, load_settings
 from pipeline.telemetry import configure_logs
 from pipeline.topics import require_topics
 from schemas.topics import LEDGER_TOPICS
-
-#: New containers between two collections: a slice alone makes 10,000, none of them in cycles. With Python's own 700
-#: the collector took a seventh of a worker's time.
-_YOUNG = 50_000
 
 
 def wire(app: App, desk: Desk, settings: Settings) -> None:
@@ -66,8 +62,7 @@ def main() -> int:
     wire(app, desk, settings)
     worker = Worker(app, loop=loop, loglevel=None, override_logging=False, redirect_stdouts=False, quiet=True)
     worker.spinner = None  # it would write to standard output
-    gc.freeze()
-    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
+    memory.settle()
     try:
         worker.execute_from_commandline()
     except SystemExit as ended:

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import polars as pl
@@ -26,6 +27,8 @@ Result = TypeVar("Result")
 
 #: Minutes kept hot after a partition was taken over: answers of the last half hour arrive in memory.
 _WARM_S = 30 * 60
+#: Hot minutes taken over at once: all rows of half an hour together would be the greatest thing in memory.
+_CHUNK_MINUTES = 6
 #: Minutes in one query; beyond it the whole partition is recomputed at once.
 _MANY_MINUTES = 2_000
 #: Waits between two tries, seconds.
@@ -93,34 +96,31 @@ class Folder:
             self._hot.setdefault(partition.topic, Hot(self._limit)).begin(partition.part, 0)
             self._ours[partition] = ours
             return
-        fresh, floor = await self._ask(lambda c: self._recover(c, where, ours, everything), partition, ours)
+        settled, clock_ms_then, floor, chunks = await self._ask(lambda c: _plan(c, where, everything), partition, ours)
         hot = self._hot.setdefault(partition.topic, Hot(self._limit))
         hot.begin(partition.part, floor)
-        hot.add(load(fresh.filter(pl.col("minute") > floor), self._names))
+        for minutes in chunks:
+            stand = (settled, clock_ms_then)
+            fresh = await self._ask(partial(self._recover, where, ours, stand, minutes), partition, ours)
+            hot.add(load(fresh.filter(pl.col("minute") > floor), self._names))
         self._ours[partition] = ours
         await self._progress({partition: (ours, loaded, clock_ms)})
 
-    def _recover(self, client: ClickHouse, where: Part, ours: Ours, everything: bool) -> tuple[pl.DataFrame, int]:
-        settled, clock_ms = _settled(client, where)
-        newest = _newest(client, where)
-        floor = newest - _WARM_S
-        minutes = set(range(max(floor + 60, 0), newest + 60, 60)) if newest else set()
-        if settled < where.up_to:
-            minutes |= set(recompute.settled_minutes(client, where, settled))
-        if not minutes and not everything:
-            return recompute.recompute(client, where, [0]).clear(), floor
-        chosen = sorted(minutes) if len(minutes) <= _MANY_MINUTES and not everything else None
-        fresh = recompute.recompute(client, where, chosen)
-        there = recompute.stored(client, where, chosen)
+    def _recover(
+        self, where: Part, ours: Ours, stand: tuple[int, int], minutes: list[int] | None, client: ClickHouse
+    ) -> pl.DataFrame:
+        """Some minutes from the ledger (None: all), written where the table differs. `stand`: settled offset, clock."""
+        fresh = recompute.recompute(client, where, minutes)
+        there = recompute.stored(client, where, minutes)
         changed = recompute.rewritten(
             fresh.join(there, on=[*ROW, *COUNTS], how="anti"), there.join(fresh, on=list(ROW), how="anti")
         )
         if not changed.is_empty():
             # The fence stands where the next owner looks for it before any window bears it.
             here = Partition(where.topic, where.part)
-            client.insert("progress", self._progress_rows({here: (ours, settled, clock_ms)}))
+            client.insert("progress", self._progress_rows({here: (ours, *stand)}))
             client.insert("windows", self._versioned(changed, ours.ver))
-        return fresh, floor
+        return fresh
 
     async def fold(self, slices: Sequence[Slice]) -> None:
         """Folds slices that stand in the ledger, writes what changed, then says how far it came."""
@@ -246,6 +246,22 @@ class Folder:
 
 class NoLongerOurs(Exception):
     """The fold was given up: the next owner recomputes it from the ledger."""
+
+
+def _plan(client: ClickHouse, where: Part, everything: bool) -> tuple[int, int, int, list[list[int] | None]]:
+    """What a takeover has to do: settled offset and clock as they stand, newest cold minute, minutes by the chunk."""
+    settled, clock_ms = _settled(client, where)
+    newest = _newest(client, where)
+    floor = newest - _WARM_S
+    hot = list(range(max(floor + 60, 0), newest + 60, 60)) if newest else []
+    if everything:
+        return settled, clock_ms, floor, [None]
+    touched = recompute.settled_minutes(client, where, settled) if settled < where.up_to else []
+    cold = sorted(set(touched).difference(hot))
+    chunks: list[list[int] | None] = [hot[at : at + _CHUNK_MINUTES] for at in range(0, len(hot), _CHUNK_MINUTES)]
+    if len(cold) > _MANY_MINUTES:
+        return settled, clock_ms, floor, [None]
+    return settled, clock_ms, floor, [cold, *chunks] if cold else chunks
 
 
 def _settled(client: ClickHouse, where: Part) -> tuple[int, int]:

@@ -8,7 +8,6 @@ channel, touchpoint and metric: what a plain agent counts. No duplicates, no tim
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ import polars as pl
 from faust import Worker
 
 from agents import score
+from pipeline import memory
 from pipeline.app import build_app, input_channel, step_channel
 from pipeline.arrival import checks, columns
 from pipeline.arrival.columns import Scores, words
@@ -135,8 +135,7 @@ def main() -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     wire(app, Desk(app, settings), settings)
-    gc.freeze()
-    gc.set_threshold(50_000, *gc.get_threshold()[1:])  # as in agents/__main__.py
+    memory.settle()
     Worker(app, loop=loop, loglevel="WARNING", redirect_stdouts=False, quiet=True).execute_from_commandline()
 
 
