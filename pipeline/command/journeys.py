@@ -59,7 +59,7 @@ def journeys(
             of=of,
             metric=metric,
             arrived=names or declared.arrived,
-            silence_days=_days(silence) if silence else declared.silence_days,
+            silence_days=whole_days(silence) if silence else declared.silence_days,
             filters=conditions(where or ()),
         )
         with connected() as client:
@@ -70,13 +70,6 @@ def journeys(
             _csv(found, show)
         else:
             _show(question, found)
-
-
-def _days(text: str) -> int:
-    days, rest = divmod(duration(text), _DAY)
-    if rest or not days:
-        raise UsageError(f"a silence of {text} is not a whole number of days")
-    return days
 
 
 def _csv(found: Journeys, show: str) -> None:
@@ -134,6 +127,14 @@ def _fix(text: str) -> str:
     if "UNKNOWN_" in text.upper() or "CODE: 60" in text.upper() or "CODE: 46" in text.upper():
         return "its tables or functions are missing: run `touchline migrate`"
     return "start it with `touchline up`, or set TOUCHLINE_CLICKHOUSE_URL (`touchline doctor` says what is reachable)"
+
+
+def whole_days(text: str) -> int:
+    """Days of "14d" or "2w"; raises UsageError for what is no whole number of them."""
+    days, rest = divmod(duration(text), _DAY)
+    if rest or not days:
+        raise UsageError(f"{text} is not a whole number of days; write 14d or the like")
+    return days
 
 
 @contextmanager

@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("pipeline.command.doctor", "what is reachable, right and ready; each line with the fix"),
     "scores": ("pipeline.command.scores", "scores with n and interval, by any dimension and grain"),
     "journeys": ("pipeline.command.journeys", "where customers go, how long it takes, where they stop"),
+    "drivers": ("pipeline.command.drivers", "what moves a score, and what its answers cost"),
+    "consistency": ("pipeline.command.drivers", "how even a score is between units, channels, ..."),
     "audit": ("pipeline.command.proof", "prove that every offset is counted once"),
     "rebuild": ("pipeline.command.proof", "make the windows again from the ledger"),
     "simulate": ("pipeline.command.intake", "customers' journeys, as NDJSON or into Kafka"),
