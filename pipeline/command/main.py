@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "scores": ("pipeline.command.scores", "scores with n and interval, by any dimension and grain"),
     "journeys": ("pipeline.command.journeys", "where customers go, how long it takes, where they stop"),
     "drivers": ("pipeline.command.drivers", "what moves a score, and what its answers cost"),
+    "customer": ("pipeline.command.customer", "one customer: events across channels, the index explained, last scores"),
     "consistency": ("pipeline.command.drivers", "how even a score is between units, channels, ..."),
     "audit": ("pipeline.command.proof", "prove that every offset is counted once"),
     "rebuild": ("pipeline.command.proof", "make the windows again from the ledger"),
