@@ -21,6 +21,8 @@ TOO_ALIKE = 0.95
 DRAWS = 500
 #: Draws at a time: bounds the memory at draws x rows x 8 bytes.
 _AT_ONCE = 50
+#: From here on the means of products are normal for all that matters, and drawing rows would take seconds.
+_MANY = 5_000
 #: The same data give the same interval.
 _SEED = 52
 
@@ -48,8 +50,8 @@ def relative_weights(names: tuple[str, ...], x: Floats, y: Floats, times: Counts
     n = int(counts.sum())
     if n < ENOUGH_FOR_WEIGHTS:
         return Refusal(f"{n} answers are too few for relative weights", n, ENOUGH_FOR_WEIGHTS)
-    table = np.column_stack([x, y]).astype(np.float64)
-    moments = _moments(table, counts[None].astype(np.float64))
+    products, size = _products(np.column_stack([x, y]).astype(np.float64)), x.shape[1] + 2
+    moments = _square(counts[None] @ products / n, size)
     spread = np.diagonal(_covariances(moments)[0])
     constant = [name for name, value in zip((*names, "the score"), spread, strict=True) if value <= 1e-12]
     if constant:
@@ -60,7 +62,7 @@ def relative_weights(names: tuple[str, ...], x: Floats, y: Floats, times: Counts
         one, two = (names[i] for i in alike[0])
         return Refusal(f"{one} and {two} go along with each other: {abs(r[0, alike[0][0], alike[0][1]]):.2f}", n)
     weight, beta = johnson(r[0, :-1, :-1], r[0, :-1, -1])
-    low, high = _bootstrapped(table, counts)
+    low, high = _bootstrapped(products, counts, size)
     return Weights(names, weight, low, high, beta, r[0, :-1, -1], float(weight.sum()), n)
 
 
@@ -80,14 +82,17 @@ def johnson(rxx: Floats, rxy: Floats) -> tuple[Floats, Floats]:
     return ((root * root) @ (betas_apart * betas_apart))[..., 0], (inverse @ betas_apart)[..., 0]
 
 
-def _moments(table: Floats, counts: Floats) -> Floats:
-    """Mean products [draws, k + 1, k + 1] of the columns and a column of ones, each row counted `counts` times."""
+def _products(table: Floats) -> Floats:
+    """Products [rows, pairs] of the columns and a column of ones, each pair once."""
     wide = np.column_stack([table, np.ones(len(table))])
-    size = wide.shape[1]
+    upper = np.triu_indices(wide.shape[1])
+    return np.asarray(wide[:, upper[0]] * wide[:, upper[1]])
+
+
+def _square(sums: Floats, size: int) -> Floats:
+    """Mean products [draws, pairs] as symmetric matrices [draws, size, size]."""
     upper = np.triu_indices(size)
-    products = wide[:, upper[0]] * wide[:, upper[1]]
-    sums = counts @ products / counts.sum(axis=1, keepdims=True)
-    full = np.zeros((len(counts), size, size))
+    full = np.zeros((len(sums), size, size))
     full[:, upper[0], upper[1]] = sums
     full[:, upper[1], upper[0]] = sums
     return full
@@ -104,20 +109,34 @@ def _correlations(moments: Floats) -> Floats:
     return np.asarray(covariances / (errors[:, :, None] * errors[:, None, :]))
 
 
-def _bootstrapped(table: Floats, counts: Counts) -> tuple[Floats, Floats]:
+def _bootstrapped(products: Floats, counts: Counts, size: int) -> tuple[Floats, Floats]:
     """2.5 and 97.5 % quantiles of the weights over samples drawn anew; draws in which a column never varies are out."""
     random = np.random.default_rng(_SEED)
-    n = int(counts.sum())
-    found = []
-    for _ in range(DRAWS // _AT_ONCE):
-        drawn = random.multinomial(n, counts / n, size=_AT_ONCE).astype(np.float64)
-        moments = _moments(table, drawn)
-        spread = np.diagonal(_covariances(moments), axis1=1, axis2=2)
-        r = _correlations(moments[(spread > 1e-12).all(axis=1)])
-        r = r[np.linalg.eigvalsh(r[:, :-1, :-1])[:, 0] > 1e-9]
-        found.append(johnson(r[:, :-1, :-1], r[:, :-1, -1])[0])
-    weights = np.concatenate(found)
-    if not len(weights):
-        return np.full(table.shape[1] - 1, np.nan), np.full(table.shape[1] - 1, np.nan)
+    draw = _drawn_from_limit if counts.sum() >= _MANY else _drawn_from_rows
+    moments = _square(draw(products, counts, random), size)
+    spread = np.diagonal(_covariances(moments), axis1=1, axis2=2)
+    r = _correlations(moments[(spread > 1e-12).all(axis=1)])
+    r = r[np.linalg.eigvalsh(r[:, :-1, :-1])[:, 0] > 1e-9]
+    if not len(r):
+        return np.full(size - 2, np.nan), np.full(size - 2, np.nan)
+    weights = johnson(r[:, :-1, :-1], r[:, :-1, -1])[0]
     low, high = np.quantile(weights, (0.025, 0.975), axis=0)
     return low, high
+
+
+def _drawn_from_rows(products: Floats, counts: Counts, random: np.random.Generator) -> Floats:
+    """Mean products of as many answers, drawn from the rows themselves."""
+    n = int(counts.sum())
+    drawn = (random.multinomial(n, counts / n, size=_AT_ONCE) @ products / n for _ in range(DRAWS // _AT_ONCE))
+    return np.concatenate(list(drawn))
+
+
+def _drawn_from_limit(products: Floats, counts: Counts, random: np.random.Generator) -> Floats:
+    """The same for many answers: their mean products are normal then, with the covariance that the rows show."""
+    n = int(counts.sum())
+    share = counts / n
+    mean = share @ products
+    apart = products - mean
+    values, vectors = np.linalg.eigh((apart * share[:, None]).T @ apart / n)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    return np.asarray(mean + random.standard_normal((DRAWS, len(mean))) @ root.T)
