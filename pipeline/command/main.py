@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "drivers": ("pipeline.command.drivers", "what moves a score, and what its answers cost"),
     "customer": ("pipeline.command.customer", "one customer: events across channels, the index explained, last scores"),
     "consistency": ("pipeline.command.drivers", "how even a score is between units, channels, ..."),
+    "waits": ("pipeline.command.responses", "response rates and times, open cases counted as such"),
+    "gap": ("pipeline.command.responses", "what the staff believes against what customers say"),
     "audit": ("pipeline.command.proof", "prove that every offset is counted once"),
     "rebuild": ("pipeline.command.proof", "make the windows again from the ledger"),
     "simulate": ("pipeline.command.intake", "customers' journeys, as NDJSON or into Kafka"),
