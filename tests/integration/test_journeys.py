@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -209,3 +212,23 @@ def test_the_command_draws_the_flow_and_gives_it_as_json_and_csv(tables: ClickHo
     nothing = CliRunner().invoke(app, ["--from", "2020-01-01", "--to", "2020-02-01"])
     assert (nothing.exit_code, nothing.stdout) == (0, "")
     assert "no journey" in nothing.stderr
+
+
+#: The queries of docs/journeys.md, in order: columns, and the first row over the scripted journeys.
+_QUERIES = [
+    (["first_touchpoint", "n", "arrived"], ("page_viewed", 850, 500)),
+    (["path", "n"], ("page_viewed > checkout > payment > delivery", 400)),
+    (["last_touchpoint", "outcome", "n"], ("checkout", "fail", 200)),
+    (["failed_in", "went_on_in", "n"], ("web", "call", 100)),
+    (["week", "n", "median_seconds"], (date(2026, 4, 26), 500, HOUR + 30)),
+]
+
+
+def test_every_query_of_the_page_runs_and_says_what_was_scripted(tables: ClickHouse) -> None:
+    scripted().write(tables)
+    page = (Path(__file__).resolve().parents[2] / "docs" / "journeys.md").read_text()
+    queries = re.findall(r"^```sql\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(queries) == len(_QUERIES)
+    for query, (names, first) in zip(queries, _QUERIES, strict=True):
+        found = tables.query(query)
+        assert (found.columns, found.row(0)) == (names, first), query
