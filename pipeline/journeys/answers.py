@@ -45,6 +45,12 @@ def scales(metric: str, filters: Filters, until: str = _END) -> str:
         WHERE {counted} AND {between(_START, until)}{kept(filters)} GROUP BY scale_ ORDER BY n DESC, scale_"""
 
 
+def said(metric: str, filters: Filters) -> tuple[str, str]:
+    """SQL of the bin of a row, and of whether it is an answer on the scale asked for, in time."""
+    scale, bin_, counted = _columns(metric)
+    return bin_, f"{counted} AND {scale} = {{scale:String}} AND occurred_ms >= {_START}{kept(filters)}"
+
+
 def last_answers(metric: str, filters: Filters, until: str = _END) -> str:
     """SELECT of brand, customer, bin_ and said_ms: the last answer of each customer, a revised one in its last form."""
     scale, bin_, counted = _columns(metric)

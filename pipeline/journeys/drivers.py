@@ -14,7 +14,17 @@ import polars as pl
 
 from pipeline.errors import UsageError
 from pipeline.journeys import answers
-from pipeline.journeys.facts import DAY_S, SETTINGS, Database, Filters, between, check_filters, column, parameters
+from pipeline.journeys.facts import (
+    DAY_S,
+    SETTINGS,
+    Database,
+    Filters,
+    between,
+    check_filters,
+    column,
+    parameters,
+    place,
+)
 from pipeline.journeys.impacts import Drivers, Exposed, drivers_of
 from pipeline.scores.reading import DIMENSIONS, Question, read_scores
 
@@ -24,6 +34,10 @@ MET: tuple[str, ...] = ("touchpoint", "moment", "stage", "channel", "mode")
 MOST = 63
 #: Days before an answer that are looked at.
 WITHIN_DAYS = 30
+#: The newest touchpoints of a customer that are looked at: who never stops fills no more.
+_MOST_EVENTS = 5_000
+#: Outcomes in the order of the ledger's bins.
+_OUTCOMES = ("", "ok", "fail", "abandon")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +88,14 @@ def read_drivers(client: Database, question: DriverQuestion) -> Drivers:
         return drivers_of(Exposed.nothing(), question)
     scale = scales["scale_"][0]
     names = _names(client, question, given)
-    given |= {"scale": scale, "nodes": names, "places": list(range(len(names)))}
-    found = client.query(_sql(question), given, SETTINGS, long=True)
+    bit, places = _placed(question, names)
+    found = client.query(_sql(question, bit), given | places | {"scale": scale}, SETTINGS, long=True)
     met, bins = found["met"].to_numpy(), found["bin_"].to_numpy()
     columns = (met[:, None] >> np.arange(len(names), dtype=np.uint64)[None, :]) & np.uint64(1)
     others = dict(zip(scales["scale_"].to_list()[1:], scales["n"].to_list()[1:], strict=True))
-    return drivers_of(
-        Exposed(
-            scale, tuple(names), columns.astype(np.int64), bins, found["n"].to_numpy().astype(np.int64), True, others
-        ),
-        question,
-    )
+    shown = tuple(" ".join(name).strip() for name in names)
+    times = found["n"].to_numpy().astype(np.int64)
+    return drivers_of(Exposed(scale, shown, columns.astype(np.int64), bins, times, True, others), question)
 
 
 def _parameters(question: DriverQuestion) -> dict[str, Any]:
@@ -96,34 +107,52 @@ def _parameters(question: DriverQuestion) -> dict[str, Any]:
     }
 
 
-def _thing(of: str) -> str:
-    if of != "moment":
-        return column(of)
-    return "trimRight(concat(toString(touchpoint), ' ', transform(bin, [1, 2, 3], ['ok', 'fail', 'abandon'], '')))"
-
-
-def _names(client: Database, question: DriverQuestion, given: dict[str, Any]) -> list[str]:
+def _names(client: Database, question: DriverQuestion, given: dict[str, Any]) -> list[tuple[str, str]]:
+    """Words that are met, with the outcome where a moment is asked for ("" else); the most frequent first."""
+    moment = question.of == "moment"
+    word = column("touchpoint" if moment else question.of)
+    outcome = "transform(bin, [1, 2, 3], ['ok', 'fail', 'abandon'], '')" if moment else "''"
     found = client.query(
-        f"""SELECT {_thing(question.of)} AS node, count() AS n FROM ledger FINAL
-        WHERE metric = 'volume' AND {between()} AND node != '' GROUP BY node ORDER BY n DESC, node LIMIT {MOST}""",
+        f"""SELECT {word} AS node, {outcome} AS outcome, count() AS n FROM ledger FINAL
+        WHERE metric = 'volume' AND {between()} AND node != ''
+        GROUP BY node, outcome ORDER BY n DESC, node, outcome LIMIT {MOST}""",
         given,
         SETTINGS,
         long=True,
     )
-    return found["node"].to_list() if found.width else []
+    return [(row["node"], row["outcome"]) for row in found.to_dicts()] if found.height else []
 
 
-def _sql(question: DriverQuestion) -> str:
-    said = answers.last_answers(question.metric, question.filters)
-    place = f"transform({_thing(question.of)}, {{nodes:Array(String)}}, {{places:Array(UInt8)}}, toUInt8({MOST}))"
-    met = f"""SELECT brand, customer, groupBitOr(bitShiftLeft(toUInt64(1), place)) AS met
-        FROM (SELECT brand, customer, occurred_ms, {place} AS place FROM ledger FINAL
-              WHERE metric = 'volume' AND {between()}) AS touched
-        INNER JOIN ({said}) AS answered USING (brand, customer)
-        WHERE place < {MOST} AND occurred_ms <= said_ms AND occurred_ms > said_ms - {{within_ms:Int64}}
-        GROUP BY brand, customer"""
-    return f"""SELECT met, toInt64(bin_) AS bin_, count() AS n
-        FROM ({said}) AS answered LEFT JOIN ({met}) AS meeting USING (brand, customer)
+def _placed(question: DriverQuestion, names: list[tuple[str, str]]) -> tuple[str, dict[str, Any]]:
+    """The SQL of the bit of an event, MOST for none, and its parameters."""
+    if question.of != "moment":
+        places = list(range(len(names)))
+        return place(question.of, str(MOST)), {"nodes": [word for word, _ in names], "places": places}
+    words = list(dict.fromkeys(word for word, _ in names))
+    bits = [MOST] * (4 * len(words) + 4)
+    for bit, (word, outcome) in enumerate(names):
+        bits[4 * words.index(word) + _OUTCOMES.index(outcome)] = bit
+    given = {"nodes": words, "places": [4 * at for at in range(len(words))], "bits": bits, "none": 4 * len(words)}
+    return f"{{bits:Array(UInt8)}}[{place('touchpoint', '{none:UInt16}')} + greatest(bin, 0) + 1]", given
+
+
+def _sql(question: DriverQuestion, bit: str) -> str:
+    """One pass: each customer's last answer, and the bits of what was met in the time before it.
+
+    A touchpoint as a number: its time and its bit, turned round so that the newest come first when they are bounded.
+    """
+    bin_, said = answers.said(question.metric, question.filters)
+    rows = f"""SELECT brand, customer, occurred_ms, revision, {bin_} AS bin_, ({said}) AS said,
+            if(metric = 'volume', {bit}, {MOST}) AS bit
+        FROM ledger FINAL WHERE {between()} AND (metric = 'volume' OR said)"""
+    lives = f"""SELECT argMaxIf(bin_, (occurred_ms, revision), said) AS answer, maxIf(occurred_ms, said) AS said_ms,
+            groupArraySortedIf({_MOST_EVENTS})(bitNot(toUInt64(occurred_ms) * 64 + bit), bit < {MOST}) AS codes,
+            arrayFilter(code -> toInt64(bitShiftRight(bitNot(code), 6)) <= said_ms
+                AND toInt64(bitShiftRight(bitNot(code), 6)) > said_ms - {{within_ms:Int64}}, codes) AS before,
+            arrayReduce('groupBitOr',
+                arrayMap(code -> bitShiftLeft(toUInt64(1), bitAnd(bitNot(code), 63)), before)) AS met
+        FROM ({rows}) GROUP BY brand, customer HAVING countIf(said) > 0"""
+    return f"""SELECT met, toInt64(answer) AS bin_, count() AS n FROM ({lives})
         GROUP BY met, bin_ ORDER BY met, bin_"""
 
 

@@ -58,6 +58,16 @@ def column(name: str) -> str:
     return f"toString({'segments' if name == 'segment' else name})"
 
 
+def place(name: str, otherwise: str) -> str:
+    """The SQL of a number for each word of a dimension: {places} of {nodes}, else `otherwise`.
+
+    The bare column keeps its dictionary, so that each word is looked up once and not once a row.
+    """
+    words = "segments" if name == "segment" else name
+    bare = column(name) if name == "mode" else words
+    return f"transform({bare}, {{nodes:Array(String)}}, {{places:Array(UInt16)}}, toUInt16({otherwise}))"
+
+
 def kept(filters: Filters) -> str:
     """` AND ...` for each filter."""
     parts = []

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.journeys.drivers import DriverQuestion
 
 #: Drivers that get a relative weight: those whose reach is nearest to one half. A weight of more is hardly readable.
-MOST_WEIGHED = 24
+MOST_WEIGHED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +148,12 @@ def _weights(exposed: Exposed, question: DriverQuestion, found: Lift) -> tuple[W
 def _told_apart(exposed: Exposed, candidates: list[int]) -> tuple[list[int], dict[str, str]]:
     """The first of any that go along with each other, at most MOST_WEIGHED."""
     x, n = exposed.met.astype(np.float64), exposed.times / exposed.times.sum()
-    centred = x - n @ x
-    products = (centred * n[:, None]).T @ centred
+    means = n @ x
+    products = (x * n[:, None]).T @ x - np.outer(means, means)
     kept: list[int] = []
     alike: dict[str, str] = {}
     for place in candidates:
-        scale = np.sqrt(products[place, place] * np.diagonal(products))
+        scale = np.sqrt(np.maximum(products[place, place] * np.diagonal(products), 0.0))
         twin = next((other for other in kept if abs(products[place, other]) > TOO_ALIKE * scale[other]), None)
         if twin is not None:
             alike[exposed.names[place]] = exposed.names[twin]

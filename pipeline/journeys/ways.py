@@ -16,7 +16,18 @@ import polars as pl
 from pipeline.customers.declared import MOST_SILENCE_DAYS, SILENCE_DAYS
 from pipeline.customers.registry import Registry
 from pipeline.errors import UsageError
-from pipeline.journeys.facts import DAY_S, SETTINGS, Database, Filters, between, check_filters, column, kept, parameters
+from pipeline.journeys.facts import (
+    DAY_S,
+    SETTINGS,
+    Database,
+    Filters,
+    between,
+    check_filters,
+    column,
+    kept,
+    parameters,
+    place,
+)
 from pipeline.journeys.flows import END, OPEN, Counted, Journeys, journeys_of
 from pipeline.scores.meters import FORMS
 from pipeline.scores.reading import Question, read_scores
@@ -102,9 +113,8 @@ def _walked(client: Database, question: JourneyQuestion, nodes: list[str]) -> pl
 
 #: One event as a number: its time, its step, whether it is an arrival. Sorting the numbers sorts the events.
 _CODE = (
-    "bitShiftLeft(toUInt64(occurred_ms), 16) + toUInt64(transform({node}, {{nodes:Array(String)}}, "
-    "{{places:Array(UInt16)}}, {{last:UInt16}})) * 2 + (has({{arrived:Array(String)}}, toString(touchpoint)) "
-    "AND bin NOT IN (2, 3))"
+    "bitShiftLeft(toUInt64(occurred_ms), 16) + toUInt64({node}) * 2 "
+    "+ (touchpoint IN {{arrived:Array(String)}} AND bin NOT IN (2, 3))"
 )
 
 
@@ -128,7 +138,7 @@ _FACTS = f"""arrayConcat(
 
 
 def _sql(question: JourneyQuestion) -> str:
-    code = _CODE.format(node=column(question.of))
+    code = _CODE.format(node=place(question.of, "{last:UInt16}"))
     events = f"""SELECT groupArraySorted({MOST_EVENTS})({code}) AS codes, count() > {MOST_EVENTS} AS cut
             FROM ledger FINAL WHERE metric = 'volume' AND {between()}{kept(question.filters)}
             GROUP BY brand, customer"""

@@ -21,6 +21,8 @@ TOO_ALIKE = 0.95
 DRAWS = 500
 #: Draws at a time: bounds the memory at draws x rows x 8 bytes.
 _AT_ONCE = 50
+#: Rows at a time when covariances are summed: a few megabytes.
+_ROWS_AT_ONCE = 8_192
 #: From here on the means of products are normal for all that matters, and drawing rows would take seconds.
 _MANY = 5_000
 #: The same data give the same interval.
@@ -50,8 +52,8 @@ def relative_weights(names: tuple[str, ...], x: Floats, y: Floats, times: Counts
     n = int(counts.sum())
     if n < ENOUGH_FOR_WEIGHTS:
         return Refusal(f"{n} answers are too few for relative weights", n, ENOUGH_FOR_WEIGHTS)
-    products, size = _products(np.column_stack([x, y]).astype(np.float64)), x.shape[1] + 2
-    moments = _square(counts[None] @ products / n, size)
+    wide = np.column_stack([x, y, np.ones(len(y))]).astype(np.float64)
+    moments = _square(_means(wide, counts / n)[None], wide.shape[1])
     spread = np.diagonal(_covariances(moments)[0])
     constant = [name for name, value in zip((*names, "the score"), spread, strict=True) if value <= 1e-12]
     if constant:
@@ -62,7 +64,7 @@ def relative_weights(names: tuple[str, ...], x: Floats, y: Floats, times: Counts
         one, two = (names[i] for i in alike[0])
         return Refusal(f"{one} and {two} go along with each other: {abs(r[0, alike[0][0], alike[0][1]]):.2f}", n)
     weight, beta = johnson(r[0, :-1, :-1], r[0, :-1, -1])
-    low, high = _bootstrapped(products, counts, size)
+    low, high = _bootstrapped(wide, counts)
     return Weights(names, weight, low, high, beta, r[0, :-1, -1], float(weight.sum()), n)
 
 
@@ -82,11 +84,16 @@ def johnson(rxx: Floats, rxy: Floats) -> tuple[Floats, Floats]:
     return ((root * root) @ (betas_apart * betas_apart))[..., 0], (inverse @ betas_apart)[..., 0]
 
 
-def _products(table: Floats) -> Floats:
-    """Products [rows, pairs] of the columns and a column of ones, each pair once."""
-    wide = np.column_stack([table, np.ones(len(table))])
+def _products(wide: Floats) -> Floats:
+    """Products [rows, pairs] of the columns, each pair once."""
     upper = np.triu_indices(wide.shape[1])
     return np.asarray(wide[:, upper[0]] * wide[:, upper[1]])
+
+
+def _means(wide: Floats, share: Floats) -> Floats:
+    """Mean products [pairs]; a row weighs its `share` of all answers."""
+    upper = np.triu_indices(wide.shape[1])
+    return np.asarray(((wide * share[:, None]).T @ wide)[upper])
 
 
 def _square(sums: Floats, size: int) -> Floats:
@@ -109,11 +116,11 @@ def _correlations(moments: Floats) -> Floats:
     return np.asarray(covariances / (errors[:, :, None] * errors[:, None, :]))
 
 
-def _bootstrapped(products: Floats, counts: Counts, size: int) -> tuple[Floats, Floats]:
+def _bootstrapped(wide: Floats, counts: Counts) -> tuple[Floats, Floats]:
     """2.5 and 97.5 % quantiles of the weights over samples drawn anew; draws in which a column never varies are out."""
-    random = np.random.default_rng(_SEED)
+    random, size = np.random.default_rng(_SEED), wide.shape[1]
     draw = _drawn_from_limit if counts.sum() >= _MANY else _drawn_from_rows
-    moments = _square(draw(products, counts, random), size)
+    moments = _square(draw(wide, counts, random), size)
     spread = np.diagonal(_covariances(moments), axis1=1, axis2=2)
     r = _correlations(moments[(spread > 1e-12).all(axis=1)])
     r = r[np.linalg.eigvalsh(r[:, :-1, :-1])[:, 0] > 1e-9]
@@ -124,19 +131,24 @@ def _bootstrapped(products: Floats, counts: Counts, size: int) -> tuple[Floats, 
     return low, high
 
 
-def _drawn_from_rows(products: Floats, counts: Counts, random: np.random.Generator) -> Floats:
+def _drawn_from_rows(wide: Floats, counts: Counts, random: np.random.Generator) -> Floats:
     """Mean products of as many answers, drawn from the rows themselves."""
-    n = int(counts.sum())
+    n, products = int(counts.sum()), _products(wide)
     drawn = (random.multinomial(n, counts / n, size=_AT_ONCE) @ products / n for _ in range(DRAWS // _AT_ONCE))
     return np.concatenate(list(drawn))
 
 
-def _drawn_from_limit(products: Floats, counts: Counts, random: np.random.Generator) -> Floats:
+def _drawn_from_limit(wide: Floats, counts: Counts, random: np.random.Generator) -> Floats:
     """The same for many answers: their mean products are normal then, with the covariance that the rows show."""
     n = int(counts.sum())
     share = counts / n
-    mean = share @ products
-    apart = products - mean
-    values, vectors = np.linalg.eigh((apart * share[:, None]).T @ apart / n)
+    mean = _means(wide, share)
+    covariance = np.zeros((len(mean), len(mean)))
+    for first in range(0, len(wide), _ROWS_AT_ONCE):
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        # Single precision is enough for a spread, and twice as fast.
+        apart = ((_products(wide[rows]) - mean) * np.sqrt(share[rows])[:, None]).astype(np.float32)
+        covariance += apart.T @ apart
+    values, vectors = np.linalg.eigh(covariance / n)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     return np.asarray(mean + random.standard_normal((DRAWS, len(mean))) @ root.T)

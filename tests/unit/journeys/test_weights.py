@@ -57,9 +57,9 @@ def test_many_answers_get_the_interval_that_their_rows_would_give() -> None:
     random = np.random.default_rng(4)
     x = (random.random((6_000, 4)) < [0.5, 0.1, 0.3, 0.02]).astype(float)
     y = np.sign(x @ [1.0, -1.0, 0.2, -1.0] + random.normal(size=6_000))
-    products, counts = weights._products(np.column_stack([x, y])), np.ones(6_000, dtype=np.int64)
+    wide, counts = np.column_stack([x, y, np.ones(6_000)]), np.ones(6_000, dtype=np.int64)
     kinds = (weights._drawn_from_rows, weights._drawn_from_limit)
-    drawn = [draw(products, counts, np.random.default_rng(9)) for draw in kinds]
+    drawn = [draw(wide, counts, np.random.default_rng(9)) for draw in kinds]
     spreads = [np.cov(moments.T)[np.triu_indices(moments.shape[1])] for moments in drawn]
     assert np.allclose(drawn[0].mean(axis=0), drawn[1].mean(axis=0), atol=3e-3)
     assert np.allclose(spreads[0], spreads[1], atol=2e-5)
