@@ -207,3 +207,34 @@ def test_the_commands_show_what_the_readers_give(
     assert "farthest apart: north and south" in even.stdout
     future = CliRunner().invoke(app, ["drivers", "--to", "now", "--outcomes"])
     assert (future.exit_code, "not known yet" in future.stderr) == (2, True)
+
+
+def test_random_lives_give_what_a_plain_loop_in_python_gives(tables: ClickHouse) -> None:
+    """Reach and lift of every moment, customer by customer, without a line of SQL."""
+    random = np.random.default_rng(7)
+    lives = Lives()
+    for customer in range(1, 501):
+        for _ in range(random.integers(0, 8)):
+            name = ("checkout", "delivery", "support_call")[random.integers(3)]
+            lives.did(customer, START + random.uniform(-10, 20) * DAY, name, ("", "ok", "fail")[random.integers(3)])
+        for _ in range(random.integers(0, 4)):
+            lives.said(customer, START + random.uniform(0, 20) * DAY, int(random.integers(0, 11)))
+    lives.write(tables)
+    outcome = {0: "", 1: " ok", 2: " fail"}
+    in_order = sorted(lives.rows, key=lambda row: row["occurred_ms"])
+    last = {row["customer"]: row for row in in_order if row["metric"] == "nps"}
+    met: dict[str, list[float]] = {}
+    for customer, said in last.items():
+        worth = 100.0 if said["answer"] >= 9 else 0.0 if said["answer"] >= 7 else -100.0
+        before = {
+            row["touchpoint"] + outcome[row["bin"]]
+            for row in lives.rows
+            if row["customer"] == customer and row["metric"] == "volume"
+            and 0 <= said["occurred_ms"] - row["occurred_ms"] < 7 * DAY * 1000
+        }  # fmt: skip
+        for name in before:
+            met.setdefault(name, []).append(worth)
+    found = {row["driver"]: row for row in read(tables, of="moment", within_days=7).drivers}
+    assert {name: row["met"]["n"] for name, row in found.items()} == {name: len(values) for name, values in met.items()}
+    for name, values in met.items():
+        assert found[name]["met"]["score"] == pytest.approx(sum(values) / len(values)), name

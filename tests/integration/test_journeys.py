@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import orjson
@@ -232,3 +235,55 @@ def test_every_query_of_the_page_runs_and_says_what_was_scripted(tables: ClickHo
     for query, (names, first) in zip(queries, _QUERIES, strict=True):
         found = tables.query(query)
         assert (found.columns, found.row(0)) == (names, first), query
+
+
+def test_random_lives_give_what_a_plain_walk_in_python_gives(tables: ClickHouse) -> None:
+    """The same rules once more, customer by customer and event by event, without a line of SQL."""
+    random = Random(36)
+    names = [*REGISTRY.touchpoints, "fax"]
+    lives = Lives()
+    for customer in range(1, 301):
+        for _ in range(random.randint(1, 12)):
+            at = START - 20 * DAY + random.randrange(50 * DAY * 1000) / 1000
+            lives.did(customer, at, random.choice(names), random.choice(["", "ok", "fail", "abandon"]))
+    lives.write(tables)
+    ways: Counter[tuple[str, str]] = Counter()
+    fates: Counter[str] = Counter()
+    for journey in walked(lives):
+        steps = [stage for stage, before in zip(journey.stages, ["", *journey.stages], strict=False) if stage != before]
+        open_ = journey.ended > END - 14 * DAY
+        ways.update(zip(["(begin)", *steps], [*steps, "(open)" if open_ else "(end)"], strict=True))
+        fates["arrived" if journey.arrived else "open" if open_ else "lost"] += 1
+    found = read(tables)
+    assert {(way["from"], way["to"]): way["n"] for way in found.ways if way["n"]} == dict(ways)
+    assert {fate: found.totals[fate] for fate in ("lost", "arrived", "open")} == dict(fates)
+    assert min(fates.values()) > 20
+
+
+@dataclass
+class Walk:
+    """One journey as a plain walk finds it."""
+
+    began: float
+    ended: float
+    stages: list[str]
+    arrived: bool
+
+
+def walked(lives: Lives) -> list[Walk]:
+    found: list[Walk] = []
+    by_customer: dict[int, list[dict[str, Any]]] = {}
+    for row in sorted(lives.rows, key=lambda row: row["occurred_ms"]):
+        if row["occurred_ms"] >= (START - 14 * DAY) * 1000:
+            by_customer.setdefault(row["customer"], []).append(row)
+    for rows in by_customer.values():
+        walk: Walk | None = None
+        for row in rows:
+            at = row["occurred_ms"] / 1000
+            if walk is None or at - walk.ended > 14 * DAY:
+                walk = Walk(at, at, [], False)
+                found.append(walk)
+            walk.ended = at
+            walk.stages.append(row["stage"])
+            walk.arrived |= row["touchpoint"] in REGISTRY.journey.arrived and row["bin"] not in (2, 3)
+    return [walk for walk in found if walk.began >= START]
