@@ -24,7 +24,7 @@ _DAYS = 30
 #: Events of one customer in the 30 days, on average.
 _EACH = 20
 #: Calls of each question; the median is shown.
-_CALLS = 5
+_CALLS = 3
 
 #: Event number -> ledger row: 60 % touchpoints of 12 kinds and 3 outcomes, 40 % answers of 3 metrics; 40 units,
 #: 6 channels, 12 partitions. Hashes stand for chance, so each run has the same events.
