@@ -5,13 +5,11 @@ One voice a customer: whoever answers a hundred times counts once, so that inter
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from pipeline.errors import UsageError
 from pipeline.journeys.facts import Filters, between, kept
-from pipeline.scores.intervals import Counts, Floats
+from pipeline.scores.intervals import Floats
 from pipeline.scores.meters import FORMS, TOP_BOX, bounds
 from schemas.limits import MAX_BINS
 from schemas.vocabulary import Sentiment
@@ -87,8 +85,3 @@ def classes(metric: str, scale: str) -> list[tuple[str, tuple[int, ...]]]:
         return [(label, (place,)) for place, label in enumerate(LABELS)]
     found: list[tuple[str, tuple[int, ...]]] = [(str(answer), (answer - low,)) for answer in range(low, high + 1)]
     return found[::-1] if (metric, scale) == ("ces", "1-5") else found
-
-
-def summed(histograms: Counts, groups: Sequence[tuple[str, tuple[int, ...]]]) -> Counts:
-    """Counts [rows, groups] of histograms [rows, bins]."""
-    return np.stack([histograms[:, list(bins)].sum(axis=1) for _, bins in groups], axis=1)

@@ -41,9 +41,9 @@ class Consistency:
     n: int
 
 
-def shrunk_towards(score: float, n: float, mean: float, weight: float) -> float:
+def shrunk_towards(score: Floats, n: Floats, mean: float, weight: float) -> Floats:
     """(n x score + weight x mean) / (n + weight); weight = variance of one answer / tau^2."""
-    return (n * score + weight * mean) / (n + weight)
+    return np.asarray((n * score + weight * mean) / (n + weight))
 
 
 def consistency(groups: Sample, half_range: float = 1.0) -> Consistency | Refusal:
@@ -56,14 +56,14 @@ def consistency(groups: Sample, half_range: float = 1.0) -> Consistency | Refusa
     if kept < 2:
         return Refusal(f"{kept} groups have ten answers or more", kept, 2)
     mean, n = groups.mean[enough], groups.n[enough]
-    noise = _spread_of_one(groups.variance[enough], n, half_range) / n
+    one = _spread_of_one(groups.variance[enough], n, half_range)
+    noise = one / n
     q = _q(mean, noise, 0.0)
     tau2 = _tau_squared(mean, noise, q)
     ends = [_where(mean, noise, _chi_quantile(share, kept - 1)) for share in (0.975, 0.025)]
     whole = _pooled(mean, noise, tau2)
-    pull = noise / (noise + tau2) if tau2 > 0 else np.ones_like(noise)
     near = np.full(len(groups.n), np.nan)
-    near[enough] = pull * whole + (1.0 - pull) * mean
+    near[enough] = shrunk_towards(mean, n, whole, one / tau2) if tau2 > 0 else whole
     p = chi_above(q, kept - 1)
     tau, tau_low, tau_high = (math.sqrt(value) for value in (tau2, min(ends[0], tau2), max(ends[1], tau2)))
     index, low, high = (100.0 * max(0.0, 1.0 - value / half_range) for value in (tau, tau_high, tau_low))

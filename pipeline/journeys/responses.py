@@ -17,7 +17,7 @@ from pipeline.journeys.answers import METRICS
 from pipeline.journeys.contrasts import gap
 from pipeline.journeys.facts import DAY_S, SETTINGS, Database, Filters, between, check_filters, kept, parameters
 from pipeline.journeys.refusing import Refusal
-from pipeline.journeys.waiting import come_by, median_of_closed, quantile, waits
+from pipeline.journeys.waiting import come_by, median_of_closed, quantile, waits, within
 from pipeline.scores.meters import ENOUGH, TOP_BOX, top_box
 from pipeline.scores.reading import Question, read_scores
 
@@ -80,7 +80,10 @@ class WaitTimes:
 
 
 def read_waits(client: Database, question: WaitQuestion) -> WaitTimes:
-    """Share that came within the horizon, median and nine-of-ten time by cohort, open cases censored."""
+    """By cohort: the share that came `within` the horizon, open cases censored, and the times; all `open` ones counted.
+
+    `decided` is the plain share among the cases that came in time or are older than the horizon, for comparison.
+    """
     given = parameters(question.start, max(question.now, question.end), question.filters) | {
         "begin": question.begin,
         "finish": question.finish,
@@ -138,6 +141,7 @@ def _cohort(question: WaitQuestion, cases: pl.DataFrame) -> dict[str, Any]:
         "n": curve.n,
         "open": curve.open,
         "within": {"value": None, "low": None, "high": None, "n": curve.n, "status": "insufficient"},
+        "decided": {"value": None, "low": None, "high": None, "n": 0, "status": "insufficient"},
         "median_seconds": None,
         "p90_seconds": None,
         "median_of_closed": None,
@@ -147,9 +151,19 @@ def _cohort(question: WaitQuestion, cases: pl.DataFrame) -> dict[str, Any]:
     share = come_by(curve, question.horizon_days * DAY_S)
     closed = median_of_closed(took, came)
     found["within"] |= {"value": share.value, "low": share.low, "high": share.high, "status": "ok"}
+    decided = within(took, came, question.horizon_days * DAY_S) if _decided(took, came, question) else None
+    if decided is not None:
+        ends = {"value": decided.value, "low": decided.low, "high": decided.high}
+        found["decided"] |= {**ends, "n": decided.n, "status": "ok"}
     found["median_seconds"], found["p90_seconds"] = quantile(curve), quantile(curve, 0.9)
     found["median_of_closed"] = None if np.isnan(closed) else closed
     return found
+
+
+def _decided(took: np.ndarray, came: np.ndarray, question: WaitQuestion) -> bool:
+    """Whether ten cases either came in time or are older than the horizon."""
+    horizon = question.horizon_days * DAY_S
+    return int(((came & (took <= horizon)) | (took > horizon)).sum()) >= ENOUGH
 
 
 @dataclass(frozen=True, slots=True)

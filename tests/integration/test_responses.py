@@ -50,6 +50,8 @@ def test_the_response_rate_is_that_of_the_invitations_own_cohort(tables: ClickHo
     first, second = read(tables, cohort="day")
     assert (first["from"], first["n"], first["open"], first["within"]["value"]) == (START, 100, 60, 0.4)
     assert (second["from"], second["n"], second["open"]) == (START + 8 * DAY, 200, 180)
+    assert (first["decided"]["value"], first["decided"]["n"]) == (0.4, 100)
+    assert (second["decided"]["value"], second["decided"]["n"]) == (1.0, 20)  # why it is not the one that is shown
     assert second["within"]["value"] == pytest.approx(0.1)
     (whole,) = read(tables)
     # Kaplan-Meier: half a day after it 20 of 300 have come, after a day 40 of the 100 that were watched so long.

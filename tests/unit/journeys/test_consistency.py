@@ -26,7 +26,7 @@ def test_a_score_of_few_answers_is_drawn_towards_its_parent_as_worked() -> None:
     """n 12, score -25, parent 30, tau 15 points, variance .61 (scores.md 3.5)."""
     weight = 0.61 / 0.15**2
     assert f"{weight:.3f}" == "27.111"
-    assert f"{shrunk_towards(-25, 12, 30, weight):+.3f}" == "+13.125"
+    assert f"{float(shrunk_towards(np.array(-25.0), np.array(12.0), 30, weight)):+.3f}" == "+13.125"
 
 
 def test_the_mean_stays_flat_while_one_store_goes_bad_and_the_index_falls() -> None:
