@@ -216,9 +216,10 @@ def _judged(rows: dict[str, dict[str, Any]], question: DriverQuestion, whole: Re
     middle = float(np.median(strength)), float(np.median(performance))
     ranks, worst = _ranks(strength), _ranks(losses)
     for place, row in enumerate(known):
-        row["quadrant"] = _QUADRANTS[strength[place] >= middle[0], performance[place] >= middle[1]]
         wide = row["reach"]["value"] is not None and row["reach"]["value"] >= question.critical_reach
         sure = row["lift"]["low"] > 0 or row["lift"]["high"] < 0
+        quadrant = _QUADRANTS[strength[place] >= middle[0], performance[place] >= middle[1]]
+        row["quadrant"] = quadrant if sure else "unclear"
         row["critical"] = bool(ranks[place] < question.critical_top and wide and sure)
         best = row["met"]["low"] if down else row["met"]["high"]
         below = best is not None and sign * best < mean
@@ -238,5 +239,5 @@ def _ranks(values: list[float]) -> np.ndarray:
     return np.argsort(np.argsort([-value for value in values], kind="stable"), kind="stable")
 
 
-#: (strong, good) -> what to do.
+#: (strong, good) -> what to do, where the lift is surely not zero.
 _QUADRANTS = {(True, False): "fix first", (True, True): "keep up", (False, False): "watch", (False, True): "fine"}

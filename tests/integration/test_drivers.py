@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from pipeline.clickhouse import ClickHouse
 from pipeline.command.drivers import app
+from pipeline.customers.watcher import read_registry
 from pipeline.errors import UsageError
 from pipeline.journeys.drivers import DriverQuestion, read_drivers
 from pipeline.journeys.evenness import EvennessQuestion, read_evenness
@@ -20,6 +21,7 @@ from pipeline.ledger.migrate import migrate
 from pipeline.settings import load_settings
 from pipeline.stack.launch import Stack
 from tests.integration.lives import DAY, HOUR, START, Lives
+from tests.integration.simulated import simulate
 
 pytestmark = pytest.mark.clickhouse
 
@@ -238,3 +240,18 @@ def test_random_lives_give_what_a_plain_loop_in_python_gives(tables: ClickHouse)
     assert {name: row["met"]["n"] for name, row in found.items()} == {name: len(values) for name, values in met.items()}
     for name, values in met.items():
         assert found[name]["met"]["score"] == pytest.approx(sum(values) / len(values)), name
+
+
+def test_the_troubles_that_the_simulator_plants_are_the_first_to_be_fixed(tables: ClickHouse) -> None:
+    assert simulate(tables, read_registry(), 8_000, START, 28) > 30_000
+    found = read(tables, of="moment")
+    drivers = {row["driver"]: row for row in found.drivers}
+    assert found.drivers[0]["driver"] == "delivery fail"
+    for trouble in ("delivery fail", "checkout fail", "contract_renewal abandon"):
+        assert drivers[trouble]["lift"]["high"] < -10, trouble
+        assert drivers[trouble]["quadrant"] == "fix first", trouble
+        assert drivers[trouble]["pain"], trouble
+    assert drivers["product_searched ok"]["quadrant"] == "unclear"
+    assert found.r_squared is not None
+    weights = [row["weight"] for row in found.drivers if row["weight"]["value"] is not None]
+    assert sum(weight["value"] for weight in weights) == pytest.approx(found.r_squared)
