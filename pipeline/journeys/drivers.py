@@ -161,7 +161,10 @@ def _of_answers(client: Database, question: DriverQuestion) -> Exposed:
     own = question.own or ""
 
     def asked(*by: str) -> pl.DataFrame:
-        return read_scores(client, Question(question.metric, question.start, question.end, None, by, question.filters))
+        return read_scores(
+            client,
+            Question(metric=question.metric, start=question.start, end=question.end, by=by, filters=question.filters),
+        )
 
     whole = asked()
     if not whole.width or not whole.height:

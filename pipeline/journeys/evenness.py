@@ -64,7 +64,9 @@ class Evenness:
 
 def read_evenness(client: Database, question: EvennessQuestion) -> Evenness:
     """The consistency index, or why there is none; groups by their shrunken score, the lowest first."""
-    asked = Question(question.metric, question.start, question.end, None, (question.by,), question.filters)
+    asked = Question(
+        metric=question.metric, start=question.start, end=question.end, by=(question.by,), filters=question.filters
+    )
     found = read_scores(client, asked)
     if not found.height:
         return Evenness(question, "", Refusal("no answer in this time", 0).document(), [], {})

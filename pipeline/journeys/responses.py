@@ -189,7 +189,7 @@ class GapQuestion:
 
 def read_gap(client: Database, question: GapQuestion) -> dict[str, Any]:
     """The delivery gap: believed share less the customers' top box, with Newcombe's interval. Points are fractions."""
-    asked = Question(question.metric, question.start, question.end, None, (), question.filters)
+    asked = Question(metric=question.metric, start=question.start, end=question.end, filters=question.filters)
     rows = [row for row in read_scores(client, asked).to_dicts() if row["scale"] in TOP_BOX]
     if not rows:
         return Refusal(f"no {question.metric} answer on a scale with a top box in this time", 0, ENOUGH).document()

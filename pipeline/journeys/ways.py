@@ -193,5 +193,7 @@ def _declared(question: JourneyQuestion, registry: Registry, nodes: list[str]) -
 
 
 def _scores(client: Database, question: JourneyQuestion) -> list[dict[str, Any]]:
-    asked = Question(question.metric, question.start, question.end, None, (question.of,), question.filters)
+    asked = Question(
+        metric=question.metric, start=question.start, end=question.end, by=(question.of,), filters=question.filters
+    )
     return read_scores(client, asked).to_dicts()

@@ -11,7 +11,6 @@ from pipeline.journeys import answers
 from pipeline.journeys.drivers import DriverQuestion
 from pipeline.journeys.impacts import Drivers, Exposed, drivers_of
 from pipeline.scores.meters import bounds
-from pipeline.views import flow
 
 QUESTION = DriverQuestion(0, 86_400, of="moment")
 NAMES = ("delivery fail", "chat ok", "delivery ok", "checkout ok")
@@ -90,9 +89,3 @@ def test_classes_run_from_the_least_to_the_most_satisfied(
     assert [answers.worth(metric, scale)[bins[0]] for _, bins in groups] == worth
     low, high = bounds(scale)
     assert sorted(place for _, bins in groups for place in bins) == list(range(high - low + 1 if high else 3))
-
-
-def test_times_are_said_in_their_two_largest_units() -> None:
-    assert [flow.lasting(seconds) for seconds in (0, 59, 3_600, 7_265, 172_800, 176_500, None)] == [
-        "0 s", "59 s", "1 h", "2 h 1 m", "2 d", "2 d 1 h", "",
-    ]  # fmt: skip
