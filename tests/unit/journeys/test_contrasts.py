@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.journeys.contrasts import Gap, Risk, gap, lifts, risk
@@ -82,6 +82,7 @@ def test_the_delivery_gap_is_newcombes_worked_interval() -> None:
     assert isinstance(gap((3, 80), (9, 1000)), Refusal)
 
 
+@settings(deadline=None)
 @given(st.tuples(st.integers(0, 50), st.integers(0, 50)))
 def test_a_gap_turned_round_changes_its_sign_only(hits: tuple[int, int]) -> None:
     one, two = gap(hits, (50, 60)), gap(hits[::-1], (60, 50))

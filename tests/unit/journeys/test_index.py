@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import SettingsError
@@ -35,6 +35,7 @@ def test_a_sequence_worked_by_hand_holds_to_a_billionth() -> None:
     assert found.n == 4
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(-1, 1), st.integers(0, 400)), min_size=1, max_size=30), st.integers(0, 365)
 )  # fmt: skip

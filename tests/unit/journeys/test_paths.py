@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
@@ -86,6 +86,7 @@ def square(size: int) -> st.SearchStrategy[list[list[int]]]:
     return st.lists(row, min_size=size + 1, max_size=size + 1)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 4).flatmap(square))
 def test_the_closed_form_equals_taking_each_node_away(rows: list[list[int]]) -> None:
     counts = np.array(rows)

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.journeys.ranks import Correlation, spearman, spearman_value, tau_b, tau_b_value
@@ -56,6 +56,7 @@ def test_the_interval_covers_in_95_of_100_samples() -> None:
         assert hits / 300 >= 0.90, measure.__name__
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10), st.integers(0, 2)), min_size=2, max_size=30))
 def test_the_table_says_the_same_as_all_pairs_one_by_one(pairs: list[tuple[int, int]]) -> None:
     assume(len({a for a, _ in pairs}) > 1 and len({b for _, b in pairs}) > 1)

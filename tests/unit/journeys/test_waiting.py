@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
@@ -59,6 +59,7 @@ def test_what_is_not_known_is_not_said() -> None:
         waits([-1.0], [True])
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=60), st.integers(0, 20))
 def test_without_censoring_the_curve_is_the_plain_share_with_wilsons_interval(took: list[int], time: int) -> None:
     share = come_by(waits(took, [True] * len(took)), time)
@@ -69,6 +70,7 @@ def test_without_censoring_the_curve_is_the_plain_share_with_wilsons_interval(to
         assert [share.low, share.high] == pytest.approx([float(low), float(high)])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=40))
 def test_the_curve_falls_and_stays_within_its_interval(cases: list[tuple[int, bool]]) -> None:
     curve = waits([t for t, _ in cases], [c for _, c in cases])
