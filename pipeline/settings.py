@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     insecure_keys: bool = Field(False, description="run with well-known keys (embedded stack and tests only)")
     plain_agents: bool = Field(False, description="store the ids of employees as they come")
     registry: Path | None = Field(None, description="touchpoint registry (TOML); empty means the bundled one")
+    experience_index: Path | None = Field(
+        None, description="experience index of a customer (TOML); empty means the bundled one"
+    )
 
     ids_remembered: int = Field(2_000_000, ge=1_000, description="event ids a worker remembers for duplicates")
     hot_rows: int = Field(1_000_000, ge=1_000, description="window rows a worker folds in memory")
@@ -93,6 +96,8 @@ class Settings(BaseSettings):
             wrong.append(f"clickhouse_ca: no such file: {self.clickhouse_ca}")
         if self.registry is not None and not self.registry.is_file():
             wrong.append(f"registry: no such file: {self.registry}")
+        if self.experience_index is not None and not self.experience_index.is_file():
+            wrong.append(f"experience_index: no such file: {self.experience_index}")
         if not self.clickhouse_url.startswith(("http://", "https://")):
             wrong.append("clickhouse_url must begin with http:// or https://")
         if wrong:

@@ -25,7 +25,7 @@ LAYERS: Mapping[str, frozenset[str]] = {
     "tests": frozenset({"schemas", "pipeline", "agents"}),
 }
 
-_DOMAIN = frozenset({"arrival", "customers", "texts", "ledger", "scores", "alerts"})
+_DOMAIN = frozenset({"arrival", "customers", "texts", "ledger", "scores", "journeys", "alerts"})
 #: Room of pipeline -> the rooms it may import. Every room may import pipeline's top files.
 ROOMS: Mapping[str, frozenset[str]] = {
     "arrival": frozenset(),
@@ -33,6 +33,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "texts": frozenset(),
     "ledger": frozenset({"scores"}),  # audit and rebuild prove the windows against the ledger
     "scores": frozenset(),
+    "journeys": frozenset({"scores", "customers"}),  # stage scores; the declared map stands in the registry
     "alerts": frozenset(),
     "stack": frozenset({"ledger"}),
     "intake": frozenset({"arrival", "customers"}),
