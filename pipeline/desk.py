@@ -33,6 +33,7 @@ from pipeline.ledger.custody import Custody, Holding
 from pipeline.ledger.keeper import Keeper
 from pipeline.ledger.outbox import Outbox
 from pipeline.ledger.writer import Writer
+from pipeline.scores.defined import definitions_of
 from pipeline.scores.folding import Folder, Ours
 from pipeline.scores.publishing import Publisher
 from pipeline.settings import Settings
@@ -86,7 +87,9 @@ class Desk:
         self.writer = Writer(self.pool, self.outbox, self.custody, self._seal, asyncio.sleep)
         self.folder = Folder(self.pool, settings.hot_rows, self._holds)
         self.folding = asyncio.Lock()
-        self.publisher = Publisher(self.pool, self.outbox.send, self.group.log_ends, settings.topic_partitions)
+        self.publisher = Publisher(
+            self.pool, self.outbox.send, self.group.log_ends, settings.topic_partitions, definitions_of(settings)
+        )
         self.health = Health(
             self.telemetry,
             {"group": self._without_group, "partitions": self._without_partitions, "breaker": self._paused},

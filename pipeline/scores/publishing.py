@@ -13,8 +13,9 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from pipeline.clickhouse import Pool
-from pipeline.scores import meters
 from pipeline.scores.closing import WINDOW_S, Progress, closed_through, window_of
+from pipeline.scores.defined import write_definitions
+from pipeline.scores.definitions import Definitions
 from pipeline.scores.windows import BINS
 from pipeline.settings import Settings
 from pipeline.slices import CORE, Partition
@@ -54,7 +55,9 @@ class Said:
 class Publisher:
     """Publishes from the worker that holds the partition of `ticks`; forgets everything when it loses it."""
 
-    def __init__(self, pool: Pool, send: Send, log_ends: LogEnds, partitions: int) -> None:
+    def __init__(self, pool: Pool, send: Send, log_ends: LogEnds, partitions: int, definitions: Definitions) -> None:
+        self._definitions = definitions
+        self._defined = False
         self._pool = pool
         self._send = send
         self._log_ends = log_ends
@@ -71,9 +74,13 @@ class Publisher:
         self._said.clear()
         self._closed_s = None
         self._seen = ""
+        self._defined = False
 
     async def step(self, now_ms: int, ver: int) -> int:
         """One look, `now_ms` by the broker's clock: closes windows, publishes what changed; how many scores."""
+        if not self._defined:
+            await self._pool.call(lambda client: write_definitions(client, self._definitions))
+            self._defined = True
         progress = await self._progress()
         if self._closed_s is None:
             self._closed_s = await self._last_closed(now_ms)
@@ -151,9 +158,10 @@ class Publisher:
         self, dims: tuple[str, ...], metric: str, scale: str, rows: pl.DataFrame, now_ms: int, ver: int
     ) -> list[Score]:
         """Scores whose counts or finality differ from what was said last."""
-        if metric == "volume":
+        definition = self._definitions.leading.get(metric)
+        if definition is None or metric == "volume" or definition.boxes(scale) is None:
             return []
-        readings = meters.read(metric, scale, rows.select(BINS).to_numpy())
+        readings = definition.read(scale, rows.select(BINS).to_numpy())
         as_of = _iso(now_ms // 1000)
         changed = []
         for index, row in enumerate(rows.select("start", *dims).iter_rows()):
