@@ -8,11 +8,14 @@ from typing import Any
 
 import faust
 
+from pipeline.clickhouse import ClickHouse
 from pipeline.desk import Desk
 from pipeline.errors import Unavailable
-from pipeline.ledger import requests
+from pipeline.ledger import requests, restating
 from pipeline.ledger.custody import Holding, fence
+from pipeline.ledger.positions import Standing
 from pipeline.scores.folding import NoLongerOurs, Ours
+from pipeline.scores.recompute import Part
 from pipeline.slices import Partition, Slice
 from schemas.codec import encode
 from schemas.outgoing import Tick
@@ -52,9 +55,11 @@ def attach(app: faust.App, desk: Desk, reads: Any) -> None:
 
 
 async def carry_out(desk: Desk) -> None:
-    """What people asked of the owners of partitions: rebuild windows, release a paused partition."""
+    """What people asked of the owners of partitions: rebuild windows, release a paused partition, restate rows."""
     try:
-        waiting = await desk.pool.call(lambda client: requests.waiting(client, ("rebuild", "release")))
+        waiting = await desk.pool.call(
+            lambda client: requests.waiting(client, ("rebuild", "release", *restating.KINDS))
+        )
     except Unavailable:
         return
     for request in waiting.iter_rows(named=True):
@@ -63,7 +68,10 @@ async def carry_out(desk: Desk) -> None:
         if holding is None:
             continue
         try:
-            said = await carried_out(desk, request["kind"], partition, holding)
+            if request["kind"] in restating.KINDS:
+                said = await restated(desk, request, partition, holding)
+            else:
+                said = await carried_out(desk, request["kind"], partition, holding)
             await desk.pool.call(partial(requests.done, request=request, ver=holding.ver, body=said))
         except (Unavailable, NoLongerOurs):
             # It stays open: this worker or the next owner looks again.
@@ -81,6 +89,24 @@ async def carried_out(desk: Desk, kind: str, partition: Partition, holding: Hold
         if ours is not None:
             await desk.folder.rebuild(partition, ours, holding.clock_ms)
     return ""
+
+
+async def restated(desk: Desk, request: dict[str, Any], partition: Partition, holding: Holding) -> str:
+    """Rewrites rows of the ledger between two attempts, then the windows of their minutes."""
+    async with desk.folding:
+
+        def between(client: ClickHouse, standing: Standing, ver: int) -> None:
+            where = Part(partition.topic, standing.epoch, partition.part, standing.position)
+            restating.carry_out(client, where, ver, request)
+
+        done = await desk.keeper.anew(partition, holding.generation, between)
+        fresh = desk.custody.holding(partition)
+        if not done or fresh is None or not await taken_over(desk, partition, fresh):
+            raise NoLongerOurs("the partition was taken over before it was restated")
+        where = Part(partition.topic, fresh.epoch, partition.part, fresh.loaded)
+        minutes = await desk.pool.call(lambda client: restating.noted_minutes(client, where, request["asked_ms"]))
+        await desk.folder.restated(partition, minutes, fresh.loaded)
+    return str(request["body"])
 
 
 async def publish(desk: Desk) -> None:

@@ -18,6 +18,8 @@ from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
 from pipeline.ledger.epochs import bounds_of
 from pipeline.ledger.migrate import FOLDER
 from pipeline.ledger.positions import epoch_of
+from pipeline.ledger.requests import waiting
+from pipeline.ledger.restating import KINDS, count_doubles
 from pipeline.scores.recompute import ROW, Part, fingerprints, nonzero, recompute, stored
 from pipeline.scores.windows import COUNTS
 from pipeline.settings import Settings
@@ -45,6 +47,11 @@ class Account:
     windows: int = 0
     differ: bool = False
     wrong: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Topic and partition."""
+        return self.topic, self.part
 
     @property
     def lag(self) -> int:
@@ -79,8 +86,9 @@ class Audit:
         return {"holds": self.holds, "strays": self.strays, "partitions": accounts}
 
 
-def audit(settings: Settings) -> Audit:
-    """Looks at everything. Raises Unavailable when Kafka or ClickHouse cannot be reached."""
+def audit(settings: Settings, *, deep: bool = False) -> Audit:
+    """Looks at everything; `deep` also for doubles beyond what a worker remembers. Raises Unavailable when Kafka or
+    ClickHouse cannot be reached."""
     client = ClickHouse(settings)
     ends = {topic: asyncio.run(bounds_of(settings, topic)) for topic in LEDGER_TOPICS}
     epochs = client.query("SELECT topic, epoch, part, lo FROM epochs FINAL ORDER BY topic, epoch, part")
@@ -90,6 +98,8 @@ def audit(settings: Settings) -> Audit:
         bounds = ends.get(str(topic), {}) if epoch == epoch_of(client, str(topic)) else {}
         mine = _accounts(client, where, dict(zip(parts["part"], parts["lo"], strict=True)), bounds)
         _check_windows(client, where, mine)
+        if deep:
+            _check_doubles(client, where, mine)
         accounts.extend(mine)
     return Audit(accounts, _strays(client, accounts))
 
@@ -172,9 +182,19 @@ def _check_windows(client: ClickHouse, where: Mapping[str, Any], accounts: list[
         open_ = [account for account in open_ if account.differ or account.pending]
     for account in open_:
         if account.differ:
-            account.wrong.append(_difference(client, account))
+            account.wrong.append(_difference(client, account) + _asked(client, account))
         if account.pending:
             account.wrong.append(f"windows are settled up to {account.settled}, {account.pending} offsets are pending")
+
+
+def _check_doubles(client: ClickHouse, where: Mapping[str, Any], accounts: list[Account]) -> None:
+    doubles = count_doubles(client, where["topic"], where["epoch"])
+    for account in accounts:
+        if n := doubles.get(account.part, 0):
+            account.wrong.append(
+                f"{n} events are there twice, further apart than a worker remembers: "
+                "`touchline restate --duplicates` takes them out"
+            )
 
 
 def _difference(client: ClickHouse, account: Account) -> str:
@@ -190,6 +210,13 @@ def _difference(client: ClickHouse, account: Account) -> str:
         ]
     ).unique()
     return f"{rows.height} window rows in {rows['minute'].unique().len()} minutes differ from the ledger"
+
+
+def _asked(client: ClickHouse, account: Account) -> str:
+    """What was asked of the partition's owner and is not finished, or nothing."""
+    rows = waiting(client, (*KINDS, "rebuild"))
+    mine = [row["kind"] for row in rows.iter_rows(named=True) if (row["topic"], row["part"]) == account.key]
+    return f"; its owner has still to finish: {', '.join(mine)}" if mine else ""
 
 
 def _settled(client: ClickHouse, where: Mapping[str, Any]) -> dict[int, int]:

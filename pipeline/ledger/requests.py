@@ -33,9 +33,9 @@ def ask(client: ClickHouse, partition: Partition, kind: str, body: str = "") -> 
     return request
 
 
-def ask_and_wait(client: ClickHouse, partitions: Sequence[Partition], kind: str, wait_s: float) -> None:
+def ask_and_wait(client: ClickHouse, partitions: Sequence[Partition], kind: str, wait_s: float, body: str = "") -> None:
     """Leaves a request for each partition and waits until all are carried out; raises Unavailable after `wait_s`."""
-    asked = {ask(client, partition, kind) for partition in partitions}
+    asked = {ask(client, partition, kind, body) for partition in partitions}
     deadline = time.monotonic() + wait_s
     while asked & set(waiting(client, [kind])["request_id"].to_list()):
         if time.monotonic() > deadline:
