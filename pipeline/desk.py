@@ -25,6 +25,7 @@ from pipeline.customers.following import Following
 from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.customers.registry import DEFAULT_PATH, Unknown
 from pipeline.customers.sealing import Sealer, context
+from pipeline.customers.unit_rows import write_units
 from pipeline.customers.watcher import Watcher
 from pipeline.errors import TouchlineError, Unavailable
 from pipeline.isolation import Step, isolate
@@ -81,6 +82,7 @@ class Desk:
         self.following = Following(self.pool, self.group, self.pseudonyms)
         self.registry = Watcher(settings.registry or DEFAULT_PATH)
         self._trouble = ""
+        self._units_of = 0
         self.unknown = Unknown()
         self.labeller = Labeller(Options(classifier=settings.classifier, limit_s=settings.label_limit_s))
         self.outbox = Outbox(settings)
@@ -261,6 +263,14 @@ class Desk:
         if self.registry.trouble and self.registry.trouble != self._trouble:
             _log.error("registry not taken", reason=self.registry.trouble)
         self._trouble = self.registry.trouble
+
+    async def tables_follow(self) -> None:
+        """The table `units` follows the registry; called by the owner of `ticks` alone."""
+        self.look_at_registry()
+        if self._units_of != self.registry.loads:
+            units = self.registry.registry.units
+            await self.pool.call(lambda client: write_units(client, units))
+            self._units_of = self.registry.loads
 
     async def release(self, partition: Partition, holding: Holding) -> None:
         """An operator lets a paused partition go on: the breaker counts anew from here."""

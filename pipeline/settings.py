@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     experience_index: Path | None = Field(
         None, description="experience index of a customer (TOML); empty means the bundled one"
     )
+    agent_answers: int = Field(10, ge=10, description="an employee with fewer answers is never shown alone")
     scores: Path | None = Field(None, description="definitions of scores (TOML); empty means the bundled ones")
 
     ids_remembered: int = Field(2_000_000, ge=1_000, description="event ids a worker remembers for duplicates")

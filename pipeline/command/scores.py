@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,28 +16,20 @@ from pipeline.command.output import Exit, emit, emit_json, note
 from pipeline.command.typed import Windows, conditions, moment, names
 from pipeline.errors import SettingsError, Unavailable, UsageError
 from pipeline.views import score_lines
-from pipeline.views.score_lines import Extra
+from pipeline.views.answered import Answer, More, chosen_view
 
 if TYPE_CHECKING:
-    from pipeline.clickhouse import ClickHouse
     from pipeline.scores.definitions import Definitions
     from pipeline.scores.reading import Question
     from pipeline.settings import Settings
 
 app = typer.Typer(rich_markup_mode=None, help="Read scores with n and interval.", no_args_is_help=False)
 
+#: Scores are published every few seconds; faster looks would show the same.
+_EVERY_S = 2.0
+
 Csv = Annotated[bool, typer.Option("--csv", help="Comma-separated values with a header.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document with every field.")]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What was asked for: the question, its further columns and how to show them."""
-
-    question: Question
-    beside: str = ""
-    voices: bool = False
-    zone: str = "UTC"
 
 
 @app.command("scores")
@@ -54,6 +47,17 @@ def scores(
     voices: Annotated[bool, typer.Option("--voices", help="Beside it: one voice per customer and window.")] = False,
     beside: Annotated[str, typer.Option(help="Beside it: another version or score of the same answers.")] = "",
     as_of: Annotated[str, typer.Option(help="As it was known at a moment: what was published then.")] = "",
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="Beside it: the window before, last week, the trend, the smallest drop seen."),
+    ] = False,
+    rank: Annotated[
+        bool, typer.Option("--rank", help="Order groups by their score, few answers drawn to the mean.")
+    ] = False,
+    tree: Annotated[str, typer.Option(help="Units summed up to their parents: as `then` or as `now`.")] = "",
+    why: Annotated[bool, typer.Option("--why", help="Each window's numbers over time, and why they changed.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Live: drawn again every two seconds, until Ctrl-C.")] = False,
+    lasts: Annotated[float, typer.Option("--for", help="With --watch: end after so many seconds.", min=0.1)] = 1e9,
     definitions: Annotated[bool, typer.Option("--definitions", help="What each score means; nothing is read.")] = False,
     as_json: Json = False,
     as_csv: Csv = False,
@@ -73,13 +77,22 @@ def scores(
         if not metric:
             raise UsageError(f"--metric is missing; there are {', '.join(known.leading)}")
         windows = Windows(grain, hop, session, tz, day_begins)
-        question = asked((metric, names(by), where or []), (since, until), windows, known)
+
+        def ask() -> Question:
+            return asked((metric, names(by), where or []), (since, until), windows, known)
+
+        if watch:
+            _watch(settings, ask, tz or "UTC", lasts)
+            return
+        question = ask()
         if as_of:
             now = datetime.now(UTC)
             question = replace(question, as_of_ms=moment(as_of, now) * 1000)
-        wanted = Asked(question, beside, voices or question.defined.weighting == "one_voice", tz or "UTC")
-        rows, extras = _answer(settings, wanted, known)
-        _tell(wanted, rows, extras, "json" if as_json else "csv" if as_csv else "")
+        if why:
+            _explain(settings, question, tz or "UTC", as_json)
+            return
+        more = More(beside, voices, compare, rank, chosen_view(tree), tz or "UTC")
+        _tell(_answer(settings, question, more, known), more.tz, "json" if as_json else "csv" if as_csv else "")
 
     guarded(work)
 
@@ -121,31 +134,15 @@ def asked(
     )
 
 
-def _answer(settings: Settings, wanted: Asked, known: Definitions) -> tuple[list[dict[str, Any]], list[Extra]]:
+def _answer(settings: Settings, question: Question, more: More, known: Definitions) -> Answer:
     from pipeline.clickhouse import ClickHouse
+    from pipeline.views.answers import answer
 
     client = ClickHouse(settings)
     try:
-        return _rows(client, wanted, known)
+        return answer(client, replace(question, least_by_agent=settings.agent_answers), more, known)
     finally:
         client.close()
-
-
-def _rows(client: ClickHouse, wanted: Asked, known: Definitions) -> tuple[list[dict[str, Any]], list[Extra]]:
-    from pipeline.scores import reading
-    from pipeline.views import beside
-
-    question = wanted.question
-    counted = reading.counted(client, question)
-    rows = reading.scored(question, counted)
-    extras: list[Extra] = []
-    if wanted.beside:
-        rows = beside.add_version(rows, question, counted, known.find(wanted.beside))
-        extras += beside.version_columns(wanted.beside)
-    if wanted.voices:
-        rows = beside.add_voices(rows, question, reading.read_scores(client, replace(question, one_voice=True)))
-        extras += beside.VOICES
-    return rows.to_dicts(), extras
 
 
 def _fix(text: str) -> str:
@@ -168,8 +165,72 @@ def _define(known: Definitions, as_json: bool) -> None:
             emit(line)
 
 
-def _tell(wanted: Asked, rows: list[dict[str, Any]], extras: list[Extra], form: str) -> None:
-    question = wanted.question
+def _explain(settings: Settings, question: Question, zone_name: str, as_json: bool) -> None:
+    from pipeline.clickhouse import ClickHouse
+    from pipeline.scores.history import histories, too_late
+    from pipeline.scores.spans import zone
+    from pipeline.views.history_lines import history_document, history_lines
+
+    client = ClickHouse(settings)
+    try:
+        found, late = histories(client, question), too_late(client, question)
+    finally:
+        client.close()
+    if as_json:
+        emit_json(history_document(found, late))
+        return
+    for line in history_lines(found, late, zone(zone_name)):
+        emit(line)
+
+
+def _watch(settings: Settings, ask: Callable[[], Question], tz: str, lasts: float) -> None:
+    """Draws again and again; a question is asked anew each time, so that -24h and now move on."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from pipeline.clickhouse import ClickHouse
+    from pipeline.scores.reading import read_scores
+    from pipeline.scores.spans import zone
+    from pipeline.views.watching import Watched, news, watched, watched_table
+
+    client, console, said = ClickHouse(settings), Console(), {}  # type: ignore[var-annotated]
+    plain = "utf" not in console.encoding.lower()
+
+    def look() -> tuple[Question, list[Watched]]:
+        question = replace(ask(), least_by_agent=settings.agent_answers)
+        return question, watched(question, read_scores(client, question).to_dicts(), zone(tz))
+
+    ends = time.monotonic() + lasts
+    try:
+        question, found = look()
+        if not sys.stdout.isatty():
+            while True:
+                for line in news(question, found, said, datetime.now(zone(tz))):
+                    emit(line)
+                if not _rested(ends):
+                    return
+                question, found = look()
+        with Live(console=console, auto_refresh=False, screen=False) as live:
+            while True:
+                live.update(watched_table(question, found, datetime.now(zone(tz)), plain=plain), refresh=True)
+                if not _rested(ends):
+                    return
+                question, found = look()
+    except KeyboardInterrupt:
+        return
+    finally:
+        client.close()
+
+
+def _rested(ends: float) -> bool:
+    """Waits for the next look; False when the time is up."""
+    left = ends - time.monotonic()
+    time.sleep(max(0.0, min(_EVERY_S, left)))
+    return left > _EVERY_S
+
+
+def _tell(found: Answer, tz: str, form: str) -> None:
+    question, rows, extras = found.question, found.rows, found.extras
     if form == "json":
         emit_json(score_lines.document(question, rows, extras))
     elif form == "csv":
@@ -177,29 +238,29 @@ def _tell(wanted: Asked, rows: list[dict[str, Any]], extras: list[Extra], form: 
 
         csv.writer(sys.stdout, lineterminator="\n").writerows(score_lines.csv_rows(question, rows, extras))
     else:
-        _show(wanted, rows, extras)
+        _show(found, tz)
 
 
-def _show(wanted: Asked, rows: list[dict[str, Any]], extras: list[Extra]) -> None:
+def _show(found: Answer, tz: str) -> None:
     from pipeline.scores.spans import zone
 
-    question = wanted.question
+    question, rows = found.question, found.rows
     if not rows:
         note(
             f"no {question.metric} between {score_lines.iso(question.first)} and {score_lines.iso(question.last)}"
             + (" as it was known then" if question.as_of_ms is not None else "")
         )
         return
-    heads = score_lines.heads(question, extras, wanted.zone)
-    found = score_lines.lines(question, rows, extras, zone(wanted.zone))
+    heads = score_lines.heads(question, found.extras, tz)
+    lines = score_lines.lines(question, rows, found.extras, zone(tz))
     if sys.stdout.isatty():
         from rich.console import Console
 
         console = Console()
         title = f"{question.metric}, n and 95 % interval"
-        console.print(score_lines.table(title, heads, found, ascii_only="utf" not in console.encoding.lower()))
+        console.print(score_lines.table(title, heads, lines, ascii_only="utf" not in console.encoding.lower()))
     else:
-        for text in score_lines.aligned(heads, found):
+        for text in score_lines.aligned(heads, lines):
             emit(text)
     if any((boxes := question.defined.boxes(row["scale"])) and boxes.better == "lower" for row in rows):
         note("scale 1-5 is CES 1.0 (effort): lower is better; 1-7 is CES 2.0 (ease): higher is better")

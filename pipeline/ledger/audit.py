@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -90,13 +91,13 @@ def audit(settings: Settings, *, deep: bool = False) -> Audit:
     """Looks at everything; `deep` also for doubles beyond what a worker remembers. Raises Unavailable when Kafka or
     ClickHouse cannot be reached."""
     client = ClickHouse(settings)
-    ends = {topic: asyncio.run(bounds_of(settings, topic)) for topic in LEDGER_TOPICS}
     epochs = client.query("SELECT topic, epoch, part, lo FROM epochs FINAL ORDER BY topic, epoch, part")
     accounts: list[Account] = []
     for (topic, epoch), parts in epochs.group_by("topic", "epoch", maintain_order=True):
         where = {"topic": str(topic), "epoch": int(str(epoch))}
-        bounds = ends.get(str(topic), {}) if epoch == epoch_of(client, str(topic)) else {}
-        mine = _accounts(client, where, dict(zip(parts["part"], parts["lo"], strict=True)), bounds)
+        present = str(topic) in LEDGER_TOPICS and epoch == epoch_of(client, str(topic))
+        ends = partial(_log_ends, settings, str(topic)) if present else dict
+        mine = _accounts(client, where, dict(zip(parts["part"], parts["lo"], strict=True)), ends)
         _check_windows(client, where, mine)
         if deep:
             _check_doubles(client, where, mine)
@@ -104,8 +105,15 @@ def audit(settings: Settings, *, deep: bool = False) -> Audit:
     return Audit(accounts, _strays(client, accounts))
 
 
+def _log_ends(settings: Settings, topic: str) -> dict[int, tuple[int, int]]:
+    return asyncio.run(bounds_of(settings, topic))
+
+
 def _accounts(
-    client: ClickHouse, where: Mapping[str, Any], los: Mapping[int, int], bounds: Mapping[int, tuple[int, int]]
+    client: ClickHouse,
+    where: Mapping[str, Any],
+    los: Mapping[int, int],
+    log_bounds: Callable[[], Mapping[int, tuple[int, int]]],
 ) -> list[Account]:
     """One account a partition of one epoch, with everything but the windows checked."""
     # Asked first: windows are settled behind the ledger, so what is read later must reach at least as far.
@@ -113,6 +121,8 @@ def _accounts(
     counted = client.query(_COUNTS, where, FINAL_BY_DAY, long=True)
     gaps = {row["part"]: row for row in client.query(_GAPS, where).iter_rows(named=True)}
     odd = {row["part"]: row for row in client.query(_odd_rows(), where, long=True).iter_rows(named=True)}
+    # Asked last: while events flow the log grows, and the ledger may not be beyond what was seen of it.
+    bounds = log_bounds()
     accounts = []
     for part, lo in los.items():
         rows = list(counted.filter(pl.col("part") == part).iter_rows(named=True))

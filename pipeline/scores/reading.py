@@ -13,6 +13,7 @@ import polars as pl
 from pipeline.errors import UsageError
 from pipeline.scores.defined import read_definitions
 from pipeline.scores.definitions import Definition, Definitions
+from pipeline.scores.privacy import LEAST, enough, together
 from pipeline.scores.sources import statement
 from pipeline.scores.spans import sessions
 from pipeline.slices import CORE, FURTHER
@@ -49,7 +50,8 @@ class Question:
     `edges` (seconds, whole minutes) they lie between neighbours, with `gap_s` a window is a run of answers without a
     pause that long. `filters` keeps the rows whose dimension has one of the given values. `one_voice` counts the newest
     answer of each customer in a window, `as_of_ms` what was counted when the newest window before that moment was
-    closed. Raises UsageError for what cannot be asked.
+    closed. Employees with fewer than `least_by_agent` answers are never shown alone. Raises UsageError for what cannot
+    be asked.
     """
 
     metric: str
@@ -64,6 +66,7 @@ class Question:
     edges: tuple[int, ...] = ()
     one_voice: bool = False
     as_of_ms: int | None = None
+    least_by_agent: int = LEAST
 
     def __post_init__(self) -> None:
         if self.definition is None:
@@ -151,7 +154,10 @@ def counted(client: Database, question: Question) -> pl.DataFrame:
     else:
         rows = rows.with_columns(pl.lit(question.seconds, pl.Int64).alias("seconds"))
     known = [scale for scale in rows["scale"].unique() if question.defined.boxes(scale) is not None]
-    return rows.filter(pl.col("scale").is_in(known)).select(*_empty(question))
+    rows = rows.filter(pl.col("scale").is_in(known)).select(*_empty(question))
+    if "agent" in question.by:
+        return together(rows, question.by, question.least_by_agent)
+    return enough(rows, question.least_by_agent) if "agent" in question.filters else rows
 
 
 def _empty(question: Question) -> dict[str, Any]:
@@ -162,16 +168,17 @@ def _empty(question: Question) -> dict[str, Any]:
 
 
 def scored(question: Question, rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `counted` with the columns of their score."""
+    """Rows of `counted` with the columns of their score; further columns are kept behind."""
     definition = question.defined
+    further = [name for name in rows.columns if name not in _columns(question)]
     parts = [_read(definition, str(scale), part) for (scale,), part in rows.group_by("scale", maintain_order=True)]
     if not parts:
         return rows.with_columns(
             *(pl.lit(None, pl.Float64).alias(name) for name in ("score", "low", "high")),
             pl.lit(0, pl.Int64).alias("n"),
             *(pl.lit("", pl.String).alias(name) for name in ("score_unit", "method", "status")),
-        ).select(*_columns(question))
-    return pl.concat(parts).sort("start", *question.by, "scale").select(*_columns(question))
+        ).select(*_columns(question), *further)
+    return pl.concat(parts).sort("start", *question.by, "scale").select(*_columns(question), *further)
 
 
 def _columns(question: Question) -> tuple[str, ...]:

@@ -40,10 +40,10 @@ def statement(question: Question) -> tuple[str, dict[str, Any]]:
         source = _from_ledger(question) if question.cut is None else _from_windows(question)
     names = "".join(f"{name}, " for name in question.by)
     sql = f"SELECT * FROM ({source}) WHERE arraySum(histogram) != 0 ORDER BY start, {names}scale"
-    return sql, _parameters(question)
+    return sql, parameters_of(question)
 
 
-def _parameters(question: Question) -> dict[str, Any]:
+def parameters_of(question: Question) -> dict[str, Any]:
     given = {f"only_{name}": list(values) for name, values in question.filters.items()}
     return {
         "metric": question.defined.metric,
@@ -63,7 +63,7 @@ def _parameters(question: Question) -> dict[str, Any]:
     }
 
 
-def _column(name: str, further: str | None) -> str:
+def column_of(name: str, further: str | None) -> str:
     """The SQL of a dimension; `further` is the column that holds the further dimension, None for its own name."""
     if name == "mode":
         return "transform(toString(channel), {channels:Array(String)}, {modes:Array(String)}, '')"
@@ -72,11 +72,11 @@ def _column(name: str, further: str | None) -> str:
     return further or ("segments" if name == "segment" else name)
 
 
-def _selected(question: Question, further: str | None) -> str:
+def selected(question: Question, further: str | None) -> str:
     """`expression AS name, ` for each dimension of the group. A customer in three segments counts in each of them."""
     parts = []
     for name in question.by:
-        column = _column(name, further)
+        column = column_of(name, further)
         if name == "segment":
             members = f"splitByChar(',', toString({column}))"
             if name in question.filters:
@@ -86,11 +86,11 @@ def _selected(question: Question, further: str | None) -> str:
     return "".join(parts)
 
 
-def _kept(question: Question, further: str | None) -> str:
+def kept(question: Question, further: str | None) -> str:
     """` AND ...` for each filter, and for each further dimension of the group: rows without it are in no such cut."""
-    parts = [f" AND {_column(name, further)} != ''" for name in question.by if name not in (*CORE, "mode")]
+    parts = [f" AND {column_of(name, further)} != ''" for name in question.by if name not in (*CORE, "mode")]
     for name in question.filters:
-        column = _column(name, further)
+        column = column_of(name, further)
         if name == "segment":
             parts.append(f" AND hasAny(splitByChar(',', toString({column})), {{only_segment:Array(String)}})")
         else:
@@ -98,7 +98,7 @@ def _kept(question: Question, further: str | None) -> str:
     return "".join(parts)
 
 
-def _window(question: Question, moment: str) -> str:
+def window_of(question: Question, moment: str) -> str:
     """The SQL of the start of the window that a Unix second lies in; of hopping windows one row for each of them."""
     if question.gap_s is not None:
         return f"toUInt32({moment})"
@@ -118,22 +118,22 @@ def _grouped(question: Question, counters: str, rows: str, moment: str) -> str:
     """Sums of `counters` over `rows` by window, group and scale; `moment` is the SQL of the Unix second."""
     names = "".join(f"{name}_ AS {name}, " for name in question.by)
     keys = "".join(f"{name}_, " for name in question.by)
-    return f"""SELECT {_window(question, moment)} AS start, {names}toString(scale) AS scale, {counters}
+    return f"""SELECT {window_of(question, moment)} AS start, {names}toString(scale) AS scale, {counters}
         FROM ({rows}) GROUP BY start, {keys}scale"""
 
 
 def _from_windows(question: Question) -> str:
     further = None if question.cut == "core" else "dim"
     bins = [f"b{i}" for i in range(MAX_BINS)]
-    rows = f"""SELECT {_selected(question, further)}minute, scale, {", ".join(bins)}, s1 AS p, s2 AS pp
+    rows = f"""SELECT {selected(question, further)}minute, scale, {", ".join(bins)}, s1 AS p, s2 AS pp
         FROM windows FINAL
         PREWHERE cut = {{cut:String}} AND metric = {{metric:String}}
-            AND minute >= {{first:UInt32}} AND minute < {{last:UInt32}}{_kept(question, further)}"""
+            AND minute >= {{first:UInt32}} AND minute < {{last:UInt32}}{kept(question, further)}"""
     counters = f"[{', '.join(f'sum({name})' for name in bins)}] AS histogram, sum(p) AS s1, sum(pp) AS s2"
     return _grouped(question, counters, rows, "minute")
 
 
-def _counters(times: str) -> str:
+def counters_of(times: str) -> str:
     bins = ", ".join(f"sumIf({times}, bin = {i})" for i in range(MAX_BINS))
     return f"[{bins}] AS histogram, sum({times} * p) AS s1, sum({times} * pp) AS s2"
 
@@ -141,35 +141,25 @@ def _counters(times: str) -> str:
 def _from_ledger(question: Question) -> str:
     """Every aggregated row counts once, and takes its superseded predecessor back."""
     rows = f"{_ledger_rows(question, '')} UNION ALL {_ledger_rows(question, 'old_')}"
-    return _grouped(question, _counters("times"), rows, "second")
+    return _grouped(question, counters_of("times"), rows, "second")
 
 
 def _voices(question: Question) -> str:
     """Of each customer only the newest answer of a window, group and scale; answers of nobody known stand alone."""
     names = "".join(f"{name}_ AS {name}, " for name in question.by)
     keys = "".join(f"{name}_, " for name in question.by)
-    newest = f"""SELECT {_window(question, "second")} AS start, {names}toString(scale) AS scale, voice,
+    newest = f"""SELECT {window_of(question, "second")} AS start, {names}toString(scale) AS scale, voice,
             argMax((bin, p, pp), (occurred_ms, off, part)) AS said
         FROM ({_ledger_rows(question, "")}) GROUP BY start, {keys}scale, voice"""
     named = "".join(f"{name}, " for name in question.by)
     chosen = f"""SELECT start, {named}scale, tupleElement(said, 1) AS bin, tupleElement(said, 2) AS p,
         tupleElement(said, 3) AS pp, toInt64(1) AS times FROM ({newest})"""
-    return f"SELECT start, {named}scale, {_counters('times')} FROM ({chosen}) GROUP BY start, {named}scale"
+    return f"SELECT start, {named}scale, {counters_of('times')} FROM ({chosen}) GROUP BY start, {named}scale"
 
 
 def _ledger_rows(question: Question, prefix: str) -> str:
     """Contributions of the rows themselves (prefix '') or of what they supersede ('old_'), one sign each."""
-    wanted = {"channel", *(_column(name, None) for name in (*question.by, *question.filters) if name != "mode")}
-    columns = "".join(f"{prefix}{name} AS {name}, " for name in sorted(wanted))
-    if question.defined.metric == "sentiment":
-        answer = (
-            f"{prefix}tier AS scale, indexOf({{labels:Array(String)}}, toString({prefix}label)) - 1 AS bin, "
-            f"toInt64({prefix}p) AS p, intDiv(p * p + 5000, 10000) AS pp"
-        )
-        counted = f"has({{labels:Array(String)}}, toString({prefix}label))"
-    else:
-        answer = f"{prefix}scale AS scale, toInt64({prefix}bin) AS bin, toInt64(0) AS p, toInt64(0) AS pp"
-        counted = f"{prefix}metric = {{metric:String}} AND {prefix}bin >= 0"
+    columns, answer, counted = contribution(question, prefix)
     moment = f"intDiv({prefix}occurred_ms, 1000)"
     voice = ""
     if question.one_voice:
@@ -182,8 +172,22 @@ def _ledger_rows(question: Question, prefix: str) -> str:
         WHERE {counted}{superseding}
             AND {moment} >= {{first:UInt32}} AND {moment} < {{last:UInt32}}"""
     extra = ", voice, occurred_ms, off, part" if voice else ""
-    return f"""SELECT {_selected(question, None)}second, scale, bin, p, pp, times{extra}
-        FROM ({facts}) WHERE 1{_kept(question, None)}"""
+    return f"""SELECT {selected(question, None)}second, scale, bin, p, pp, times{extra}
+        FROM ({facts}) WHERE 1{kept(question, None)}"""
+
+
+def contribution(question: Question, prefix: str) -> tuple[str, str, str]:
+    """SQL of one ledger row's dimensions (with a comma behind), of its scale, bin, p and pp, and whether it has one."""
+    wanted = {"channel", *(column_of(name, None) for name in (*question.by, *question.filters) if name != "mode")}
+    columns = "".join(f"{prefix}{name} AS {name}, " for name in sorted(wanted))
+    if question.defined.metric == "sentiment":
+        answer = (
+            f"{prefix}tier AS scale, indexOf({{labels:Array(String)}}, toString({prefix}label)) - 1 AS bin, "
+            f"toInt64({prefix}p) AS p, intDiv(p * p + 5000, 10000) AS pp"
+        )
+        return columns, answer, f"has({{labels:Array(String)}}, toString({prefix}label))"
+    answer = f"{prefix}scale AS scale, toInt64({prefix}bin) AS bin, toInt64(0) AS p, toInt64(0) AS pp"
+    return columns, answer, f"{prefix}metric = {{metric:String}} AND {prefix}bin >= 0"
 
 
 def _superseded(question: Question) -> str:

@@ -65,6 +65,15 @@ def local_edges(span: tuple[int, int], grain_s: int, tz: ZoneInfo, begins_s: int
     return (before[-1], *inside[: until + 1])
 
 
+def earlier(edges: Sequence[int], days: int, tz: ZoneInfo) -> tuple[int, ...]:
+    """The same edges on the clock so many days before: the same hours of the week with `days` = 7."""
+    found = []
+    for edge in edges:
+        local = datetime.fromtimestamp(edge, tz)
+        found.append(int((local - timedelta(days=days)).timestamp()))
+    return tuple(found)
+
+
 def _day_of(moment: int, tz: ZoneInfo, begins_s: int) -> datetime:
     """Midnight (naive) of the local business day that a moment lies in."""
     local = datetime.fromtimestamp(moment, tz)

@@ -71,3 +71,45 @@ VOICES = [
     Extra("one voice", _voice, ("voice_n", "voice_score", "voice_low", "voice_high")),
     Extra("customers", lambda row: str(row["voice_n"] or 0)),
 ]
+
+
+def _change(name: str) -> Extra:
+    def text(row: Mapping[str, Any]) -> str:
+        if row[f"{name}_change"] is None:
+            return "-"
+        unit = row["score_unit"]
+        ends = (difference(row[f"{name}_{end}"], unit) for end in ("low", "high"))
+        # Marked where chance alone would hardly do it.
+        sure = " *" if row[f"{name}_p"] < _UNLIKELY else ""
+        return f"{difference(row[f'{name}_change'], unit)} [{' .. '.join(ends)}]{sure}"
+
+    keys = ("score", "n", "change", "low", "high", "p")
+    heads = {"previous": "since the window before", "week": "since last week"}
+    return Extra(heads[name], text, tuple(f"{name}_{key}" for key in keys))
+
+
+def _trend(row: Mapping[str, Any]) -> str:
+    if row["trend"] is None:
+        return "-"
+    ends = (difference(row[f"trend_{end}"], row["score_unit"]) for end in ("low", "high"))
+    return f"{difference(row['trend'], row['score_unit'])} [{' .. '.join(ends)}]"
+
+
+def _detectable(row: Mapping[str, Any]) -> str:
+    return "-" if row["detectable"] is None else difference(row["detectable"], row["score_unit"]).lstrip("+")
+
+
+#: p under which a change is marked.
+_UNLIKELY = 0.05
+#: The columns of pipeline/scores/compared.py.
+CHANGES = [
+    _change("previous"),
+    _change("week"),
+    Extra("trend per window", _trend, ("trend", "trend_low", "trend_high")),
+    Extra("smallest drop seen", _detectable, ("detectable",)),
+]
+#: The columns of a ranking.
+RANKING = [
+    Extra("rank", lambda row: str(row["rank"]), ("rank",)),
+    Extra("ranked as", lambda row: number(row["ranked_as"], row["score_unit"]), ("ranked_as",)),
+]

@@ -47,11 +47,6 @@ def iso(second: int, zone: tzinfo = UTC) -> str:
     return datetime.fromtimestamp(second, zone).isoformat().replace("+00:00", "Z")
 
 
-def shown(score: float | None, n: int, unit: str) -> str:
-    """A score, or that there are too few answers for one."""
-    return number(score, unit) if score is not None else f"insufficient (n {n})"
-
-
 def document(question: Question, rows: list[dict[str, Any]], extras: Sequence[Extra] = ()) -> dict[str, Any]:
     """The answer as one JSON document; each score has the fields of schemas/outgoing.py `Score` that a reading has."""
     return {
@@ -114,7 +109,8 @@ def lines(
 
 def _line(question: Question, row: Mapping[str, Any], extras: Sequence[Extra], zone: tzinfo) -> Line:
     start = datetime.fromtimestamp(row["start"], zone).strftime("%Y-%m-%d %H:%M")
-    places = [row[name] or "-" for name in question.by]
+    # A unit of a tree is shown indented under its parent.
+    places = ["  " * row.get("depth", 0) * (name == "unit") + (row[name] or "-") for name in question.by]
     beside = [extra.text(row) for extra in extras]
     if row["score"] is None:
         return Line((start, *places, row["scale"], "insufficient", str(row["n"]), "", *beside), None, None, None)

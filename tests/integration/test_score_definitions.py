@@ -207,26 +207,9 @@ def test_as_known_then_is_what_the_last_closing_had_counted(tables: ClickHouse) 
             answered(13, bin=0, reason="restated", ingest_ms=closed + 60_000),
         ],
     )
-    frontiers = [(START + 300, 9, closed), (START + 600, 13, closed + 300_000)]
-    tables.insert(
-        "frontiers",
-        pl.DataFrame(
-            [(end, "feedback", 1, 0, off, 1, at) for end, off, at in frontiers],
-            schema={"window_end": pl.UInt32, "topic": pl.String, "epoch": pl.UInt16, "part": pl.UInt16}
-            | {"off": pl.Int64, "ver": pl.UInt64, "closed_ms": pl.Int64},
-            orient="row",
-        ),
-    )
+    closings(tables, [(START + 300, 9, closed), (START + 600, 13, closed + 300_000)])
     restated = (START + 2 * HOUR) * 1000
-    tables.insert(
-        "changes",
-        pl.DataFrame(
-            [("feedback", 1, 0, 13, START, "restated", restated, 1, "late")],
-            schema={"topic": pl.String, "epoch": pl.UInt16, "part": pl.UInt16, "off": pl.Int64, "minute": pl.UInt32}
-            | {"reason": pl.String, "known_ms": pl.Int64, "ver": pl.UInt64, "was": pl.String},
-            orient="row",
-        ),
-    )
+    noted(tables, [(13, "restated", restated, "late")])
 
     def then(at_ms: int) -> int:
         rows = read_scores(tables, Question("nps", START, START + HOUR, HOUR, as_of_ms=at_ms)).to_dicts()
@@ -235,3 +218,57 @@ def test_as_known_then_is_what_the_last_closing_had_counted(tables: ClickHouse) 
     assert [then(closed + ms) for ms in (0, 299_999, 300_000)] == [10, 10, 13]
     assert then(closed - 1) == 10, "before any window was closed the time of arrival decides"
     assert (then(restated - 1), then(restated), then(restated + 10**9)) == (13, 14, 14)
+
+
+def test_why_a_number_changed_is_told_closing_by_closing(tables: ClickHouse) -> None:
+    """The story above: ten on time, three delayed at the next closing, one restated two hours later, one taken out."""
+    closed, restated = (START + 360) * 1000, (START + 2 * HOUR) * 1000
+    recorded(
+        tables,
+        [
+            *(answered(off, bin=10) for off in range(10)),
+            *(answered(off, bin=0, reason="delayed", ingest_ms=closed + 60_000) for off in range(10, 13)),
+            answered(13, bin=0, reason="restated", ingest_ms=closed + 60_000),
+            answered(14, bin=10, disposition="duplicate", reason="same_event", ingest_ms=closed + 60_000),
+            answered(15, bin=1, disposition="late", reason="beyond_lateness", ingest_ms=closed + 60_000),
+        ],
+    )
+    closings(tables, [(START + 300, 9, closed), (START + 600, 15, closed + 300_000)])
+    noted(tables, [(13, "restated", restated, "late"), (14, "same_event", restated + 60_000, "aggregated")])
+    arguments = ["--metric", "nps", "--grain", "5m", "--from", "2026-05-01T08:00", "--to", "2026-05-01T08:05", "--why"]
+    found = shown(*arguments, "--json")
+    assert found["too_late"] == 1
+    (told,) = found["windows"]
+    assert [(r["n"], r["reasons"]) for r in told["revisions"]] == [
+        (10, {}),
+        (14, {"delayed": 4}),
+        (15, {"restated": 1}),
+        (14, {"same_event": 1}),
+    ]
+    result = CliRunner().invoke(app, arguments)
+    lines = result.stdout.splitlines()
+    assert [line.split("  ")[-1] for line in lines[1:5]] == [
+        "when the window was closed",
+        "4 delayed: came after the window was closed",
+        "1 restated: had come too late, counted when somebody asked",
+        "1 taken out: the same event twice",
+    ]
+    assert "1 event of this time came too late and is not counted" in lines[5]
+
+
+def closings(client: ClickHouse, rows: list[tuple[int, int, int]]) -> None:
+    """Frontiers of one partition: window end, offset, moment of the closing."""
+    schema = {"window_end": pl.UInt32, "topic": pl.String, "epoch": pl.UInt16, "part": pl.UInt16}
+    schema |= {"off": pl.Int64, "ver": pl.UInt64, "closed_ms": pl.Int64}
+    client.insert(
+        "frontiers",
+        pl.DataFrame([(end, "feedback", 1, 0, off, 1, at) for end, off, at in rows], schema=schema, orient="row"),
+    )
+
+
+def noted(client: ClickHouse, rows: list[tuple[int, str, int, str]]) -> None:
+    """Notes of one minute: offset, reason, moment, what the row was."""
+    schema = {"topic": pl.String, "epoch": pl.UInt16, "part": pl.UInt16, "off": pl.Int64, "minute": pl.UInt32}
+    schema |= {"reason": pl.String, "known_ms": pl.Int64, "ver": pl.UInt64, "was": pl.String}
+    found = [("feedback", 1, 0, off, START, reason, at, 1, was) for off, reason, at, was in rows]
+    client.insert("changes", pl.DataFrame(found, schema=schema, orient="row"))
