@@ -42,9 +42,21 @@ def carry_out(client: ClickHouse, where: Part, ver: int, request: Mapping[str, A
         pl.lit(where.part, pl.UInt16).alias("part"),
         pl.lit(ver, pl.UInt64).alias("ver"),
     ]
+    _fence(client, where, named)
     client.insert("changes", corrected.notes.with_columns(*named, pl.lit(now, pl.Int64).alias("known_ms")))
     for _, day in corrected.rows.group_by(pl.col("ingest_ms") // _DAY_MS, maintain_order=True):
         client.insert("ledger", day.with_columns(*named))
+
+
+def _fence(client: ClickHouse, where: Part, named: list[pl.Expr]) -> None:
+    """The new fence in `progress` before any row bears it: `audit` asks there whether an owner has had it."""
+    rows = client.query(
+        """SELECT position, settled, clock_ms FROM progress FINAL
+        WHERE topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}""",
+        {"topic": where.topic, "epoch": where.epoch, "part": where.part},
+    )
+    if rows.height:
+        client.insert("progress", rows.with_columns(*named, pl.lit(0, pl.UInt64).alias("seq")))
 
 
 def noted_minutes(client: ClickHouse, where: Part, since_ms: int) -> list[int]:

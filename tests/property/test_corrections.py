@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Set
+from itertools import pairwise, permutations
 from random import Random
 from typing import NamedTuple
 
@@ -11,7 +13,9 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.arrival.revisions import Answers, Standing, replaced
+from pipeline.arrival.fingerprints import Hashes
+from pipeline.arrival.recall import of_rows
+from pipeline.arrival.revisions import Answers, Standing, looked_up, replaced
 from pipeline.ledger.corrections import counted_late, without_doubles
 from pipeline.ledger.retractions import retract
 from pipeline.scores.windows import contributions
@@ -35,21 +39,32 @@ said = st.builds(Said, st.integers(0, 4), st.integers(0, 4), st.integers(0, 10),
 stories = st.lists(said, min_size=1, max_size=25)
 
 
-def recorded(story: list[Said]) -> pl.DataFrame:
-    """The ledger rows of a story, in order of arrival, as accept and record make them."""
+def recorded(story: list[Said], restarts: Set[int] = frozenset()) -> pl.DataFrame:
+    """The ledger rows of a story, in order of arrival, as accept and record make them; at a restart the memory of
+    answers is made anew from the ledger."""
+    edges = [0, *sorted(at for at in restarts if 0 < at < len(story)), len(story)]
+    rows = _ROWS.clear().select(LEDGER)
+    for first, last in pairwise(edges):
+        rows = pl.concat([rows, _piece(story[first:last], first, rows)])
+    return rows
+
+
+def _piece(story: list[Said], first: int, before: pl.DataFrame) -> pl.DataFrame:
+    """What is recorded without a restart in between."""
     count = len(story)
+    offsets = np.arange(first, first + count, dtype=np.int64)
     hashes = np.array([each.answer for each in story], dtype=np.uint64)
     revisions = np.array([each.revision for each in story], dtype=np.int64)
     late = np.array([each.late for each in story])
     keyed = np.flatnonzero(hashes != 0)
-    unknown = np.full(len(keyed), -1, dtype=np.int64)
-    answers = Answers(hashes[keyed], revisions[keyed], keyed.astype(np.int64), ~late[keyed])
-    judged, _ = replaced(answers, Standing(hashes[keyed], unknown, unknown.copy()))
+    answers = Answers(hashes[keyed], revisions[keyed], offsets[keyed], ~late[keyed])
+    known = looked_up(answers.hashes, of_rows(before).standing) if before.height else _nothing(answers.hashes)
+    judged, _ = replaced(answers, known)
     superseded, old = np.zeros(count, dtype=bool), np.full(count, -1, dtype=np.int64)
     superseded[keyed], old[keyed] = judged.superseded, judged.old
     rows = _ROWS[:count].with_columns(
-        pl.Series("off", np.arange(count)),
-        pl.Series("event_hash", np.arange(1, count + 1, dtype=np.uint64)),
+        pl.Series("off", offsets),
+        pl.Series("event_hash", (offsets + 1).astype(np.uint64)),
         pl.Series("answer_hash", hashes),
         pl.Series("revision", revisions),
         pl.Series("bin", [each.bin for each in story], dtype=pl.Int8),
@@ -59,9 +74,13 @@ def recorded(story: list[Said]) -> pl.DataFrame:
         pl.lit("").alias("label"),
         pl.Series("disposition", np.where(superseded, "ignored", np.where(late, "late", "aggregated")).tolist()),
         pl.Series("reason", np.where(superseded, "superseded", np.where(late, "beyond_lateness", "")).tolist()),
-        pl.Series("old_off", old),
     )
-    return retract(rows.drop(*OLD).with_columns(pl.Series("old_off", old)), []).select(LEDGER)
+    return retract(rows.drop(*OLD).with_columns(pl.Series("old_off", old)), [before]).select(LEDGER)
+
+
+def _nothing(hashes: Hashes) -> Standing:
+    unknown = np.full(len(hashes), -1, dtype=np.int64)
+    return Standing(hashes, unknown, unknown.copy())
 
 
 def corrected(rows: pl.DataFrame, late: pl.DataFrame) -> pl.DataFrame:
@@ -94,12 +113,27 @@ def expected(story: list[Said]) -> dict[tuple[int, int], int]:
     return dict(Counter(((START_MS + 60_000 * each.minute) // 60_000 * 60, each.bin) for each in counted))
 
 
-@settings(max_examples=50, deadline=None)
-@given(stories, st.randoms(use_true_random=False))
-def test_late_answers_restated_in_any_portions_count_as_if_they_had_come_in_time(
-    story: list[Said], random: Random
+@settings(max_examples=100, deadline=None)
+@given(stories, st.sets(st.integers(1, 24), max_size=6))
+def test_edits_replace_each_other_whichever_comes_first_and_wherever_a_worker_restarts(
+    story: list[Said], restarts: set[int]
 ) -> None:
-    rows = recorded(story)
+    once = [each._replace(late=False) for each in story]
+    assert counts(recorded(once, restarts)) == expected(once)
+
+
+def test_every_order_of_the_revisions_of_an_answer_gives_the_same_histogram() -> None:
+    edits = [Said(1, revision, revision, revision % 2, False) for revision in range(4)]
+    found = {tuple(sorted(counts(recorded(list(order), {1, 2, 3})).items())) for order in permutations(edits)}
+    assert len(found) == 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(stories, st.sets(st.integers(1, 24), max_size=4), st.randoms(use_true_random=False))
+def test_late_answers_restated_in_any_portions_count_as_if_they_had_come_in_time(
+    story: list[Said], restarts: set[int], random: Random
+) -> None:
+    rows = recorded(story, restarts)
     offsets = rows.filter(pl.col("disposition") == "late")["off"].to_list()
     random.shuffle(offsets)
     while offsets:
