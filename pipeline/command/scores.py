@@ -69,6 +69,8 @@ def scores(
     """
 
     def work(settings: Settings, known: Definitions) -> None:
+        from pipeline.scores.spans import zone
+
         if as_json and as_csv:
             raise UsageError("--json and --csv exclude each other")
         if definitions:
@@ -86,7 +88,7 @@ def scores(
             return
         question = ask()
         if as_of:
-            now = datetime.now(UTC)
+            now = datetime.now(zone(tz) if tz else UTC)
             question = replace(question, as_of_ms=moment(as_of, now) * 1000)
         if why:
             _explain(settings, question, tz or "UTC", as_json)
