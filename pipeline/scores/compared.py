@@ -27,11 +27,20 @@ _CHANGE: Final = ("change", "low", "high", "p")
 _TIMES: Final[Mapping[str, float]] = {"points": 100.0, "share": 1.0, "mean": 1.0}
 
 
+def comparable(question: Question, *, groups: bool = False) -> None:
+    """Raises UsageError where there is nothing to compare with, or (`groups`) no groups to rank."""
+    if question.defined.form == "count":
+        raise UsageError(f"{question.metric} is a count: it has no interval to compare by")
+    if question.gap_s is not None:
+        raise UsageError("sessions have no window before them to compare with")
+    if groups and not question.by:
+        raise UsageError("a ranking needs groups: name a dimension with --by")
+
+
 def compare(client: Database, question: Question, rows: pl.DataFrame, tz: ZoneInfo) -> pl.DataFrame:
     """Rows of `read_scores` with `previous_*` and `week_*` (score, n, change and its interval, p), `trend*` (change per
-    window of the group over the span) and `detectable`, in the unit of the score. Raises UsageError for counts.
+    window of the group over the span) and `detectable`, in the unit of the score. `comparable` must have passed.
     """
-    _comparable(question)
     found = rows
     for name, other, back in _shifts(question, tz):
         found = _beside(found, question, name, _moved(counted(client, other), back))
@@ -42,10 +51,8 @@ def rank(question: Question, rows: pl.DataFrame) -> pl.DataFrame:
     """Rows in order of their shrunken score within each window and scale, best first: `ranked_as` and `rank`.
 
     A unit with few answers is drawn to the mean of all, so that chance does not lead the list at either end.
+    `comparable` must have passed.
     """
-    _comparable(question)
-    if not question.by:
-        raise UsageError("a ranking needs groups: name a dimension with --by")
     parts = []
     for (_, scale), part in rows.group_by("start", "scale", maintain_order=True):
         boxes = question.defined.boxes(str(scale))
@@ -58,13 +65,6 @@ def rank(question: Question, rows: pl.DataFrame) -> pl.DataFrame:
         if parts
         else rows.with_columns(pl.lit(None, pl.Float64).alias("ranked_as"), pl.lit(0, pl.Int64).alias("rank"))
     )
-
-
-def _comparable(question: Question) -> None:
-    if question.defined.form == "count":
-        raise UsageError(f"{question.metric} is a count: it has no interval to compare by")
-    if question.gap_s is not None:
-        raise UsageError("sessions have no window before them to compare with")
 
 
 def _shifts(question: Question, tz: ZoneInfo) -> list[tuple[str, Question, dict[int, int]]]:

@@ -23,14 +23,18 @@ def answer(client: ClickHouse, question: Question, more: More, known: Definition
         if more.compare or more.rank or more.voices or more.beside:
             raise UsageError("--tree shows the units as they add up, without --compare, --rank, --voices and --beside")
         return _tree(client, question, more)
+    voices = more.voices or question.defined.weighting == "one_voice"
+    by_voice = replace(question, one_voice=True) if voices else question
+    if more.compare or more.rank:
+        compared.comparable(question, groups=more.rank)
     counted = reading.counted(client, question)
     rows = reading.scored(question, counted)
     extras: list[Extra] = []
     if more.beside:
         rows = beside.add_version(rows, question, counted, known.find(more.beside))
         extras += beside.version_columns(more.beside)
-    if more.voices or question.defined.weighting == "one_voice":
-        rows = beside.add_voices(rows, question, reading.read_scores(client, replace(question, one_voice=True)))
+    if voices:
+        rows = beside.add_voices(rows, question, reading.read_scores(client, by_voice))
         extras += beside.VOICES
     if more.compare:
         rows = compared.compare(client, question, rows, zone(more.tz))

@@ -132,29 +132,6 @@ def test_nobody_with_few_answers_is_shown_alone(tables: ClickHouse, monkeypatch:
     assert {r["scope"]["agent"]: r["n"] for r in scores(*by)} == {"(others)": 27, "a30": 30}
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        ["--metric", "volume", "--compare"],
-        ["--metric", "nps", "--session", "30m", "--compare"],
-        ["--metric", "nps", "--tree", "soon"],
-        ["--metric", "nps", "--tree", "now", "--compare"],
-        ["--metric", "nps", "--tree", "now", "--hop", "15m"],
-        ["--metric", "nps", "--hop", "7m"],
-        ["--metric", "nps", "--hop", "15m", "--tz", "UTC"],
-        ["--metric", "nps", "--tz", "Mars"],
-        ["--metric", "nps", "--day-begins", "25:00"],
-        ["--metric", "nps", "--session", "30m", "--voices"],
-        ["--metric", "nps", "--why", "--by", "agent"],
-        ["--metric", "nps@9"],
-    ],
-)
-def test_what_does_not_fit_together_is_refused(tables: ClickHouse, wrong: list[str]) -> None:
-    result = CliRunner().invoke(app, [*wrong, *SPAN])
-    assert result.exit_code == 2, result.output
-    assert result.stderr.startswith("touchline scores: ")
-
-
 def test_csv_guards_against_formulas_and_has_the_further_columns(tables: ClickHouse) -> None:
     written(tables, [window(START, {10: 12}, touchpoint="=HYPERLINK(1)")])
     result = CliRunner().invoke(app, ["--metric", "nps", "--by", "touchpoint", "--compare", "--csv", *SPAN])

@@ -14,6 +14,7 @@ from pipeline.clickhouse import ClickHouse
 from pipeline.desk import Desk
 from pipeline.ledger import requests
 from pipeline.ledger.rebuild import compare
+from pipeline.scores.defined import read_definitions
 from pipeline.scores.recompute import Part
 from pipeline.slices import Partition, Record
 from tests.chaos import evidence
@@ -105,6 +106,10 @@ async def test_only_the_owner_of_ticks_publishes_and_a_score_is_whole(bench: Ben
     assert [(each["n"], each["score"]) for each in whole] == [(20, 100.0)]
     assert whole[0]["low"] < 100.0
     assert len(await values(desk, "ticks")) == 1
+    client = ClickHouse(desk.settings)
+    tables = client.query("SELECT (SELECT count() FROM definitions) AS d, (SELECT count() FROM units) AS u").row(0)
+    client.close()
+    assert tables == (sum(len(each.scales) for each in read_definitions().every), len(desk.registry.registry.units))
 
 
 async def test_a_change_of_a_closed_window_is_published_as_a_revision_with_its_reason(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,6 +146,23 @@ def test_clickhouse_that_does_not_answer_is_exit_4_with_what_to_do() -> None:
         ["--metric", "nps", "--json", "--csv"],
         ["--metric", "nps", "--from", "now", "--to", "-1h"],
         [],
+        ["--metric", "volume", "--compare"],
+        ["--metric", "nps", "--session", "30m", "--compare"],
+        ["--metric", "nps", "--rank"],
+        ["--metric", "nps", "--tree", "soon"],
+        ["--metric", "nps", "--tree", "now", "--compare"],
+        ["--metric", "nps", "--tree", "now", "--hop", "15m"],
+        ["--metric", "nps", "--tree", "now", "--where", "unit=u1"],
+        ["--metric", "nps", "--hop", "7m"],
+        ["--metric", "nps", "--hop", "15m", "--tz", "UTC"],
+        ["--metric", "nps", "--tz", "Mars"],
+        ["--metric", "nps", "--day-begins", "25:00"],
+        ["--metric", "nps", "--session", "30m", "--voices"],
+        ["--metric", "nps", "--session", "30m", "--hop", "15m"],
+        ["--metric", "nps", "--why", "--by", "agent"],
+        ["--metric", "nps", "--why", "--voices", "--hop", "15m"],
+        ["--metric", "nps@9"],
+        ["--metric", "nps", "--as-of", "lately"],
     ],
 )
 def test_wrong_usage_is_exit_2(wrong: list[str]) -> None:
@@ -156,3 +174,31 @@ def test_wrong_usage_is_exit_2(wrong: list[str]) -> None:
 def test_missing_functions_are_told_from_an_engine_that_is_down() -> None:
     assert "touchline migrate" in scores._fix("Code: 46. DB::Exception: Function with name `tl_n` does not exist")
     assert "touchline up" in scores._fix("connection refused")
+
+
+def test_windows_are_typed_as_people_say_them() -> None:
+    span = (NOON, NOON + 7200)
+    assert typed.Windows("1h").fields(span) == {"grain_s": 3600}
+    assert typed.Windows("all").fields(span) == {"grain_s": None}
+    assert typed.Windows("1h", hop="15m").fields(span) == {"grain_s": 3600, "step_s": 900}
+    assert typed.Windows(session="30m").fields(span) == {"gap_s": 1800}
+    day = typed.Windows("1d", tz="Europe/Berlin", day_begins="04:00").fields(span)["edges"]
+    assert day == (NOON - 10 * 3600, NOON + 14 * 3600)
+    assert typed.names(" channel, unit ,") == ("channel", "unit")
+
+
+def test_definitions_are_listed_without_a_database() -> None:
+    result = CliRunner().invoke(scores.app, ["--definitions"], env=NOWHERE)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("nps@1, in force: net of nps in points; interval adjusted_wald")
+    assert "    scale 1-5; lower is better" in lines
+    assert "    scale any; top 1; bottom -1" in lines
+
+
+def test_definitions_that_contradict_are_exit_2_with_every_mistake(tmp_path: Path) -> None:
+    own = tmp_path / "scores.toml"
+    own.write_text('[[scores]]\nid = "nps"\nversion = 1\nmetric = "nps"\nform = "net"\ninterval = "wilson"\n')
+    result = CliRunner().invoke(scores.app, ["--metric", "nps"], env={**NOWHERE, "TOUCHLINE_SCORES": str(own)})
+    assert result.exit_code == 2
+    assert "interval 'wilson' does not fit the form net" in result.stderr
