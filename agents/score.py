@@ -7,16 +7,18 @@ from functools import partial
 from typing import Any
 
 import faust
+import polars as pl
 
 from pipeline.clickhouse import ClickHouse
 from pipeline.desk import Desk
-from pipeline.errors import Unavailable
+from pipeline.errors import RefusedRows, Unavailable, UsageError
 from pipeline.ledger import requests, restating
 from pipeline.ledger.custody import Holding, fence
 from pipeline.ledger.positions import Standing
 from pipeline.scores.folding import NoLongerOurs, Ours
 from pipeline.scores.recompute import Part
 from pipeline.slices import Partition, Slice
+from pipeline.telemetry import log
 from schemas.codec import encode
 from schemas.outgoing import Tick
 
@@ -29,6 +31,8 @@ _SETTLE_S = 0.5
 _TICK_S = 1.0
 #: Requests of people are looked at this often, seconds.
 _ASKED_S = 2.0
+
+_log = log("touchline.score")
 
 
 def attach(app: faust.App, desk: Desk, reads: Any) -> None:
@@ -72,6 +76,11 @@ async def carry_out(desk: Desk) -> None:
                 said = await restated(desk, request, partition, holding)
             else:
                 said = await carried_out(desk, request["kind"], partition, holding)
+            await desk.pool.call(partial(requests.done, request=request, ver=holding.ver, body=said))
+        except (RefusedRows, UsageError, pl.exceptions.PolarsError) as error:
+            # Asked for again it would fail again, and stop every worker that owns the partition.
+            _log.error("request failed", kind=request["kind"], error=type(error).__name__, exc_info=error)
+            said = f"{requests.FAILED}: {type(error).__name__}"
             await desk.pool.call(partial(requests.done, request=request, ver=holding.ver, body=said))
         except (Unavailable, NoLongerOurs):
             # It stays open: this worker or the next owner looks again.

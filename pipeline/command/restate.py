@@ -54,11 +54,9 @@ def _run(span: tuple[str, str], duplicates: bool, look: bool, wait: float, json:
 def _late(client: ClickHouse, span: tuple[str, str]) -> dict[str, Any]:
     from datetime import UTC, datetime
 
-    import orjson
-
     from pipeline.command.typed import moment
     from pipeline.errors import SettingsError, UsageError
-    from pipeline.ledger.restating import RESTATE, late_by_lag
+    from pipeline.ledger.restating import RESTATE, body_of, late_by_lag
 
     now = datetime.now(UTC)
     try:
@@ -74,7 +72,7 @@ def _late(client: ClickHouse, span: tuple[str, str]) -> dict[str, Any]:
         "rows": sum(lags.values()),
         "by_lag": lags,
         "partitions": sorted({(row["topic"], row["part"]) for row in rows.iter_rows(named=True)}),
-        "body": orjson.dumps({"from_ms": start, "to_ms": end}).decode(),
+        "body": body_of(start, end),
         "done": False,
     }
 

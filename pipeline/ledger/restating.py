@@ -14,6 +14,7 @@ import orjson
 import polars as pl
 
 from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
+from pipeline.errors import UsageError
 from pipeline.ledger.corrections import Corrected, counted_late, without_doubles
 from pipeline.scores.recompute import Part
 
@@ -72,11 +73,11 @@ def noted_minutes(client: ClickHouse, where: Part, since_ms: int) -> list[int]:
 
 
 def _late(client: ClickHouse, where: Part, request: Mapping[str, Any]) -> Corrected | None:
-    span = orjson.loads(request["body"])
+    start, end = _span(request["body"])
     late = client.query(
         f"""SELECT * FROM ledger FINAL WHERE {_MINE} AND disposition = 'late'
             AND occurred_ms >= {{from_ms:Int64}} AND occurred_ms < {{to_ms:Int64}} ORDER BY off""",
-        {**_names(where), "from_ms": span["from_ms"], "to_ms": span["to_ms"]},
+        {**_names(where), "from_ms": start, "to_ms": end},
         FINAL_BY_DAY,
         long=True,
     )
@@ -91,6 +92,19 @@ def _late(client: ClickHouse, where: Part, request: Mapping[str, Any]) -> Correc
         long=True,
     )
     return counted_late(late, standing if standing.width else late.clear())
+
+
+def body_of(from_ms: int, to_ms: int) -> str:
+    """What a request to restate says: the span of event time, ms."""
+    return orjson.dumps({"from_ms": from_ms, "to_ms": to_ms}).decode()
+
+
+def _span(body: str) -> tuple[int, int]:
+    try:
+        found = orjson.loads(body)
+        return int(found["from_ms"]), int(found["to_ms"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"a request to restate says no span of time: {body[:100]!r}") from error
 
 
 def _doubles(client: ClickHouse, where: Part) -> Corrected | None:

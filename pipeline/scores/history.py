@@ -22,13 +22,14 @@ AFTER: Final = "delayed"
 #: Reason of rows that were counted at the closing.
 ON_TIME: Final = "on time"
 
-#: Per partition, when an offset was first counted by a closing.
+#: Per partition, when an offset was first counted by a closing; earlier closings cannot have counted the span.
 _KNOWN = """SELECT topic AS topic_, epoch AS epoch_, part AS part_, off AS until,
         min(frontiers.closed_ms) AS known_closed
-    FROM frontiers FINAL GROUP BY topic, epoch, part, off"""
+    FROM frontiers FINAL WHERE window_end >= {first:UInt32} GROUP BY topic, epoch, part, off"""
 _NOTES = """SELECT topic AS topic_, epoch AS epoch_, part AS part_, off AS off_,
         argMin(changes.was, changes.known_ms) AS former, min(changes.known_ms) AS noted_ms, toUInt8(1) AS noted
-    FROM changes FINAL WHERE was != '' GROUP BY topic, epoch, part, off"""
+    FROM changes FINAL WHERE was != '' AND minute >= {first:UInt32} AND minute < {last:UInt32}
+    GROUP BY topic, epoch, part, off"""
 
 
 @dataclass(frozen=True, slots=True)

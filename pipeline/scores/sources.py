@@ -29,7 +29,8 @@ _SEEN = """SELECT topic, epoch, part, argMax(off, (closed_ms, window_end)) AS se
     GROUP BY topic, epoch, part"""
 #: What rows were before they were rewritten after that moment.
 _WAS = """SELECT topic, epoch, part, off, argMin(changes.was, changes.known_ms) AS former FROM changes FINAL
-    WHERE known_ms > {as_of:Int64} AND was != '' GROUP BY topic, epoch, part, off"""
+    WHERE known_ms > {as_of:Int64} AND was != '' AND minute >= {first:UInt32} AND minute < {last:UInt32}
+    GROUP BY topic, epoch, part, off"""
 
 
 def statement(question: Question) -> tuple[str, dict[str, Any]]:

@@ -6,12 +6,12 @@ import asyncio
 from functools import partial
 from typing import Any
 
-import orjson
 import pytest
 
 from agents import score
 from pipeline.clickhouse import ClickHouse
 from pipeline.desk import Desk
+from pipeline.errors import TouchlineError
 from pipeline.ledger import requests, restating
 from pipeline.ledger.positions import Standing
 from pipeline.scores.reading import Question, read_scores
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
 #: Two days before the first record: later than the clock allows.
 THEN_MS = records.NOW_MS - 2 * 86_400_000
-SPAN = orjson.dumps({"from_ms": THEN_MS - 60_000, "to_ms": THEN_MS + 3_600_000}).decode()
+SPAN = restating.body_of(THEN_MS - 60_000, THEN_MS + 3_600_000)
 
 
 def late(offset: int, **fields: Any) -> Record:
@@ -147,4 +147,32 @@ async def test_doubles_beyond_memory_are_found_and_taken_out(bench: Bench) -> No
     assert restating.count_doubles(client, "feedback", 1) == {}
     assert client.query("SELECT sum(b9) AS n FROM windows FINAL WHERE cut = 'core'")["n"][0] == 3
     equal(desk, 3, 2)
+    client.close()
+
+
+async def test_a_request_that_cannot_be_carried_out_fails_loudly_and_stops_no_worker(
+    bench: Bench,
+) -> None:
+    desk, _ = bench
+    await score.fold(desk, [await recorded(desk, FEEDBACK, [*answers(3), late(3)])])
+    client = ClickHouse(desk.settings)
+
+    def ask_and_wait() -> None:
+        other = ClickHouse(desk.settings)
+        try:
+            requests.ask_and_wait(other, [FEEDBACK], "restate", 30, "nonsense")
+        finally:
+            other.close()
+
+    waiting = asyncio.create_task(asyncio.to_thread(ask_and_wait))
+    while not waiting.done():
+        await score.carry_out(desk)
+        await asyncio.sleep(0.1)
+    with pytest.raises(TouchlineError, match=r"restate failed for feedback\[1\]"):
+        await waiting
+    # The partition goes on, and a request that says something is carried out.
+    await desk.keeper.load({FEEDBACK}, 1)
+    await ask(client, "restate", SPAN)
+    await score.carry_out(desk)
+    equal(desk, 3, 4)
     client.close()
