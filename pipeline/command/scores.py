@@ -264,5 +264,7 @@ def _show(found: Answer, tz: str) -> None:
     else:
         for text in score_lines.aligned(heads, lines):
             emit(text)
+    if question.as_of_ms is not None:
+        note(f"as it was counted when the newest window before {score_lines.iso(question.as_of_ms // 1000)} was closed")
     if any((boxes := question.defined.boxes(row["scale"])) and boxes.better == "lower" for row in rows):
         note("scale 1-5 is CES 1.0 (effort): lower is better; 1-7 is CES 2.0 (ease): higher is better")

@@ -78,13 +78,15 @@ def test_two_versions_are_shown_with_their_difference(
 ) -> None:
     text = (Path(__file__).parents[2] / "pipeline/scores/scores.toml").read_text()
     own = tmp_path / "scores.toml"
-    own.write_text(text.replace("top = [9, 10]", "top = [10]", 1))
+    weighted = text.replace('metric = "nps"', 'metric = "nps"\nweighting = "one_voice"', 1)
+    own.write_text(weighted.replace("top = [9, 10]", "top = [10]", 1))
     monkeypatch.setenv("TOUCHLINE_SCORES", str(own))
     assert Definitions.parse(own.read_text()).find("nps").boxes("0-10") is not None
     written(tables, [window(START, {10: 10, 9: 10}), window(START, {7: 30, 3: 10}, metric="ces", scale="1-7")])
     span = ["--from", "2026-05-01T08:00", "--to", "2026-05-01T09:00", "--json"]
     (score,) = shown("--metric", "nps", *span)["scores"]
     assert score["score"] == 50.0, "a file of one's own says what a score means"
+    assert "voice_score" in score, "and that customers weigh the same"
     (ces,) = shown("--metric", "ces_net", "--beside", "ces_agree", *span)["scores"]
     assert (ces["score"], ces["other_score"], ces["other_difference"]) == (0.0, 0.0, None)
     wrong = CliRunner().invoke(app, ["--metric", "nps", "--beside", "csat", *span])
