@@ -69,7 +69,11 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Counts and words are equal; numbers to the twelfth digit: an engine may fuse two operations on floats."""
     for name in FIGURES:
         mine, theirs = one[name], other[name]
-        close = isinstance(mine, float) and isinstance(theirs, float) and math.isclose(mine, theirs, abs_tol=1e-12)
+        close = (
+            isinstance(mine, float)
+            and isinstance(theirs, float)
+            and math.isclose(mine, theirs, rel_tol=0.0, abs_tol=1e-12)
+        )
         if not close and mine != theirs:
             return False
     return True
