@@ -112,6 +112,7 @@ async def restated(desk: Desk, request: dict[str, Any], partition: Partition, ho
         fresh = desk.custody.holding(partition)
         if not done or fresh is None or not await taken_over(desk, partition, fresh):
             raise NoLongerOurs("the partition was taken over before it was restated")
+        fresh.paused = holding.paused
         where = Part(partition.topic, fresh.epoch, partition.part, fresh.loaded)
         minutes = await desk.pool.call(lambda client: restating.noted_minutes(client, where, request["asked_ms"]))
         await desk.folder.restated(partition, minutes, fresh.loaded)
