@@ -50,21 +50,22 @@ def compare(client: Database, question: Question, rows: pl.DataFrame, tz: ZoneIn
 def rank(question: Question, rows: pl.DataFrame) -> pl.DataFrame:
     """Rows in order of their shrunken score within each window and scale, best first: `ranked_as` and `rank`.
 
-    A unit with few answers is drawn to the mean of all, so that chance does not lead the list at either end.
+    A unit with few answers is drawn to the mean of all, so that chance does not lead the list at either end. Those
+    with too few answers for a score have no rank and stand last.
     `comparable` must have passed.
     """
+    none = [pl.lit(None, pl.Float64).alias("ranked_as"), pl.lit(None, pl.Int64).alias("rank")]
     parts = []
     for (_, scale), part in rows.group_by("start", "scale", maintain_order=True):
         boxes = question.defined.boxes(str(scale))
         worse = boxes is not None and boxes.better == "lower"
-        drawn = ranked(_sample(question.defined, str(scale), part)) * _TIMES[question.defined.unit]
-        placed = part.with_columns(pl.Series("ranked_as", drawn)).sort("ranked_as", descending=not worse)
-        parts.append(placed.with_columns(pl.int_range(1, pl.len() + 1).alias("rank")))
-    return (
-        pl.concat(parts)
-        if parts
-        else rows.with_columns(pl.lit(None, pl.Float64).alias("ranked_as"), pl.lit(0, pl.Int64).alias("rank"))
-    )
+        enough = part.filter(pl.col("status") == "ok")
+        if enough.height:
+            drawn = ranked(_sample(question.defined, str(scale), enough)) * _TIMES[question.defined.unit]
+            placed = enough.with_columns(pl.Series("ranked_as", drawn)).sort("ranked_as", descending=not worse)
+            parts.append(placed.with_columns(pl.int_range(1, pl.len() + 1).alias("rank")))
+        parts.append(part.filter(pl.col("status") != "ok").with_columns(none))
+    return pl.concat(parts) if parts else rows.with_columns(none)
 
 
 def _shifts(question: Question, tz: ZoneInfo) -> list[tuple[str, Question, dict[int, int]]]:
@@ -133,7 +134,8 @@ def _detectable(rows: pl.DataFrame, question: Question) -> pl.DataFrame:
         width = _width(question.defined, str(scale))
         seconds = part["seconds"].to_numpy().astype(np.float64)
         found = detectable(sample.variance / width**2, sample.n, seconds) * width * _TIMES[question.defined.unit]
-        parts.append(part.with_columns(pl.Series("detectable", found).fill_nan(None)))
+        enough = part["status"].to_numpy() == "ok"
+        parts.append(part.with_columns(pl.Series("detectable", np.where(enough, found, np.nan)).fill_nan(None)))
     empty = rows.with_columns(pl.lit(None, pl.Float64).alias("detectable"))
     return pl.concat(parts).sort("start", *question.by, "scale") if parts else empty
 

@@ -99,6 +99,10 @@ def _detectable(row: Mapping[str, Any]) -> str:
     return "-" if row["detectable"] is None else difference(row["detectable"], row["score_unit"]).lstrip("+")
 
 
+def _ranked_as(row: Mapping[str, Any]) -> str:
+    return "-" if row["ranked_as"] is None else number(row["ranked_as"], row["score_unit"])
+
+
 #: p under which a change is marked.
 _UNLIKELY = 0.05
 #: The columns of pipeline/scores/compared.py.
@@ -110,6 +114,6 @@ CHANGES = [
 ]
 #: The columns of a ranking.
 RANKING = [
-    Extra("rank", lambda row: str(row["rank"]), ("rank",)),
-    Extra("ranked as", lambda row: number(row["ranked_as"], row["score_unit"]), ("ranked_as",)),
+    Extra("rank", lambda row: str(row["rank"] or "-"), ("rank",)),
+    Extra("ranked as", _ranked_as, ("ranked_as",)),
 ]

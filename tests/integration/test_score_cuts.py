@@ -50,6 +50,7 @@ def test_each_score_has_the_window_before_and_last_week_beside_it(tables: ClickH
     assert first["previous_low"] < -20 < first["previous_high"] < 0
     assert second["status"] == "insufficient"
     assert second["previous_change"] is None, "nine answers are no score, so no change either"
+    assert second["detectable"] is None
     assert 5 < first["detectable"] < 200
     text = CliRunner().invoke(app, ["--metric", "nps", "--compare", *SPAN]).stdout
     assert "-20.0 [-37.0 .. -3.0] *" in text
@@ -73,10 +74,13 @@ def test_a_trend_has_an_interval(tables: ClickHouse) -> None:
 
 def test_a_ranking_is_not_led_by_chance(tables: ClickHouse) -> None:
     big = {f"u{i}": {10: 260 + 12 * i, 0: 140 - 12 * i} for i in range(5)}
-    written(tables, [window(START, bins, unit=unit) for unit, bins in {**big, "tiny": {10: 10}}.items()])
+    written(
+        tables, [window(START, bins, unit=unit) for unit, bins in {**big, "tiny": {10: 10}, "none": {10: 9}}.items()]
+    )
     rows = scores("--metric", "nps", "--by", "unit", "--rank", *SPAN)
     assert [row["scope"]["unit"] for row in rows] != sorted((r["scope"]["unit"] for r in rows), reverse=True)
-    assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5, 6, None]
+    assert (rows[-1]["scope"]["unit"], rows[-1]["ranked_as"]) == ("none", None), "nine answers have no rank"
     tiny = next(row for row in rows if row["scope"]["unit"] == "tiny")
     assert (tiny["score"], tiny["rank"] > 1) == (100.0, True)
     assert tiny["ranked_as"] < 60
