@@ -144,7 +144,8 @@ def _rows(question: Question, prefix: str, taken_out: bool) -> str:
     # A row that was counted and is not any more stood there from its first closing until its note.
     when = "was.noted = 1 AND was.former = 'aggregated' AND disposition != 'aggregated'"
     which = when if taken_out else f"(disposition = 'aggregated' OR {when})"
-    closed = "if(known.known_closed > 0, known.known_closed, ingest_ms)"
+    # What no closing has counted yet, or never will (touchpoints), is told minute by minute, not row by row.
+    closed = "if(known.known_closed > 0, known.known_closed, intDiv(ingest_ms + 59999, 60000) * 60000)"
     first = f"if(was.noted = 1 AND was.former != 'aggregated', was.noted_ms, {closed})"
     known = "was.noted_ms" if taken_out else first
     superseding = " AND old_off >= 0" if prefix else ""
