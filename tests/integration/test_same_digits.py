@@ -6,6 +6,8 @@ import contextlib
 import json
 import math
 import random
+import zlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +18,7 @@ from pipeline.command.typed import moment
 from pipeline.scores.defined import read_definitions
 from pipeline.scores.reading import Question, read_scores
 from tests.chaos import evidence
+from tests.chaos.generator import Event, Generator
 from tests.chaos.harness import Case, eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
@@ -23,6 +26,20 @@ pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 EVENTS = 3_000
 QUESTIONS = 200
 FIGURES = ("n", "score", "low", "high", "unit", "method", "status", "histogram")
+
+
+def branded(generator: Generator) -> Callable[[int], Event]:
+    """The generator's events, each of one of two brands: twice as many scopes."""
+
+    def following(now_ms: int) -> Event:
+        event = generator.next(now_ms)
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+            body = json.loads(event.value or b"")
+            body["brand"] = ("acme", "bolt")[zlib.crc32(body["event_id"].encode()) % 2]
+            return event._replace(value=json.dumps(body).encode())
+        return event
+
+    return following
 
 
 def published(case: Case) -> dict[tuple[str, ...], dict[str, Any]]:
@@ -98,7 +115,7 @@ def different(case: Case, client: ClickHouse) -> list[tuple[Any, ...]]:
 
 def test_stream_command_view_and_python_give_the_same_digits_on_two_hundred_questions(case: Case) -> None:
     case.worker("one")
-    case.feed(rate=3_000, seed=21, history=0.0).start(EVENTS).join()
+    case.feed_of(branded(Generator(21, history=0.0)), 3_000).start(EVENTS).join()
     case.settle()
     client = ClickHouse(case.settings)
     try:
