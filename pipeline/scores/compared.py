@@ -51,7 +51,7 @@ def rank(question: Question, rows: pl.DataFrame) -> pl.DataFrame:
     """Rows in order of their shrunken score within each window and scale, best first: `ranked_as` and `rank`.
 
     A unit with few answers is drawn to the mean of all, so that chance does not lead the list at either end. Those
-    with too few answers for a score have no rank and stand last.
+    with too few answers for a score have no rank and stand last; where no difference can be told, all are first.
     `comparable` must have passed.
     """
     none = [pl.lit(None, pl.Float64).alias("ranked_as"), pl.lit(None, pl.Int64).alias("rank")]
@@ -63,7 +63,8 @@ def rank(question: Question, rows: pl.DataFrame) -> pl.DataFrame:
         if enough.height:
             drawn = ranked(_sample(question.defined, str(scale), enough)) * _TIMES[question.defined.unit]
             placed = enough.with_columns(pl.Series("ranked_as", drawn)).sort("ranked_as", descending=not worse)
-            parts.append(placed.with_columns(pl.int_range(1, pl.len() + 1).alias("rank")))
+            place = pl.col("ranked_as").rank("min", descending=not worse).cast(pl.Int64)
+            parts.append(placed.with_columns(place.alias("rank")))
         parts.append(part.filter(pl.col("status") != "ok").with_columns(none))
     return pl.concat(parts) if parts else rows.with_columns(none)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.scores.privacy import LEAST, OTHERS, enough, together
@@ -39,6 +39,7 @@ def test_windows_are_judged_each_for_itself() -> None:
     assert found.select("start", "agent").rows() == [(0, "a"), (0, "b"), (60, OTHERS)]
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 30), max_size=8))
 def test_nobody_small_is_shown_and_nothing_is_invented(counts: dict[str, int]) -> None:
     found = shown(counts)

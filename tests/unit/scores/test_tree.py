@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
@@ -77,6 +77,7 @@ def test_other_dimensions_stay_apart() -> None:
     assert tops == {"app": 1, "web": 2}
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(["then", "now"]))
 def test_every_parent_is_exactly_its_children_and_what_it_was_given_itself(seed: int, view: View) -> None:
     random = Random(seed)
