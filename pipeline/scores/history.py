@@ -146,8 +146,10 @@ def _rows(question: Question, prefix: str, taken_out: bool) -> str:
     which = when if taken_out else f"(disposition = 'aggregated' OR {when})"
     # What no closing has counted yet, or never will (touchpoints), is told minute by minute, not row by row.
     closed = "if(known.known_closed > 0, known.known_closed, intDiv(ingest_ms + 59999, 60000) * 60000)"
-    first = f"if(was.noted = 1 AND was.former != 'aggregated', was.noted_ms, {closed})"
-    known = "was.noted_ms" if taken_out else first
+    # One restatement is carried out by many owners, each at its own moment: one number for a person.
+    noted = "intDiv(was.noted_ms + 59999, 60000) * 60000"
+    first = f"if(was.noted = 1 AND was.former != 'aggregated', {noted}, {closed})"
+    known = noted if taken_out else first
     superseding = " AND old_off >= 0" if prefix else ""
     facts = f"""SELECT {columns}{answer}, {moment} AS second, toInt64({sign}) AS times, {known} AS known_ms,
             if({int(taken_out)} = 0 AND reason IN ('same_event', 'conflict'), '', toString(reason)) AS reason,
