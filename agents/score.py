@@ -7,13 +7,18 @@ from functools import partial
 from typing import Any
 
 import faust
+import polars as pl
 
+from pipeline.clickhouse import ClickHouse
 from pipeline.desk import Desk
-from pipeline.errors import Unavailable
-from pipeline.ledger import requests
+from pipeline.errors import RefusedRows, Unavailable, UsageError
+from pipeline.ledger import requests, restating
 from pipeline.ledger.custody import Holding, fence
+from pipeline.ledger.positions import Standing
 from pipeline.scores.folding import NoLongerOurs, Ours
+from pipeline.scores.recompute import Part
 from pipeline.slices import Partition, Slice
+from pipeline.telemetry import log
 from schemas.codec import encode
 from schemas.outgoing import Tick
 
@@ -26,6 +31,8 @@ _SETTLE_S = 0.5
 _TICK_S = 1.0
 #: Requests of people are looked at this often, seconds.
 _ASKED_S = 2.0
+
+_log = log("touchline.score")
 
 
 def attach(app: faust.App, desk: Desk, reads: Any) -> None:
@@ -52,9 +59,11 @@ def attach(app: faust.App, desk: Desk, reads: Any) -> None:
 
 
 async def carry_out(desk: Desk) -> None:
-    """What people asked of the owners of partitions: rebuild windows, release a paused partition."""
+    """What people asked of the owners of partitions: rebuild windows, release a paused partition, restate rows."""
     try:
-        waiting = await desk.pool.call(lambda client: requests.waiting(client, ("rebuild", "release")))
+        waiting = await desk.pool.call(
+            lambda client: requests.waiting(client, ("rebuild", "release", *restating.KINDS))
+        )
     except Unavailable:
         return
     for request in waiting.iter_rows(named=True):
@@ -63,7 +72,15 @@ async def carry_out(desk: Desk) -> None:
         if holding is None:
             continue
         try:
-            said = await carried_out(desk, request["kind"], partition, holding)
+            if request["kind"] in restating.KINDS:
+                said = await restated(desk, request, partition, holding)
+            else:
+                said = await carried_out(desk, request["kind"], partition, holding)
+            await desk.pool.call(partial(requests.done, request=request, ver=holding.ver, body=said))
+        except (RefusedRows, UsageError, pl.exceptions.PolarsError) as error:
+            # Asked for again it would fail again, and stop every worker that owns the partition.
+            _log.error("request failed", kind=request["kind"], error=type(error).__name__, exc_info=error)
+            said = f"{requests.FAILED}: {type(error).__name__}"
             await desk.pool.call(partial(requests.done, request=request, ver=holding.ver, body=said))
         except (Unavailable, NoLongerOurs):
             # It stays open: this worker or the next owner looks again.
@@ -83,6 +100,25 @@ async def carried_out(desk: Desk, kind: str, partition: Partition, holding: Hold
     return ""
 
 
+async def restated(desk: Desk, request: dict[str, Any], partition: Partition, holding: Holding) -> str:
+    """Rewrites rows of the ledger between two attempts, then the windows of their minutes."""
+    async with desk.folding:
+
+        def between(client: ClickHouse, standing: Standing, ver: int) -> None:
+            where = Part(partition.topic, standing.epoch, partition.part, standing.position)
+            restating.carry_out(client, where, ver, request)
+
+        done = await desk.keeper.anew(partition, holding.generation, between)
+        fresh = desk.custody.holding(partition)
+        if not done or fresh is None or not await taken_over(desk, partition, fresh):
+            raise NoLongerOurs("the partition was taken over before it was restated")
+        fresh.paused = holding.paused
+        where = Part(partition.topic, fresh.epoch, partition.part, fresh.loaded)
+        minutes = await desk.pool.call(lambda client: restating.noted_minutes(client, where, request["asked_ms"]))
+        await desk.folder.restated(partition, minutes, fresh.loaded)
+    return str(request["body"])
+
+
 async def publish(desk: Desk) -> None:
     """Only the owner of `ticks`: one record there a second, whose append time is "now"; then scores and closings."""
     if Partition("ticks", 0) not in desk.group.assigned():
@@ -93,6 +129,7 @@ async def publish(desk: Desk) -> None:
         desk.ticks += 1
         tick = encode(Tick(ver=ver, number=desk.ticks))
         now_ms = await desk.outbox.send("ticks", [(b"tick", tick, [])])
+        await desk.tables_follow()
         sent = await desk.publisher.step(now_ms, ver)
     except Unavailable:
         return

@@ -25,6 +25,7 @@ from pipeline.customers.following import Following
 from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.customers.registry import DEFAULT_PATH, Unknown
 from pipeline.customers.sealing import Sealer, context
+from pipeline.customers.unit_rows import write_units
 from pipeline.customers.watcher import Watcher
 from pipeline.errors import TouchlineError, Unavailable
 from pipeline.isolation import Step, isolate
@@ -33,6 +34,7 @@ from pipeline.ledger.custody import Custody, Holding
 from pipeline.ledger.keeper import Keeper
 from pipeline.ledger.outbox import Outbox
 from pipeline.ledger.writer import Writer
+from pipeline.scores.defined import definitions_of
 from pipeline.scores.folding import Folder, Ours
 from pipeline.scores.publishing import Publisher
 from pipeline.settings import Settings
@@ -80,13 +82,16 @@ class Desk:
         self.following = Following(self.pool, self.group, self.pseudonyms)
         self.registry = Watcher(settings.registry or DEFAULT_PATH)
         self._trouble = ""
+        self._units_of = 0
         self.unknown = Unknown()
         self.labeller = Labeller(Options(classifier=settings.classifier, limit_s=settings.label_limit_s))
         self.outbox = Outbox(settings)
         self.writer = Writer(self.pool, self.outbox, self.custody, self._seal, asyncio.sleep)
         self.folder = Folder(self.pool, settings.hot_rows, self._holds)
         self.folding = asyncio.Lock()
-        self.publisher = Publisher(self.pool, self.outbox.send, self.group.log_ends, settings.topic_partitions)
+        self.publisher = Publisher(
+            self.pool, self.outbox.send, self.group.log_ends, settings.topic_partitions, definitions_of(settings)
+        )
         self.health = Health(
             self.telemetry,
             {"group": self._without_group, "partitions": self._without_partitions, "breaker": self._paused},
@@ -258,6 +263,14 @@ class Desk:
         if self.registry.trouble and self.registry.trouble != self._trouble:
             _log.error("registry not taken", reason=self.registry.trouble)
         self._trouble = self.registry.trouble
+
+    async def tables_follow(self) -> None:
+        """The table `units` follows the registry; called by the owner of `ticks` alone."""
+        self.look_at_registry()
+        if self._units_of != self.registry.loads:
+            units = self.registry.registry.units
+            await self.pool.call(lambda client: write_units(client, units))
+            self._units_of = self.registry.loads
 
     async def release(self, partition: Partition, holding: Holding) -> None:
         """An operator lets a paused partition go on: the breaker counts anew from here."""

@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     experience_index: Path | None = Field(
         None, description="experience index of a customer (TOML); empty means the bundled one"
     )
+    agent_answers: int = Field(10, ge=10, description="an employee with fewer answers is never shown alone")
+    scores: Path | None = Field(None, description="definitions of scores (TOML); empty means the bundled ones")
 
     ids_remembered: int = Field(2_000_000, ge=1_000, description="event ids a worker remembers for duplicates")
     hot_rows: int = Field(1_000_000, ge=1_000, description="window rows a worker folds in memory")
@@ -98,6 +100,8 @@ class Settings(BaseSettings):
             wrong.append(f"registry: no such file: {self.registry}")
         if self.experience_index is not None and not self.experience_index.is_file():
             wrong.append(f"experience_index: no such file: {self.experience_index}")
+        if self.scores is not None and not self.scores.is_file():
+            wrong.append(f"scores: no such file: {self.scores}")
         if not self.clickhouse_url.startswith(("http://", "https://")):
             wrong.append("clickhouse_url must begin with http:// or https://")
         if wrong:

@@ -11,7 +11,8 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     """One score of one scope and window: the whole score over all partitions, never a partial.
 
     Readers keep the highest (`ver`, `revision`) of a (`scope`, `metric`, `scale`, `start`, `seconds`). `score` and the
-    interval are None while `status` is "insufficient" (n < 10). `final` says that every partition has passed its end.
+    interval are None while `status` is "insufficient" (n < 10). `final` says that every partition has passed its end;
+    `reason` why a final window changed (delayed, revised, restated, same_event; several with commas between).
     """
 
     scope: dict[str, str]

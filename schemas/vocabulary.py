@@ -129,6 +129,7 @@ class Reason(StrEnum):
     # aggregated, but not in its minute's first closing
     DELAYED = "delayed"
     REVISED = "revised"
+    RESTATED = "restated"
     # late
     BEYOND_LATENESS = "beyond_lateness"
     # duplicate

@@ -115,11 +115,21 @@ def migrate(
 
     def work() -> int:
         from pipeline.clickhouse import ClickHouse
+        from pipeline.customers.registry import DEFAULT_PATH
+        from pipeline.customers.unit_rows import write_units
+        from pipeline.customers.watcher import read_registry
         from pipeline.ledger.migrate import migrate as run
+        from pipeline.scores.defined import definitions_of, write_definitions
         from pipeline.settings import load_settings
 
         settings = load_settings()
-        done = [f"{m.number:04d}_{m.name}" for m in run(ClickHouse(settings), settings, unlock=unlock)]
+        definitions = definitions_of(settings)
+        client = ClickHouse(settings)
+        done = [f"{m.number:04d}_{m.name}" for m in run(client, settings, unlock=unlock)]
+        if write_definitions(client, definitions):
+            done.append("definitions of scores")
+        if write_units(client, read_registry(settings.registry or DEFAULT_PATH).units):
+            done.append("units of the registry")
         if json:
             emit_json({"applied": done})
         else:
@@ -195,11 +205,13 @@ def check() -> None:
     def work() -> int:
         from pipeline.customers.registry import DEFAULT_PATH
         from pipeline.customers.watcher import read_registry
+        from pipeline.scores.defined import definitions_of
         from pipeline.settings import load_settings
 
         settings = load_settings()
         settings.require_keys()
         read_registry(settings.registry or DEFAULT_PATH)
+        definitions_of(settings)
         emit("settings are fine")
         return Exit.OK
 

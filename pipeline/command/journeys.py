@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.command.output import Exit, emit, emit_json, note
-from pipeline.command.scores import conditions, duration, moment
 from pipeline.command.tables import csv_table
+from pipeline.command.typed import conditions, duration, moment
 from pipeline.errors import SettingsError, Unavailable, UsageError
 
 if TYPE_CHECKING:

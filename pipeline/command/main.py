@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "waits": ("pipeline.command.responses", "response rates and times, open cases counted as such"),
     "gap": ("pipeline.command.responses", "what the staff believes against what customers say"),
     "audit": ("pipeline.command.proof", "prove that every offset is counted once"),
+    "restate": ("pipeline.command.restate", "count late answers after all, or take doubles out"),
     "rebuild": ("pipeline.command.proof", "make the windows again from the ledger"),
     "simulate": ("pipeline.command.intake", "customers' journeys, as NDJSON or into Kafka"),
     "produce": ("pipeline.command.intake", "send NDJSON events, with a verdict per row"),

@@ -16,14 +16,17 @@ app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
 
 @app.command()
-def audit(json: AsJson = False) -> None:
+def audit(
+    deep: Annotated[bool, typer.Option("--deep", help="also look for doubles beyond what a worker remembers")] = False,
+    json: AsJson = False,
+) -> None:
     """Prove that every offset is counted once; exit 3 when something does not hold, 4 when something is unreachable."""
 
     def work() -> int:
         from pipeline.ledger.audit import audit as run
         from pipeline.settings import load_settings
 
-        found = run(load_settings())
+        found = run(load_settings(), deep=deep)
         if json:
             emit_json(found.document())
         else:

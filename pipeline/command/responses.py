@@ -9,8 +9,8 @@ import typer
 
 from pipeline.command.journeys import answering, connected, whole_days
 from pipeline.command.output import emit, emit_json, note
-from pipeline.command.scores import conditions, moment
 from pipeline.command.tables import columns, csv_table
+from pipeline.command.typed import conditions, moment
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:

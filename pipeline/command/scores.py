@@ -4,90 +4,145 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.command.output import Exit, emit, emit_json, note
+from pipeline.command.typed import Windows, conditions, moment, names
 from pipeline.errors import SettingsError, Unavailable, UsageError
-from pipeline.views.figures import bar, number, place
+from pipeline.views import score_lines
+from pipeline.views.answered import Answer, More, chosen_view
 
 if TYPE_CHECKING:
+    from pipeline.scores.definitions import Definitions
     from pipeline.scores.reading import Question
+    from pipeline.settings import Settings
 
 app = typer.Typer(rich_markup_mode=None, help="Read scores with n and interval.", no_args_is_help=False)
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-#: Width of the interval picture in characters: fits beside four dimensions on 120 columns.
-_WIDTH = 25
+#: Scores are published every few seconds; faster looks would show the same.
+_EVERY_S = 2.0
 
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One score as people read it: cells of text, and where the interval lies on the metric's axis (0..1)."""
-
-    cells: tuple[str, ...]
-    low: float | None
-    score: float | None
-    high: float | None
+Csv = Annotated[bool, typer.Option("--csv", help="Comma-separated values with a header.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document with every field.")]
 
 
 @app.command("scores")
 def scores(
-    metric: Annotated[str, typer.Option(help="nps, csat, ces, rating, sentiment or volume.")],
+    metric: Annotated[str, typer.Option(help="A score: nps, csat, ces, rating, sentiment, volume, or nps@2.")] = "",
     by: Annotated[str, typer.Option(help="Dimensions with commas between, e.g. channel,touchpoint.")] = "",
     grain: Annotated[str, typer.Option(help="Width of a window: 1m, 5m, 1h, 1d; `all` for one window.")] = "1h",
     since: Annotated[str, typer.Option("--from", help="ISO time (UTC unless it says so), -24h or now.")] = "-24h",
     until: Annotated[str, typer.Option("--to", help="Likewise; the end is not included.")] = "now",
     where: Annotated[list[str] | None, typer.Option(help="Only these, e.g. channel=web,app; repeatable.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document with every field.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values with a header.")] = False,
+    hop: Annotated[str, typer.Option(help="Windows that overlap: of the grain, one every 15m.")] = "",
+    session: Annotated[str, typer.Option(help="Windows that end after a pause of 30m.")] = "",
+    tz: Annotated[str, typer.Option(help="Days and hours of a time zone, e.g. Europe/Berlin.")] = "",
+    day_begins: Annotated[str, typer.Option(help="When a business day begins, e.g. 04:00.")] = "",
+    voices: Annotated[bool, typer.Option("--voices", help="Beside it: one voice per customer and window.")] = False,
+    beside: Annotated[str, typer.Option(help="Beside it: another version or score of the same answers.")] = "",
+    as_of: Annotated[str, typer.Option(help="As it was known at a moment: what was published then.")] = "",
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="Beside it: the window before, last week, the trend, the smallest drop seen."),
+    ] = False,
+    rank: Annotated[
+        bool, typer.Option("--rank", help="Order groups by their score, few answers drawn to the mean.")
+    ] = False,
+    tree: Annotated[str, typer.Option(help="Units summed up to their parents: as `then` or as `now`.")] = "",
+    why: Annotated[bool, typer.Option("--why", help="Each window's numbers over time, and why they changed.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Live: drawn again every two seconds, until Ctrl-C.")] = False,
+    lasts: Annotated[float, typer.Option("--for", help="With --watch: end after so many seconds.", min=0.1)] = 1e9,
+    definitions: Annotated[bool, typer.Option("--definitions", help="What each score means; nothing is read.")] = False,
+    as_json: Json = False,
+    as_csv: Csv = False,
 ) -> None:
     """Read scores: summed histograms per window and group, n and a 95 % interval beside each; nothing is averaged.
 
     Windows begin at multiples of the grain in UTC; --from and --to are widened to whole windows.
     Exit codes: 0 read (also when there is nothing to show), 2 usage, 4 ClickHouse did not answer.
     """
-    from pipeline.scores.reading import Question
 
-    try:
+    def work(settings: Settings, known: Definitions) -> None:
+        from pipeline.scores.spans import zone
+
         if as_json and as_csv:
             raise UsageError("--json and --csv exclude each other")
-        now = datetime.now(UTC)
-        question = Question(
-            metric=metric,
-            start=moment(since, now),
-            end=moment(until, now),
-            grain_s=None if grain == "all" else duration(grain),
-            by=tuple(name.strip() for name in by.split(",") if name.strip()),
-            filters=conditions(where or ()),
-        )
-        rows = _read(question)
+        if definitions:
+            _define(known, as_json)
+            return
+        if not metric:
+            raise UsageError(f"--metric is missing; there are {', '.join(known.leading)}")
+        windows = Windows(grain, hop, session, tz, day_begins)
+
+        def ask() -> Question:
+            return asked((metric, names(by), where or []), (since, until), windows, known)
+
+        if watch:
+            _watch(settings, ask, tz or "UTC", lasts)
+            return
+        question = ask()
+        if as_of:
+            now = datetime.now(zone(tz) if tz else UTC)
+            question = replace(question, as_of_ms=moment(as_of, now) * 1000)
+        if why:
+            _explain(settings, question, tz or "UTC", as_json)
+            return
+        more = More(beside, voices, compare, rank, chosen_view(tree), tz or "UTC")
+        _tell(_answer(settings, question, more, known), more.tz, "json" if as_json else "csv" if as_csv else "")
+
+    guarded(work)
+
+
+def guarded(work: Callable[[Settings, Definitions], None]) -> None:
+    """Runs what needs settings and definitions; every error of ours becomes its sentence and exit code."""
+    from pipeline.scores.defined import definitions_of
+    from pipeline.settings import load_settings
+
+    try:
+        settings = load_settings()
+        work(settings, definitions_of(settings))
     except (UsageError, SettingsError) as error:
         note(f"touchline scores: {error}")
         raise typer.Exit(Exit.USAGE) from None
     except Unavailable as error:
         note(f"touchline scores: {error}\n{_fix(str(error))}")
         raise typer.Exit(Exit.UNREACHABLE) from None
-    if as_json:
-        emit_json(document(question, rows))
-    elif as_csv:
-        _csv(question, rows)
-    else:
-        _show(question, rows)
 
 
-def _read(question: Question) -> list[dict[str, Any]]:
+def asked(
+    what: tuple[str, tuple[str, ...], list[str]], span: tuple[str, str], windows: Windows, known: Definitions
+) -> Question:
+    """The question that was typed. Raises UsageError."""
+    from pipeline.scores.reading import Question
+    from pipeline.scores.spans import zone
+
+    metric, by, where = what
+    now = datetime.now(zone(windows.tz) if windows.tz else UTC)
+    start, end = moment(span[0], now), moment(span[1], now)
+    return Question(
+        metric=metric,
+        start=start,
+        end=end,
+        by=by,
+        filters=conditions(where),
+        definition=known.find(metric),
+        **windows.fields((start, end)),
+    )
+
+
+def _answer(settings: Settings, question: Question, more: More, known: Definitions) -> Answer:
     from pipeline.clickhouse import ClickHouse
-    from pipeline.scores.reading import read_scores
-    from pipeline.settings import load_settings
+    from pipeline.views.answers import answer
 
-    client = ClickHouse(load_settings())
+    client = ClickHouse(settings)
     try:
-        return read_scores(client, question).to_dicts()
+        return answer(client, replace(question, least_by_agent=settings.agent_answers), more, known)
     finally:
         client.close()
 
@@ -99,164 +154,117 @@ def _fix(text: str) -> str:
     return "start it with `touchline up`, or set TOUCHLINE_CLICKHOUSE_URL (`touchline doctor` says what is reachable)"
 
 
-# What a person may type.
-
-
-def duration(text: str) -> int:
-    """Seconds of "90s", "5m", "1h", "7d", "2w"; raises UsageError."""
-    found = re.fullmatch(r"(\d+)([smhdw])", text.strip())
-    if found is None or int(found[1]) == 0:
-        raise UsageError(f"{text!r} is not a duration; write 5m, 1h, 1d or the like")
-    return int(found[1]) * _SECONDS[found[2]]
-
-
-def moment(text: str, now: datetime) -> int:
-    """Unix second of an ISO time, "now" or "-24h"; a time without a zone is UTC. Raises UsageError."""
-    text = text.strip()
-    if text == "now":
-        return int(now.timestamp())
-    if text.startswith("-"):
-        return int(now.timestamp()) - duration(text[1:])
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is not a time; write 2026-05-01T08:00, -24h or now") from None
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
-
-
-def conditions(texts: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
-    """("channel=web,app",) as {"channel": ("web", "app")}; a name given twice adds values. Raises UsageError."""
-    found: dict[str, tuple[str, ...]] = {}
-    for text in texts:
-        name, equals, values = text.partition("=")
-        if not equals:
-            raise UsageError(f"--where {text!r} has no value; write --where channel=web")
-        found[name.strip()] = found.get(name.strip(), ()) + tuple(value.strip() for value in values.split(","))
-    return found
-
-
 # What comes out.
 
 
-def document(question: Question, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The answer as one JSON document; each score has the fields of schemas/outgoing.py `Score` that a reading has."""
-    return {
-        "metric": question.metric,
-        "by": list(question.by),
-        "from": _iso(question.first),
-        "to": _iso(question.last),
-        "seconds": question.seconds,
-        "where": {name: list(values) for name, values in question.filters.items()},
-        "source": "ledger" if question.cut is None else "windows",
-        "scores": [_entry(question, row) for row in rows],
-    }
+def _define(known: Definitions, as_json: bool) -> None:
+    from pipeline.views.defined_lines import definition_lines, definitions_document
 
-
-def _entry(question: Question, row: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("n", "score", "low", "high")
-    return {
-        "scope": {name: row[name] for name in question.by},
-        "metric": question.metric,
-        "scale": row["scale"],
-        "start": _iso(row["start"]),
-        "seconds": row["seconds"],
-        **{name: row[name] for name in names},
-        "unit": row["score_unit"],
-        "method": row["method"],
-        "status": row["status"],
-        "histogram": row["histogram"],
-        "s1": row["s1"],
-        "s2": row["s2"],
-    }
-
-
-def _csv(question: Question, rows: list[dict[str, Any]]) -> None:
-    import csv
-
-    table = csv.writer(sys.stdout, lineterminator="\n")
-    columns = ("n", "score", "low", "high", "score_unit", "method", "status")
-    table.writerow(["start", "seconds", "metric", *question.by, "scale", *columns, *(f"b{i}" for i in range(11))])
-    for row in rows:
-        names = [row[name] for name in (*question.by, "scale", *columns)]
-        table.writerow([_iso(row["start"]), row["seconds"], question.metric, *names, *row["histogram"]])
-
-
-def heads(question: Question) -> tuple[str, ...]:
-    """Names of the columns of `lines`."""
-    return ("from (UTC)", *question.by, "scale", "score", "n", "95 % interval")
-
-
-def lines(question: Question, rows: list[dict[str, Any]]) -> list[Line]:
-    """Rows as people read them; a score without enough answers says so and shows n only."""
-    return [_line(question, row) for row in rows]
-
-
-def _line(question: Question, row: Mapping[str, Any]) -> Line:
-    start = datetime.fromtimestamp(row["start"], UTC).strftime("%Y-%m-%d %H:%M")
-    places = [row[name] or "-" for name in question.by]
-    if row["score"] is None:
-        return Line((start, *places, row["scale"], "insufficient", str(row["n"]), ""), None, None, None)
-    unit = row["score_unit"]
-    interval = ""
-    ends: tuple[float | None, float | None] = (None, None)
-    if row["low"] is not None:
-        interval = f"{number(row['low'], unit)} .. {number(row['high'], unit)}"
-        ends = (place(row["low"], unit, row["scale"]), place(row["high"], unit, row["scale"]))
-    cells = (start, *places, row["scale"], number(row["score"], unit), str(row["n"]), interval)
-    return Line(cells, ends[0], place(row["score"], unit, row["scale"]), ends[1])
-
-
-def picture(line: Line, plain: bool) -> str:
-    """The interval on its axis: `--|----o---` with a mark at the score; empty without an interval."""
-    if line.low is None or line.high is None or line.score is None:
-        return ""
-    return bar((line.low, line.score, line.high), _WIDTH, plain)
-
-
-def _show(question: Question, rows: list[dict[str, Any]]) -> None:
-    if not rows:
-        note(f"no {question.metric} between {_iso(question.first)} and {_iso(question.last)}")
-        return
-    if sys.stdout.isatty():
-        _table(question, lines(question, rows))
+    if as_json:
+        emit_json(definitions_document(known))
     else:
-        for text in aligned(heads(question), lines(question, rows)):
-            emit(text)
-    if question.metric == "ces" and any(row["scale"] == "1-5" for row in rows):
-        note("scale 1-5 is CES 1.0 (effort): lower is better; 1-7 is CES 2.0 (ease): higher is better")
+        for line in definition_lines(known):
+            emit(line)
 
 
-def aligned(names: tuple[str, ...], shown: list[Line]) -> list[str]:
-    """Plain lines with columns under each other."""
-    cells = [names, *(line.cells for line in shown)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(names))]
-    right = len(names) - 3  # score, n and the interval stand at the right edge of their columns
-    return [
-        "  ".join(
-            text.rjust(width) if i >= right else text.ljust(width)
-            for i, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    ]
+def _explain(settings: Settings, question: Question, zone_name: str, as_json: bool) -> None:
+    from pipeline.clickhouse import ClickHouse
+    from pipeline.scores.history import histories, too_late
+    from pipeline.scores.spans import zone
+    from pipeline.views.history_lines import history_document, history_lines
+
+    client = ClickHouse(settings)
+    try:
+        found, late = histories(client, question), too_late(client, question)
+    finally:
+        client.close()
+    if as_json:
+        emit_json(history_document(found, late))
+        return
+    for line in history_lines(found, late, zone(zone_name)):
+        emit(line)
 
 
-def _table(question: Question, shown: list[Line]) -> None:
+def _watch(settings: Settings, ask: Callable[[], Question], tz: str, lasts: float) -> None:
+    """Draws again and again; a question is asked anew each time, so that -24h and now move on."""
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    from rich.live import Live
 
-    console = Console()
-    table = Table(title=f"{question.metric}, n and 95 % interval", box=None, header_style="bold", pad_edge=False)
-    names = heads(question)
-    for i, name in enumerate(names):
-        table.add_column(name, justify="right" if i >= len(names) - 3 else "left", no_wrap=i >= len(names) - 3)
-    table.add_column("", no_wrap=True)
+    from pipeline.clickhouse import ClickHouse
+    from pipeline.scores.reading import read_scores
+    from pipeline.scores.spans import zone
+    from pipeline.views.watching import Watched, news, watched, watched_table
+
+    client, console, said = ClickHouse(settings), Console(), {}  # type: ignore[var-annotated]
     plain = "utf" not in console.encoding.lower()
-    for line in shown:
-        cells = (*(escape(text) for text in line.cells), picture(line, plain))
-        table.add_row(*cells, style="bright_black" if line.score is None else "")
-    console.print(table)
+
+    def look() -> tuple[Question, list[Watched]]:
+        question = replace(ask(), least_by_agent=settings.agent_answers)
+        return question, watched(question, read_scores(client, question).to_dicts(), zone(tz))
+
+    ends = time.monotonic() + lasts
+    try:
+        question, found = look()
+        if not sys.stdout.isatty():
+            while True:
+                for line in news(question, found, said, datetime.now(zone(tz))):
+                    emit(line)
+                if not _rested(ends):
+                    return
+                question, found = look()
+        with Live(console=console, auto_refresh=False, screen=False) as live:
+            while True:
+                live.update(watched_table(question, found, datetime.now(zone(tz)), plain=plain), refresh=True)
+                if not _rested(ends):
+                    return
+                question, found = look()
+    except KeyboardInterrupt:
+        return
+    finally:
+        client.close()
 
 
-def _iso(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).isoformat().replace("+00:00", "Z")
+def _rested(ends: float) -> bool:
+    """Waits for the next look; False when the time is up."""
+    left = ends - time.monotonic()
+    time.sleep(max(0.0, min(_EVERY_S, left)))
+    return left > _EVERY_S
+
+
+def _tell(found: Answer, tz: str, form: str) -> None:
+    question, rows, extras = found.question, found.rows, found.extras
+    if form == "json":
+        emit_json(score_lines.document(question, rows, extras))
+    elif form == "csv":
+        import csv
+
+        csv.writer(sys.stdout, lineterminator="\n").writerows(score_lines.csv_rows(question, rows, extras))
+    else:
+        _show(found, tz)
+
+
+def _show(found: Answer, tz: str) -> None:
+    from pipeline.scores.spans import zone
+
+    question, rows = found.question, found.rows
+    if not rows:
+        note(
+            f"no {question.metric} between {score_lines.iso(question.first)} and {score_lines.iso(question.last)}"
+            + (" as it was known then" if question.as_of_ms is not None else "")
+        )
+        return
+    heads = score_lines.heads(question, found.extras, tz)
+    lines = score_lines.lines(question, rows, found.extras, zone(tz))
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        console = Console()
+        title = f"{question.metric}, n and 95 % interval"
+        console.print(score_lines.table(title, heads, lines, ascii_only="utf" not in console.encoding.lower()))
+    else:
+        for text in score_lines.aligned(heads, lines):
+            emit(text)
+    if question.as_of_ms is not None:
+        note(f"as it was counted when the newest window before {score_lines.iso(question.as_of_ms // 1000)} was closed")
+    if any((boxes := question.defined.boxes(row["scale"])) and boxes.better == "lower" for row in rows):
+        note("scale 1-5 is CES 1.0 (effort): lower is better; 1-7 is CES 2.0 (ease): higher is better")

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -18,6 +19,8 @@ from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
 from pipeline.ledger.epochs import bounds_of
 from pipeline.ledger.migrate import FOLDER
 from pipeline.ledger.positions import epoch_of
+from pipeline.ledger.requests import waiting
+from pipeline.ledger.restating import KINDS, count_doubles
 from pipeline.scores.recompute import ROW, Part, fingerprints, nonzero, recompute, stored
 from pipeline.scores.windows import COUNTS
 from pipeline.settings import Settings
@@ -45,6 +48,11 @@ class Account:
     windows: int = 0
     differ: bool = False
     wrong: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Topic and partition."""
+        return self.topic, self.part
 
     @property
     def lag(self) -> int:
@@ -79,23 +87,33 @@ class Audit:
         return {"holds": self.holds, "strays": self.strays, "partitions": accounts}
 
 
-def audit(settings: Settings) -> Audit:
-    """Looks at everything. Raises Unavailable when Kafka or ClickHouse cannot be reached."""
+def audit(settings: Settings, *, deep: bool = False) -> Audit:
+    """Looks at everything; `deep` also for doubles beyond what a worker remembers. Raises Unavailable when Kafka or
+    ClickHouse cannot be reached."""
     client = ClickHouse(settings)
-    ends = {topic: asyncio.run(bounds_of(settings, topic)) for topic in LEDGER_TOPICS}
     epochs = client.query("SELECT topic, epoch, part, lo FROM epochs FINAL ORDER BY topic, epoch, part")
     accounts: list[Account] = []
     for (topic, epoch), parts in epochs.group_by("topic", "epoch", maintain_order=True):
         where = {"topic": str(topic), "epoch": int(str(epoch))}
-        bounds = ends.get(str(topic), {}) if epoch == epoch_of(client, str(topic)) else {}
-        mine = _accounts(client, where, dict(zip(parts["part"], parts["lo"], strict=True)), bounds)
+        present = str(topic) in LEDGER_TOPICS and epoch == epoch_of(client, str(topic))
+        ends = partial(_log_ends, settings, str(topic)) if present else dict
+        mine = _accounts(client, where, dict(zip(parts["part"], parts["lo"], strict=True)), ends)
         _check_windows(client, where, mine)
+        if deep:
+            _check_doubles(client, where, mine)
         accounts.extend(mine)
     return Audit(accounts, _strays(client, accounts))
 
 
+def _log_ends(settings: Settings, topic: str) -> dict[int, tuple[int, int]]:
+    return asyncio.run(bounds_of(settings, topic))
+
+
 def _accounts(
-    client: ClickHouse, where: Mapping[str, Any], los: Mapping[int, int], bounds: Mapping[int, tuple[int, int]]
+    client: ClickHouse,
+    where: Mapping[str, Any],
+    los: Mapping[int, int],
+    log_bounds: Callable[[], Mapping[int, tuple[int, int]]],
 ) -> list[Account]:
     """One account a partition of one epoch, with everything but the windows checked."""
     # Asked first: windows are settled behind the ledger, so what is read later must reach at least as far.
@@ -103,6 +121,8 @@ def _accounts(
     counted = client.query(_COUNTS, where, FINAL_BY_DAY, long=True)
     gaps = {row["part"]: row for row in client.query(_GAPS, where).iter_rows(named=True)}
     odd = {row["part"]: row for row in client.query(_odd_rows(), where, long=True).iter_rows(named=True)}
+    # Asked last: while events flow the log grows, and the ledger may not be beyond what was seen of it.
+    bounds = log_bounds()
     accounts = []
     for part, lo in los.items():
         rows = list(counted.filter(pl.col("part") == part).iter_rows(named=True))
@@ -172,9 +192,19 @@ def _check_windows(client: ClickHouse, where: Mapping[str, Any], accounts: list[
         open_ = [account for account in open_ if account.differ or account.pending]
     for account in open_:
         if account.differ:
-            account.wrong.append(_difference(client, account))
+            account.wrong.append(_difference(client, account) + _asked(client, account))
         if account.pending:
             account.wrong.append(f"windows are settled up to {account.settled}, {account.pending} offsets are pending")
+
+
+def _check_doubles(client: ClickHouse, where: Mapping[str, Any], accounts: list[Account]) -> None:
+    doubles = count_doubles(client, where["topic"], where["epoch"])
+    for account in accounts:
+        if n := doubles.get(account.part, 0):
+            account.wrong.append(
+                f"{n} events are there twice, further apart than a worker remembers: "
+                "`touchline restate --duplicates` takes them out"
+            )
 
 
 def _difference(client: ClickHouse, account: Account) -> str:
@@ -190,6 +220,13 @@ def _difference(client: ClickHouse, account: Account) -> str:
         ]
     ).unique()
     return f"{rows.height} window rows in {rows['minute'].unique().len()} minutes differ from the ledger"
+
+
+def _asked(client: ClickHouse, account: Account) -> str:
+    """What was asked of the partition's owner and is not finished, or nothing."""
+    rows = waiting(client, (*KINDS, "rebuild"))
+    mine = [row["kind"] for row in rows.iter_rows(named=True) if (row["topic"], row["part"]) == account.key]
+    return f"; its owner has still to finish: {', '.join(mine)}" if mine else ""
 
 
 def _settled(client: ClickHouse, where: Mapping[str, Any]) -> dict[int, int]:

@@ -11,7 +11,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
-from pipeline.clickhouse import Pool
+from pipeline.clickhouse import ClickHouse, Pool
 from pipeline.errors import TopicRecreated, Unavailable
 from pipeline.ledger import positions
 from pipeline.ledger.custody import Custody, Holding, fence, raised
@@ -20,6 +20,8 @@ from pipeline.slices import Partition, Poll, Record
 from schemas.vocabulary import Reason
 
 Result = TypeVar("Result")
+#: What may rewrite a partition's rows between two attempts: its standing in the tables and the fence of the next one.
+Between = Callable[[ClickHouse, positions.Standing, int], None]
 
 
 class Broker(Protocol):
@@ -82,7 +84,22 @@ class Keeper:
             await self._seek(poll.partition, holding, run[-1].offset + 1)
         return holding, run
 
-    async def load(self, partitions: set[Partition], generation: int) -> None:
+    async def anew(self, partition: Partition, generation: int, between: Between) -> bool:
+        """Begins a partition anew; `between` may rewrite its rows under the new fence, since nothing is on its way.
+
+        False when it was not done: the group changed, or another task took the partition over first.
+        """
+        await self.rewind([partition])
+        done: list[bool] = []
+
+        def work(client: ClickHouse, standing: positions.Standing, ver: int) -> None:
+            between(client, standing, ver)
+            done.append(True)
+
+        await self.load({partition}, generation, work)
+        return bool(done) and self._custody.holding(partition) is not None
+
+    async def load(self, partitions: set[Partition], generation: int, between: Between | None = None) -> None:
         """Takes partitions over as the tables say; does nothing for those held already or once the group changed."""
         async with self._loading, self.writing:
             wanted = {partition for partition in partitions if self._custody.holding(partition) is None}
@@ -100,7 +117,20 @@ class Keeper:
             if log_ends is None or firsts is None or self._broker.rebalancing():
                 return
             for partition in sorted(wanted):
+                if between is not None and not await self._between(partition, found[partition], generation, between):
+                    return
                 await self._take(partition, found[partition], log_ends[partition], firsts[partition], generation)
+
+    async def _between(
+        self, partition: Partition, standing: positions.Standing, generation: int, work: Between
+    ) -> bool:
+        ver = fence(standing.ver, generation, self._custody.next_attempt(partition))
+
+        def call(client: ClickHouse) -> bool:
+            work(client, standing, ver)
+            return True
+
+        return await self.until_answered(lambda: self._pool.call(call), generation) is True
 
     async def _take(
         self, partition: Partition, standing: positions.Standing, log_end: int, first: int, generation: int

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 import polars as pl
 
 from pipeline.clickhouse import ClickHouse
-from pipeline.errors import Unavailable
+from pipeline.errors import TouchlineError, Unavailable
 from pipeline.slices import Partition
+
+#: Begins the body of a request that its owner could not carry out.
+FAILED = "failed"
 
 _COLUMNS = {
     "request_id": pl.String,
@@ -33,14 +36,22 @@ def ask(client: ClickHouse, partition: Partition, kind: str, body: str = "") -> 
     return request
 
 
-def ask_and_wait(client: ClickHouse, partitions: Sequence[Partition], kind: str, wait_s: float) -> None:
+def ask_and_wait(client: ClickHouse, partitions: Sequence[Partition], kind: str, wait_s: float, body: str = "") -> None:
     """Leaves a request for each partition and waits until all are carried out; raises Unavailable after `wait_s`."""
-    asked = {ask(client, partition, kind) for partition in partitions}
+    asked = {ask(client, partition, kind, body) for partition in partitions}
     deadline = time.monotonic() + wait_s
     while asked & set(waiting(client, [kind])["request_id"].to_list()):
         if time.monotonic() > deadline:
             raise Unavailable(f"owners did not carry out {kind} within {wait_s:.0f} s: see their logs, or /readyz")
         time.sleep(0.5)
+    failed = client.query(
+        "SELECT topic, part FROM requests FINAL "
+        "WHERE request_id IN {ids:Array(String)} AND startsWith(body, {f:String})",
+        {"ids": sorted(asked), "f": FAILED},
+    )
+    if failed.height:
+        where = ", ".join(f"{topic}[{part}]" for topic, part in failed.iter_rows())
+        raise TouchlineError(f"{kind} failed for {where}: the log of its worker says why; then `touchline rebuild`")
 
 
 def waiting(client: ClickHouse, kinds: Sequence[str]) -> pl.DataFrame:

@@ -122,6 +122,13 @@ class Folder:
             client.insert("windows", self._versioned(changed, ours.ver))
         return fresh
 
+    async def restated(self, partition: Partition, minutes: Sequence[int], up_to: int) -> None:
+        """Rewrites minutes whose ledger rows were changed before the partition was taken over; hot ones are right."""
+        floor = self._hot[partition.topic].floor(partition.part)
+        cold = [minute for minute in minutes if minute <= floor]
+        if cold:
+            await self._rewrite(partition, cold, up_to)
+
     async def fold(self, slices: Sequence[Slice]) -> None:
         """Folds slices that stand in the ledger, writes what changed, then says how far it came."""
         for topic in dict.fromkeys(piece.partition.topic for piece in slices):

@@ -148,7 +148,7 @@ def read(metric: str, scale: str, histograms: ArrayLike) -> Readings:
     if metric not in FORMS:
         raise UsageError(f"there is no score {metric!r}; there are {', '.join(FORMS)}")
     unit, method = FORMS[metric]
-    counts = _matrix(histograms)
+    counts = histograms_of(histograms)
     n = counts.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         score, interval = _score(metric, scale, counts)
@@ -175,7 +175,8 @@ def _score(metric: str, scale: str, counts: Counts) -> tuple[Floats, Interval]:
     return n, Interval(np.full_like(n, np.nan), np.full_like(n, np.nan))
 
 
-def _matrix(histograms: ArrayLike) -> Counts:
+def histograms_of(histograms: ArrayLike) -> Counts:
+    """Histograms as int64 [n, 11]. Raises UsageError for another shape."""
     counts = np.atleast_2d(np.asarray(histograms, dtype=np.int64))
     if counts.ndim != 2 or counts.shape[1] != MAX_BINS:
         raise UsageError(f"histograms have {MAX_BINS} bins each, not the shape {counts.shape}")
@@ -187,7 +188,7 @@ def _matrix(histograms: ArrayLike) -> Counts:
 
 def net_of(metric: str, histograms: ArrayLike) -> Net:
     """The three classes: for NPS 0-6, 7-8 and 9-10, for sentiment the bins negative, neutral and positive."""
-    counts = _matrix(histograms)
+    counts = histograms_of(histograms)
     negative, positive = (slice(0, 7), slice(9, 11)) if metric == "nps" else (slice(0, 1), slice(2, 3))
     parts = (counts[:, negative].sum(axis=1), counts[:, positive].sum(axis=1), counts.sum(axis=1))
     return Net(*(part.astype(np.float64) for part in parts))
@@ -200,17 +201,17 @@ def top_box(scale: str, histograms: ArrayLike) -> tuple[Floats, Floats]:
     """Satisfied answers and all answers. Raises UsageError for a scale without a top box."""
     if scale not in TOP_BOX:
         raise UsageError(f"csat has no top box on the scale {scale!r}; it has on {', '.join(TOP_BOX)}")
-    return _hits(scale, TOP_BOX[scale], _matrix(histograms))
+    return _hits(scale, TOP_BOX[scale], histograms_of(histograms))
 
 
 def agree_share(histograms: ArrayLike) -> tuple[Floats, Floats]:
     """CES 2.0 (1-7): answers 5-7 and all answers; `wilson` gives the interval of their ratio."""
-    return _hits("1-7", (5, 6, 7), _matrix(histograms))
+    return _hits("1-7", (5, 6, 7), histograms_of(histograms))
 
 
 def net_easy(histograms: ArrayLike) -> Net:
     """CES 2.0 (1-7) as three classes: 1-3 hard, 6-7 easy."""
-    counts = _matrix(histograms)
+    counts = histograms_of(histograms)
     easy, n = _hits("1-7", (6, 7), counts)
     return Net(_hits("1-7", (1, 2, 3), counts)[0], easy, n)
 
@@ -225,14 +226,14 @@ def _hits(scale: str, answers: Sequence[int], counts: Counts) -> tuple[Floats, F
 
 def moments(scale: str, histograms: ArrayLike) -> Moments:
     """Count, sum and sum of squares of the answers themselves (not of the bins)."""
-    counts = _matrix(histograms)
+    counts = histograms_of(histograms)
     answers = np.arange(MAX_BINS, dtype=np.int64) + bounds(scale)[0]
     return Moments(counts.sum(axis=1), counts @ answers, counts @ (answers * answers))
 
 
 def lower_median(scale: str, histograms: ArrayLike) -> Counts:
     """The smallest answer that at least half of the answers do not exceed."""
-    counts = _matrix(histograms)
+    counts = histograms_of(histograms)
     reached = 2 * counts.cumsum(axis=1) >= counts.sum(axis=1, keepdims=True)
     return np.asarray(reached.argmax(axis=1) + bounds(scale)[0], dtype=np.int64)
 

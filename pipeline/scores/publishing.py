@@ -13,14 +13,16 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from pipeline.clickhouse import Pool
-from pipeline.scores import meters
 from pipeline.scores.closing import WINDOW_S, Progress, closed_through, window_of
+from pipeline.scores.defined import write_definitions
+from pipeline.scores.definitions import Definitions
 from pipeline.scores.windows import BINS
 from pipeline.settings import Settings
 from pipeline.slices import CORE, Partition
 from pipeline.topics import partitions_of, stopped
 from schemas.codec import encode
 from schemas.outgoing import Score
+from schemas.vocabulary import Reason
 
 #: Windows looked at on every tick: the open one and those that delayed answers still change. Older ones are
 #: restated in the tables and read there.
@@ -54,12 +56,16 @@ class Said:
 class Publisher:
     """Publishes from the worker that holds the partition of `ticks`; forgets everything when it loses it."""
 
-    def __init__(self, pool: Pool, send: Send, log_ends: LogEnds, partitions: int) -> None:
+    def __init__(self, pool: Pool, send: Send, log_ends: LogEnds, partitions: int, definitions: Definitions) -> None:
+        self._definitions = definitions
+        self._defined = False
         self._pool = pool
         self._send = send
         self._log_ends = log_ends
         self._partitions = partitions
         self._said: dict[tuple[str, ...], Said] = {}
+        self._noted: dict[int, dict[str, int]] = {}
+        self._reasons: dict[int, str] = {}
         self._closed_s: int | None = None
         self._seen = ""
         self._rests_until = 0.0
@@ -69,11 +75,16 @@ class Publisher:
     def forget(self) -> None:
         """Another worker publishes now."""
         self._said.clear()
+        self._noted.clear()
         self._closed_s = None
         self._seen = ""
+        self._defined = False
 
     async def step(self, now_ms: int, ver: int) -> int:
         """One look, `now_ms` by the broker's clock: closes windows, publishes what changed; how many scores."""
+        if not self._defined:
+            await self._pool.call(lambda client: write_definitions(client, self._definitions))
+            self._defined = True
         progress = await self._progress()
         if self._closed_s is None:
             self._closed_s = await self._last_closed(now_ms)
@@ -137,9 +148,13 @@ class Publisher:
         await self._pool.insert("frontiers", rows, f"frontiers:{ver}:{ends[0]}:{ends[-1]}")
 
     async def _scores(self, now_ms: int, ver: int) -> list[Score]:
-        counts = await self._pool.query(_COUNTS, {"since": window_of(now_ms) - _RECENT_S})
+        since = {"since": window_of(now_ms) - _RECENT_S}
+        # Notes follow their windows: what a window shows without one yet was delayed, by far the most frequent reason.
+        notes = await self._pool.query(_NOTES, since)
+        counts = await self._pool.query(_COUNTS, since)
         if counts.is_empty():
             return []
+        self._note(notes)
         scores = []
         for dims in _SCOPES:
             rows = counts.filter(pl.col("scope") == ",".join(dims))
@@ -147,13 +162,24 @@ class Publisher:
                 scores.extend(self._changed(dims, str(metric), str(scale), group, now_ms, ver))
         return scores
 
+    def _note(self, notes: pl.DataFrame) -> None:
+        """Why closed windows changed since the last look: the reasons that were noted more often than then."""
+        before, self._noted = self._noted, {}
+        for start, reason, n in notes.iter_rows() if notes.width else ():
+            self._noted.setdefault(int(start), {})[str(reason)] = int(n)
+        self._reasons = {
+            start: ",".join(sorted(reason for reason, n in found.items() if n > before.get(start, {}).get(reason, 0)))
+            for start, found in self._noted.items()
+        }
+
     def _changed(
         self, dims: tuple[str, ...], metric: str, scale: str, rows: pl.DataFrame, now_ms: int, ver: int
     ) -> list[Score]:
         """Scores whose counts or finality differ from what was said last."""
-        if metric == "volume":
+        definition = self._definitions.leading.get(metric)
+        if definition is None or metric == "volume" or definition.boxes(scale) is None:
             return []
-        readings = meters.read(metric, scale, rows.select(BINS).to_numpy())
+        readings = definition.read(scale, rows.select(BINS).to_numpy())
         as_of = _iso(now_ms // 1000)
         changed = []
         for index, row in enumerate(rows.select("start", *dims).iter_rows()):
@@ -183,7 +209,7 @@ class Publisher:
                     histogram=list(reading.histogram),
                     revision=revision,
                     final=final,
-                    reason="delayed" if late else None,
+                    reason=(self._reasons.get(row[0]) or str(Reason.DELAYED)) if late else None,
                     ver=ver,
                     as_of=as_of,
                 )
@@ -242,6 +268,10 @@ ORDER BY start, metric, scale, brand, unit, channel, touchpoint""".format(
     sets=", ".join(f"({', '.join((*_KEYS, *dims))})" for dims in _SCOPES),
 )
 
+
+#: Notes by five-minute window: what came later, or was corrected.
+_NOTES = f"""SELECT intDiv(minute, {WINDOW_S}) * {WINDOW_S} AS start, reason, count() AS n FROM changes FINAL
+WHERE minute >= {{since:UInt32}} AND topic != 'history' GROUP BY start, reason"""
 
 _PROGRESS = """SELECT epoch, part, settled, clock_ms FROM progress FINAL
 WHERE topic = 'feedback' AND epoch = (SELECT max(epoch) FROM progress WHERE topic = 'feedback')"""

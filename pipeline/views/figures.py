@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def number(value: float, unit: str) -> str:
     """Points with a sign (and no -0.0), shares in per cent, means with two digits, counts whole."""
@@ -28,3 +30,12 @@ def bar(places: tuple[float, float, float], width: int, plain: bool) -> str:
     axis, inside, mark = (".", "-", "o") if plain else ("·", "━", "●")
     low, score, high = (round(at * (width - 1)) for at in places)
     return "".join(mark if at == score else inside if low <= at <= high else axis for at in range(width))
+
+
+def sparkline(values: Sequence[float | None], plain: bool) -> str:
+    """Values in their order as heights between the lowest and the highest; a gap where there is none."""
+    heights = "_.-=+*#@" if plain else "▁▂▃▄▅▆▇█"
+    there = [value for value in values if value is not None]
+    low, span = (min(there), max(there) - min(there)) if there else (0.0, 0.0)
+    places = (None if v is None else (v - low) / span if span else 0.5 for v in values)
+    return "".join(" " if at is None else heights[round(at * (len(heights) - 1))] for at in places)

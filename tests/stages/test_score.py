@@ -14,6 +14,7 @@ from pipeline.clickhouse import ClickHouse
 from pipeline.desk import Desk
 from pipeline.ledger import requests
 from pipeline.ledger.rebuild import compare
+from pipeline.scores.defined import read_definitions
 from pipeline.scores.recompute import Part
 from pipeline.slices import Partition, Record
 from tests.chaos import evidence
@@ -105,6 +106,35 @@ async def test_only_the_owner_of_ticks_publishes_and_a_score_is_whole(bench: Ben
     assert [(each["n"], each["score"]) for each in whole] == [(20, 100.0)]
     assert whole[0]["low"] < 100.0
     assert len(await values(desk, "ticks")) == 1
+    client = ClickHouse(desk.settings)
+    tables = client.query("SELECT (SELECT count() FROM definitions) AS d, (SELECT count() FROM units) AS u").row(0)
+    client.close()
+    assert tables == (sum(len(each.scales) for each in read_definitions().every), len(desk.registry.registry.units))
+
+
+async def test_a_change_of_a_closed_window_is_published_as_a_revision_with_its_reason(bench: Bench) -> None:
+    desk, members = bench
+    now_ms = time.time_ns() // 1_000_000 // 300_000 * 300_000
+    members.ends = {FEEDBACK: 12, FEEDBACK._replace(part=0): 0}
+
+    def said(offset: int, **fields: object) -> Record:
+        made = answer(offset, occurred_at=moment(now_ms), submission_id=f"s{offset % 12}", **fields)
+        return made._replace(timestamp=now_ms + 1)
+
+    await score.fold(desk, [await recorded(desk, FEEDBACK, [said(offset) for offset in range(12)])])
+    await desk.publisher.step(now_ms + 1_000, 1)
+    await desk.publisher.step(now_ms + 360_001, 1)
+    members.ends[FEEDBACK] = 13
+    await score.fold(desk, [await recorded(desk, FEEDBACK, [said(12, revision=1, score=0)])])
+    await desk.publisher.step(now_ms + 660_001, 1)  # the next closing: between two it may rest
+    found = [json.loads(value or b"") for value in await values(desk, "scores")]
+    whole = [each for each in found if each["scope"] == {} and each["metric"] == "nps"]
+    assert [(each["revision"], each["final"], each["reason"], each["n"]) for each in whole] == [
+        (0, False, None, 12),
+        (1, True, None, 12),
+        (2, True, "revised", 12),
+    ]
+    assert whole[2]["score"] < whole[1]["score"]
 
 
 def recent(count: int) -> list[Record]:

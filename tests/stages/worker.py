@@ -19,6 +19,7 @@ from pipeline.desk import Desk
 from pipeline.ledger.custody import Custody
 from pipeline.ledger.keeper import Keeper
 from pipeline.ledger.writer import Writer
+from pipeline.scores.defined import read_definitions
 from pipeline.scores.publishing import Publisher
 from pipeline.settings import Settings, load_settings
 from pipeline.slices import Partition, Poll, Record
@@ -96,7 +97,9 @@ def desk_of(settings: Settings) -> tuple[Desk, Members]:
     desk.keeper = Keeper(desk.pool, group, desk.custody)
     desk.following = Following(desk.pool, group, desk.pseudonyms)
     desk.writer = Writer(desk.pool, desk.outbox, desk.custody, desk._seal, asyncio.sleep)
-    desk.publisher = Publisher(desk.pool, desk.outbox.send, group.log_ends, settings.topic_partitions)
+    desk.publisher = Publisher(
+        desk.pool, desk.outbox.send, group.log_ends, settings.topic_partitions, read_definitions()
+    )
     desk.labeller = Labeller(Options(classifier=settings.classifier, folder=Path.cwd(), limit_s=settings.label_limit_s))
     return desk, members
 

@@ -1,0 +1,160 @@
+"""Rows of the ledger rewritten by the owner of their partition [I/O]: late ones counted, doubles taken out.
+
+The owner begins the partition anew and rewrites under the new fence, so nothing that is on its way can meet a row half
+changed. Notes go first, then the rows; the windows of the noted minutes last, and only then is the request done: after
+a crash anywhere the next owner carries it out again, and what is done already stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+import polars as pl
+
+from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
+from pipeline.errors import UsageError
+from pipeline.ledger.corrections import Corrected, counted_late, without_doubles
+from pipeline.scores.recompute import Part
+
+#: Kinds of requests that rewrite ledger rows.
+RESTATE: Final = "restate"
+DUPLICATES: Final = "duplicates"
+KINDS: Final = (RESTATE, DUPLICATES)
+_DAY_MS: Final = 86_400_000
+
+_MINE = "topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16} AND off <= {up_to:Int64}"
+#: Rows that are the first of their event id, or would be: as arrival/recall.py says.
+_FIRST = "(disposition IN ('aggregated', 'late') OR reason = 'superseded')"
+_DOUBLES = f"""event_hash IN (SELECT event_hash FROM ledger FINAL WHERE {_MINE} AND {_FIRST}
+    GROUP BY event_hash HAVING count() > 1)"""
+
+
+def carry_out(client: ClickHouse, where: Part, ver: int, request: Mapping[str, Any]) -> None:
+    """Rewrites what a request asks for under the fence `ver`; done before, it finds nothing more to do."""
+    corrected = _late(client, where, request) if request["kind"] == RESTATE else _doubles(client, where)
+    if corrected is None:
+        return
+    now = client.query("SELECT toUnixTimestamp64Milli(now64(3)) AS ms")["ms"][0]
+    named = [
+        pl.lit(where.topic).alias("topic"),
+        pl.lit(where.epoch, pl.UInt16).alias("epoch"),
+        pl.lit(where.part, pl.UInt16).alias("part"),
+        pl.lit(ver, pl.UInt64).alias("ver"),
+    ]
+    _fence(client, where, named)
+    client.insert("changes", corrected.notes.with_columns(*named, pl.lit(now, pl.Int64).alias("known_ms")))
+    for _, day in corrected.rows.group_by(pl.col("ingest_ms") // _DAY_MS, maintain_order=True):
+        client.insert("ledger", day.with_columns(*named))
+
+
+def _fence(client: ClickHouse, where: Part, named: list[pl.Expr]) -> None:
+    """The new fence in `progress` before any row bears it: `audit` asks there whether an owner has had it."""
+    rows = client.query(
+        """SELECT position, settled, clock_ms FROM progress FINAL
+        WHERE topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}""",
+        {"topic": where.topic, "epoch": where.epoch, "part": where.part},
+    )
+    if rows.height:
+        client.insert("progress", rows.with_columns(*named, pl.lit(0, pl.UInt64).alias("seq")))
+
+
+def noted_minutes(client: ClickHouse, where: Part, since_ms: int) -> list[int]:
+    """Minutes (seconds) that were noted as changed since a moment, also by an owner who could not finish."""
+    rows = client.query(
+        """SELECT DISTINCT minute FROM changes FINAL
+        WHERE topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}
+            AND known_ms >= {since:Int64} AND reason IN ('restated', 'same_event')
+        ORDER BY minute""",
+        {"topic": where.topic, "epoch": where.epoch, "part": where.part, "since": since_ms},
+    )
+    return rows["minute"].to_list() if rows.width else []
+
+
+def _late(client: ClickHouse, where: Part, request: Mapping[str, Any]) -> Corrected | None:
+    start, end = _span(request["body"])
+    late = client.query(
+        f"""SELECT * FROM ledger FINAL WHERE {_MINE} AND disposition = 'late'
+            AND occurred_ms >= {{from_ms:Int64}} AND occurred_ms < {{to_ms:Int64}} ORDER BY off""",
+        {**_names(where), "from_ms": start, "to_ms": end},
+        FINAL_BY_DAY,
+        long=True,
+    )
+    if late.is_empty():
+        return None
+    hashes = late.filter(pl.col("answer_hash") != 0)["answer_hash"].unique().to_list()
+    standing = client.query(
+        f"""SELECT * FROM ledger FINAL WHERE {_MINE} AND disposition = 'aggregated'
+            AND answer_hash IN {{hashes:Array(UInt64)}} ORDER BY off""",
+        {**_names(where), "hashes": hashes},
+        FINAL_BY_DAY,
+        long=True,
+    )
+    return counted_late(late, standing if standing.width else late.clear())
+
+
+def body_of(from_ms: int, to_ms: int) -> str:
+    """What a request to restate says: the span of event time, ms."""
+    return orjson.dumps({"from_ms": from_ms, "to_ms": to_ms}).decode()
+
+
+def _span(body: str) -> tuple[int, int]:
+    try:
+        found = orjson.loads(body)
+        return int(found["from_ms"]), int(found["to_ms"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"a request to restate says no span of time: {body[:100]!r}") from error
+
+
+def _doubles(client: ClickHouse, where: Part) -> Corrected | None:
+    rows = client.query(
+        f"SELECT * FROM ledger FINAL WHERE {_MINE} AND {_FIRST} AND {_DOUBLES} ORDER BY off",
+        _names(where),
+        FINAL_BY_DAY,
+        long=True,
+    )
+    if rows.is_empty():
+        return None
+    superseding = client.query(
+        f"SELECT * FROM ledger FINAL WHERE {_MINE} AND disposition = 'aggregated' AND old_off IN {{offs:Array(Int64)}}",
+        {**_names(where), "offs": rows["off"].to_list()},
+        FINAL_BY_DAY,
+        long=True,
+    )
+    first = rows.select(pl.col("off").first().over("event_hash")).to_series()
+    double = rows.filter(pl.col("off") > first)["off"]
+    moved = superseding.filter(pl.col("old_off").is_in(double.implode())) if superseding.width else rows.clear()
+    return without_doubles(rows, moved)
+
+
+def count_doubles(client: ClickHouse, topic: str, epoch: int) -> dict[int, int]:
+    """Per partition, how many rows repeat the event id of an earlier one and are not marked as duplicates."""
+    rows = client.query(
+        f"""SELECT part, sum(n - 1) AS doubles FROM (
+            SELECT part, event_hash, count() AS n FROM ledger FINAL
+            WHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} AND {_FIRST}
+            GROUP BY part, event_hash HAVING n > 1) GROUP BY part""",
+        {"topic": topic, "epoch": epoch},
+        FINAL_BY_DAY,
+        long=True,
+    )
+    return {int(part): int(n) for part, n in rows.iter_rows()} if rows.width else {}
+
+
+def late_by_lag(client: ClickHouse, from_ms: int, to_ms: int) -> pl.DataFrame:
+    """Late rows of a span of event time: topic, epoch, part, lag (how long after it they arrived) and n."""
+    return client.query(
+        """SELECT topic, epoch, part, multiIf(days < 2, '1-2 days', days < 7, '2-7 days', 'over 7 days') AS lag,
+            count() AS n
+        FROM (SELECT topic, epoch, part, (ingest_ms - occurred_ms) / 86400000 AS days FROM ledger FINAL
+            WHERE disposition = 'late' AND occurred_ms >= {from_ms:Int64} AND occurred_ms < {to_ms:Int64})
+        GROUP BY topic, epoch, part, lag ORDER BY topic, epoch, part, lag""",
+        {"from_ms": from_ms, "to_ms": to_ms},
+        FINAL_BY_DAY,
+        long=True,
+    )
+
+
+def _names(where: Part) -> dict[str, Any]:
+    return {"topic": where.topic, "epoch": where.epoch, "part": where.part, "up_to": where.up_to}

@@ -1,0 +1,68 @@
+"""The answer to a question with everything that is wanted beside it [I/O]."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import polars as pl
+
+from pipeline.clickhouse import ClickHouse
+from pipeline.errors import UsageError
+from pipeline.scores import compared, reading, tree
+from pipeline.scores.definitions import Definitions
+from pipeline.scores.reading import Question
+from pipeline.scores.spans import zone
+from pipeline.views import beside
+from pipeline.views.answered import Answer, More
+from pipeline.views.score_lines import Extra
+
+
+def answer(client: ClickHouse, question: Question, more: More, known: Definitions) -> Answer:
+    """Reads what was asked. Raises UsageError for what does not fit together, Unavailable."""
+    if more.tree is not None:
+        if more.compare or more.rank or more.voices or more.beside:
+            raise UsageError("--tree shows the units as they add up, without --compare, --rank, --voices and --beside")
+        return _tree(client, question, more)
+    voices = more.voices or question.defined.weighting == "one_voice"
+    by_voice = replace(question, one_voice=True) if voices else question
+    if more.compare or more.rank:
+        compared.comparable(question, groups=more.rank)
+    counted = reading.counted(client, question)
+    rows = reading.scored(question, counted)
+    extras: list[Extra] = []
+    if more.beside:
+        rows = beside.add_version(rows, question, counted, known.find(more.beside))
+        extras += beside.version_columns(more.beside)
+    if voices:
+        rows = beside.add_voices(rows, question, reading.read_scores(client, by_voice))
+        extras += beside.VOICES
+    if more.compare:
+        rows = compared.compare(client, question, rows, zone(more.tz))
+        extras += beside.CHANGES
+    if more.rank:
+        rows = compared.rank(question, rows)
+        extras += beside.RANKING
+    return Answer(question, rows.to_dicts(), extras)
+
+
+def _tree(client: ClickHouse, question: Question, more: More) -> Answer:
+    """The units summed up to their parents; an answer's own unit is a row under its parent as well."""
+    if question.gap_s is not None or question.step_s is not None:
+        raise UsageError("a tree of units has plain windows: without --session and --hop")
+    if "unit" in question.filters or more.tree is None:
+        raise UsageError("a tree shows every unit: leave the filter on unit out")
+    units = tree.Tree(places(client))
+    edges = question.edges or tree.plain_edges(question.first, question.last, question.seconds)
+    others = tuple(name for name in question.by if name != "unit")
+    leaves = replace(question, by=(*others, "unit"), edges=tree.finer(edges, units))
+    rolled = tree.rolled_up(reading.counted(client, leaves), edges, units, others, more.tree)
+    shown = replace(question, by=(*others, "unit"), edges=edges)
+    rows = reading.scored(shown, rolled).sort("start", *others, "path", "scale")
+    extras = [Extra("under", lambda row: row["parent"] or "-", ("parent", "depth"))]
+    return Answer(shown, rows.drop("path").to_dicts(), extras)
+
+
+def places(client: ClickHouse) -> list[tree.Place]:
+    """Who stands under whom, as the registry was last written to the table `units`."""
+    rows: pl.DataFrame = client.query("SELECT unit, parent, valid_from, valid_to FROM units FINAL ORDER BY ALL")
+    return [tree.Place(*row) for row in rows.iter_rows()]

@@ -1,0 +1,63 @@
+"""Late events counted after all while workers run: the audit holds all the time, and the past is explained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tests.chaos.harness import Case
+
+pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
+
+EVENTS = 3_000
+
+
+def done(case: Case, *arguments: str) -> dict[str, Any]:
+    """A command's JSON; it must succeed."""
+    found = case.command(*arguments, "--json")
+    assert found.returncode == 0, found.stderr + found.stdout
+    answer: dict[str, Any] = json.loads(found.stdout)
+    return answer
+
+
+def volume(case: Case, *more: str) -> int:
+    span: Sequence[str] = ("--from", "-40d", "--to", "now", "--grain", "all")
+    return sum(score["n"] for score in done(case, "scores", "--metric", "nps", *span, *more)["scores"])
+
+
+def test_late_events_are_counted_by_the_owners_and_the_past_stays_readable(case: Case) -> None:
+    assert case.command("restate").returncode == 0, "nothing is late yet, so no worker is needed"
+    case.worker("one")
+    case.feed(rate=3_000, seed=11).start(EVENTS).join()
+    case.settle()
+    assert case.command("audit", "--deep").returncode == 0
+    before = volume(case)
+    known = case.rows("SELECT toString(now64(3)) AS now")[0]["now"]
+    looked = done(case, "restate", "--from", "-40d", "--look")
+    assert (looked["rows"] > 0, looked["done"]) == (True, False)
+    assert sum(looked["by_lag"].values()) == looked["rows"]
+    with case.feed(rate=300, seed=12):
+        case.flowing()
+        restated = done(case, "restate", "--from", "-40d", "--wait", "60")
+        assert restated["done"]
+        assert done(case, "audit")["holds"], "while events flow"
+    case.settle()
+    assert done(case, "audit", "--deep")["holds"]
+    assert case.rows(
+        "SELECT count() AS n FROM ledger FINAL WHERE disposition = 'late' AND ingest_ms < "
+        f"toUnixTimestamp64Milli(toDateTime64('{known}', 3))"
+    ) == [{"n": 0}]
+    assert case.rows("SELECT count() AS n FROM ledger FINAL WHERE reason = 'restated'")[0]["n"] > 0
+    # As it was known before, and why it is another number now.
+    assert volume(case) > before
+    assert volume(case, "--as-of", known.replace(" ", "T")) <= before
+    why = done(case, "scores", "--metric", "nps", "--from", "-40d", "--to", "now", "--grain", "1d", "--why")
+    reasons = {
+        reason for window in why["windows"] for revision in window["revisions"] for reason in revision["reasons"]
+    }
+    assert "restated" in reasons
+    for window in why["windows"]:
+        assert [revision["revision"] for revision in window["revisions"]] == list(range(len(window["revisions"])))
