@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.stack.launch import Stack, running
-from tests.bench import figures, history, journeys, latency, memory, outage, startup, steps, texts, throughput
+from tests.bench import figures, gateway, history, journeys, latency, memory, outage, startup, steps, texts, throughput
 from tests.bench.figures import Report, note
 
 Benchmark = Callable[[Stack, Report, bool], None]
@@ -28,6 +28,7 @@ BENCHMARKS: dict[str, tuple[str, Benchmark]] = {
     "outage": ("ClickHouse down", outage.run),
     "history": ("History: two workers", history.run),
     "journeys": ("Journeys, drivers, customers: time of one question", journeys.run),
+    "gateway": ("Gateway: one process, events over HTTP", gateway.run),
     "cli": ("Command line", startup.run),
 }
 
