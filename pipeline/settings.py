@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     plain_agents: bool = Field(False, description="store the ids of employees as they come")
     registry: Path | None = Field(None, description="touchpoint registry (TOML); empty means the bundled one")
 
+    rules: Path | None = Field(None, description="rules of what is watched (TOML); empty means the bundled ones")
+
     ids_remembered: int = Field(2_000_000, ge=1_000, description="event ids a worker remembers for duplicates")
     hot_rows: int = Field(1_000_000, ge=1_000, description="window rows a worker folds in memory")
     lateness_s: int = Field(86_400, ge=60)
@@ -93,6 +95,8 @@ class Settings(BaseSettings):
             wrong.append(f"clickhouse_ca: no such file: {self.clickhouse_ca}")
         if self.registry is not None and not self.registry.is_file():
             wrong.append(f"registry: no such file: {self.registry}")
+        if self.rules is not None and not self.rules.is_file():
+            wrong.append(f"rules: no such file: {self.rules}")
         if not self.clickhouse_url.startswith(("http://", "https://")):
             wrong.append("clickhouse_url must begin with http:// or https://")
         if wrong:

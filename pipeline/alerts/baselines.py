@@ -1,6 +1,6 @@
 """What is normal: shares of three classes by hour of the week, learned from hourly counts (pure, numpy).
 
-Segment mean + pooled profile (hour of day, day of week, hour of week) times the segment's own slope + its own deviation.
+Segment mean + pooled profile (hour of day, day of week, hour of week) times the segment's slope + its own deviation.
 Every part is shrunk by what its counts can bear: the spread beyond sampling noise is estimated by moments, so a profile
 that is noise comes out as none. The hours that are given are all that is used: the caller leaves out what is tested.
 """
@@ -84,7 +84,8 @@ def learn(hours: Counts, start: int) -> Baseline:
         return Baseline.empty(hours.shape[0])
     of_week = (start // 3600 + _EPOCH_HOUR + np.arange(hours.shape[1])) % WEEK
     cells = np.zeros((hours.shape[0], WEEK, 3))
-    np.add.at(cells, (slice(None), of_week), hours)
+    for hour in range(WEEK):
+        cells[:, hour] = hours[:, of_week == hour].sum(axis=1)
     shares = _shares(cells)
     filled = hours.sum(axis=2) > 0
     learned = hours.sum(axis=(1, 2))

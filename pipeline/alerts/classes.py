@@ -7,6 +7,7 @@ they are detractors, passives, promoters. `net` is (positive - negative) / n, a 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.errors import UsageError
 from schemas.limits import MAX_BINS
 
-Counts = NDArray[np.int64]
+Counts = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
 
 #: First bin that is no longer negative and first bin that is positive, by metric and scale. Sentiment has one scale
@@ -51,7 +52,7 @@ def three(metric: str, scale: str, histograms: Counts) -> Counts:
     return np.stack([negative, histograms.sum(axis=-1) - negative - positive, positive], axis=-1)
 
 
-def net(counts: NDArray[np.int64] | Floats) -> Floats:
+def net(counts: Counts | Floats) -> Floats:
     """[..., 3] counts or shares as (positive - negative) / all; NaN without any."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray((counts[..., 2] - counts[..., 0]) / counts.sum(axis=-1), dtype=np.float64)

@@ -151,8 +151,13 @@ def _delay(
 
 def _repeated(baseline: Baseline, times: int) -> Baseline:
     shares = np.tile(baseline.shares, (times, 1, 1))
-    answers, learned, days = (np.tile(v, times) for v in (baseline.answers, baseline.learned, baseline.days))
-    return Baseline(shares, answers, learned, days, baseline.tau)
+    return Baseline(
+        shares,
+        np.tile(baseline.answers, times),
+        np.tile(baseline.learned, times),
+        np.tile(baseline.days, times),
+        baseline.tau,
+    )
 
 
 def _fresh(scopes: int, sizes: int) -> tuple[Cusum, Ints, NDArray[np.bool_]]:

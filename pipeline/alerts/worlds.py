@@ -75,9 +75,7 @@ class World:
             out[at] = self._counts(rng, at, effects, drop, learning)
         return out
 
-    def _counts(
-        self, rng: np.random.Generator, at: Ints, effects: Floats, drop: Drop | None, learning: bool
-    ) -> Ints:
+    def _counts(self, rng: np.random.Generator, at: Ints, effects: Floats, drop: Drop | None, learning: bool) -> Ints:
         moment = at[:, None] + self.phase[None, :]
         hour = moment % DAY / HOUR
         weekend = moment // DAY % 7 >= 5

@@ -33,7 +33,8 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "texts": frozenset(),
     "ledger": frozenset({"scores"}),  # audit and rebuild prove the windows against the ledger
     "scores": frozenset(),
-    "alerts": frozenset(),
+    # Rules name the registry's owners; detectors count what scores count, from the same contributions.
+    "alerts": frozenset({"customers", "scores"}),
     "stack": frozenset({"ledger"}),
     "intake": frozenset({"arrival", "customers"}),
     "views": _DOMAIN | {"stack"},

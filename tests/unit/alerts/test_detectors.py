@@ -122,11 +122,10 @@ def test_a_capped_e_detector_comes_down_again() -> None:
     calm, bad = np.array([[1, 3, 14]]), np.array([[9, 3, 4]])
     free, capped = e_fresh(1), e_fresh(1)
     cap = np.array([np.log(5.0 / 0.001)])
-    for window in [bad] * 30 + [calm] * 40:
+    for window in [bad] * 30 + [calm] * 20:
         free = e_step(free, window, np.array([0.27]))
         capped = e_step(capped, window, np.array([0.27]), cap)
-    assert e_statistic(free)[0] > np.log(1000.0)
-    assert e_statistic(capped)[0] < np.log(1000.0) / 2
+    assert e_statistic(capped)[0] < np.log(1000.0) / 2 < e_statistic(free)[0]
 
 
 @pytest.mark.parametrize(("rate", "drop"), [(5, 0.24), (20, 0.13), (100, 0.066), (500, 0.032)])
