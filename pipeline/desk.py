@@ -16,6 +16,7 @@ import faust
 import polars as pl
 from aiokafka.errors import KafkaError
 
+from pipeline.alerts.loading import load_rules
 from pipeline.app import Group, emptied
 from pipeline.arrival.accept import Arrival, Memory
 from pipeline.arrival.rules import ArrivalRules
@@ -79,6 +80,7 @@ class Desk:
         self.sealer = Sealer(settings.pseudonym_key_id, settings.seal_bytes)
         self.following = Following(self.pool, self.group, self.pseudonyms)
         self.registry = Watcher(settings.registry or DEFAULT_PATH)
+        self.rules = load_rules(settings)
         self._trouble = ""
         self.unknown = Unknown()
         self.labeller = Labeller(Options(classifier=settings.classifier, limit_s=settings.label_limit_s))

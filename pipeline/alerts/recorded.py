@@ -25,6 +25,9 @@ _AHEAD_S = 300
 _HOUR_S = 3_600
 #: The last day of ClickHouse's dates: no bound.
 _LAST_DAY = 65_535
+_BEYOND = """(toInt64(epoch), off) > (
+            transform(part, {parts:Array(UInt16)}, {epochs:Array(Int64)}, toInt64(0)),
+            transform(part, {parts:Array(UInt16)}, {offsets:Array(Int64)}, toInt64(-1)))"""
 _SUMS = ", ".join(f"sumIf(w, bin = {i}) AS b{i}" for i in range(MAX_BINS))
 
 
@@ -192,3 +195,72 @@ def _by_end(rows: pl.DataFrame, ends: Sequence[int]) -> dict[int, pl.DataFrame]:
         return dict.fromkeys(ends, empty)
     parts = {int(key[0]): part for key, part in rows.partition_by("end", as_dict=True).items()}
     return {end: _filled(parts[end], _DIMS) if end in parts else empty for end in ends}
+
+
+def rejected(client: ClickHouse, ends: Sequence[int]) -> dict[int, tuple[int, dict[str, int]]]:
+    """Of each closed window: how many events of `feedback` came in it (broker's time), and rejected ones by reason.
+
+    A window is closed only after every partition has passed its end, so what came in it is recorded whole.
+    """
+    if not ends:
+        return {}
+    rows = client.query(
+        f"""SELECT toUInt32(intDiv(ingest_ms, {WINDOW_S * 1000}) * {WINDOW_S} + {WINDOW_S}) AS end,
+            if(disposition = '{Disposition.DEAD_LETTER}', toString(reason), '') AS why, count() AS n
+        FROM ledger FINAL
+        WHERE topic = 'feedback' AND ingest_ms >= {{from_ms:Int64}} AND ingest_ms < {{to_ms:Int64}}
+            AND day >= toDate(fromUnixTimestamp64Milli({{from_ms:Int64}}, 'UTC'))
+            AND day <= toDate(fromUnixTimestamp64Milli({{to_ms:Int64}}, 'UTC'))
+        GROUP BY end, why ORDER BY end, why""",
+        {"from_ms": (ends[0] - WINDOW_S) * 1000, "to_ms": ends[-1] * 1000},
+        FINAL_BY_DAY,
+    )
+    found: dict[int, tuple[int, dict[str, int]]] = dict.fromkeys(ends, (0, {}))
+    for end, why, n in rows.iter_rows() if rows.height else ():
+        if end in found:
+            total, reasons = found[end]
+            found[end] = (total + int(n), reasons | ({str(why): int(n)} if why else {}))
+    return found
+
+
+def answers_after(client: ClickHouse, positions: Offsets, since_ms: int, most: int = 2_000) -> pl.DataFrame:
+    """Recorded answers of `feedback` beyond the positions, with their texts: for rules about single events.
+
+    Only of the ingest days from `since_ms` on: what an outage held back for longer calls nobody at once.
+    """
+    newest = {part: (epoch, off) for epoch, part, off in sorted(positions)}
+    parameters: dict[str, Any] = {
+        "parts": list(newest),
+        "epochs": [epoch for epoch, _ in newest.values()],
+        "offsets": [off for _, off in newest.values()],
+        "most": most,
+        "since_ms": since_ms,
+        "least": min((off for _, _, off in positions), default=-1),
+    }
+    beyond = f"""topic = 'feedback' AND off > {{least:Int64}} AND {_BEYOND}
+        AND day >= toDate(fromUnixTimestamp64Milli({{since_ms:Int64}}, 'UTC'))"""
+    columns = ("epoch", "part", "off", "occurred_ms", "metric", "scale", "bin", "label", "tier", *_DIMS)
+    return client.query(
+        f"""SELECT {", ".join(f"l.{name} AS {name}" for name in columns)}, t.text AS text FROM (
+            SELECT topic, {", ".join(columns)} FROM ledger FINAL
+            WHERE {beyond}
+                AND disposition = '{Disposition.AGGREGATED}'
+            ORDER BY part, epoch, off LIMIT {{most:UInt32}}
+        ) AS l LEFT JOIN (
+            SELECT topic, epoch, part, off, text FROM texts FINAL
+            WHERE {beyond}
+        ) AS t USING (topic, epoch, part, off)
+        ORDER BY part, epoch, off""",
+        parameters,
+        FINAL_BY_DAY,
+    )
+
+
+def positions_now(client: ClickHouse) -> Offsets:
+    """(epoch, partition, last offset) of `feedback` that is recorded now."""
+    return _offsets(
+        client.query(
+            """SELECT epoch, part, max(off) AS off FROM ledger WHERE topic = 'feedback'
+            GROUP BY epoch, part ORDER BY epoch, part"""
+        )
+    )

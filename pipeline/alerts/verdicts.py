@@ -128,9 +128,11 @@ class DropWatcher:
         return Outcome(codes, statistic, limit)
 
     def detail(self, at: int) -> Detail:
-        """See Watcher."""
+        """See Watcher. Told by the largest size that is well on its way: it forgot harmless days soonest."""
         assert self.drops is not None
-        lead = int((self.state.statistic[at] / self.drops.limit[at]).argmax())
+        level = self.state.statistic[at] / self.drops.limit[at]
+        far = np.flatnonzero(level > RESOLVED_AT)
+        lead = int(far[-1]) if len(far) else int(level.argmax())
         counts = self.state.since[at, lead]
         score = estimate(counts)
         if not score.n:

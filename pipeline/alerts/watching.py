@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.alerts import evidence, recorded
+from pipeline.alerts.events import Rejects, single
 from pipeline.alerts.finding import Finding, Verdict
 from pipeline.alerts.judging import Judge
 from pipeline.alerts.keeping import pack, unpack
@@ -24,6 +25,7 @@ from pipeline.clickhouse import ClickHouse, Pool
 #: Windows judged in one step: after an outage the caller gets a turn every few hours of windows.
 _AT_ONCE = 48
 _HOUR_S = 3_600
+_DAY_MS = 86_400_000
 #: Evidence of alarms that began longer ago is forgotten, and gathered again where it is still needed.
 _OLD_S = 30 * 86_400
 
@@ -45,16 +47,22 @@ class Watch:
         self._pool = pool
         self._rules = rules
         self._ver = ver
+        self._fence = -1
         self._judge: Judge | None = None
+        self._rejects = Rejects(rules)
+        self._single = any(rule.detector == "event" for rule in rules.rules)
+        self._positions: dict[int, tuple[int, int]] | None = None
         self._until = 0
         self._waiting: list[Finding] = []
-        self._unsettled: list[tuple[int, str]] = []
+        self._unsettled: list[tuple[str, int, str]] = []
         self._evidence: dict[tuple[Any, ...], evidence.Evidence] = {}
         self.figures = Figures()
 
     def forget(self) -> None:
         """Another worker watches now, or the rules are others: the next step begins from the tables."""
         self._judge = None
+        self._rejects = Rejects(self._rules)
+        self._positions = None
         self._waiting.clear()
         self._unsettled.clear()
 
@@ -63,14 +71,19 @@ class Watch:
 
         Raises Unavailable when ClickHouse does not answer: nothing is lost, the next step begins there.
         """
+        if self._ver() != self._fence:
+            # The group has changed: another worker may have judged windows in between.
+            self.forget()
+            self._fence = self._ver()
         if self._waiting or self._unsettled:
             return list(self._waiting)
         try:
             judge = self._judge or await self._resumed(now_ms)
+            if self._single:
+                await self._answers(now_ms)
             ends = await self._pool.call(partial(recorded.closed, after=self._until, most=_AT_ONCE))
-            if not ends:
-                return []
-            await self._judged(judge, ends)
+            if ends:
+                await self._judged(judge, ends)
         except BaseException:
             # Half a step may be in the detectors: the tables know better.
             self.forget()
@@ -80,22 +93,43 @@ class Watch:
 
     async def settled(self) -> None:
         """The findings of the last step are safe: the state after them is kept, and the next step goes on."""
-        if self._unsettled:
-            end, body = self._unsettled[-1]
-            await self._keep("state", end, body)
+        for kind, at, body in self._unsettled:
+            await self._keep(kind, at, body)
         self._unsettled.clear()
         self._waiting.clear()
 
     async def _judged(self, judge: Judge, ends: Sequence[int]) -> None:
         frames = await self._pool.call(partial(recorded.windows, ends=ends))
+        rejected = await self._pool.call(partial(recorded.rejected, ends=ends)) if self._rejects.wanted else {}
         for end in ends:
             await self._learn(judge, end)
             found = judge.step(frames[end], end)
+            if end in rejected:
+                found += self._rejects.step(end, *rejected[end])
             self._waiting += [await self._with_evidence(each) for each in found]
             self._until = self.figures.judged_until = end
             self.figures.windows += 1
             self.figures.raised += sum(each.verdict == Verdict.RAISED for each in found)
-        self._unsettled.append((ends[-1], pack({"until": ends[-1], "judge": judge.dump()})))
+        state = {"until": ends[-1], "judge": judge.dump(), "rejects": self._rejects.dump()}
+        self._unsettled.append(("state", ends[-1], pack(state)))
+
+    async def _answers(self, now_ms: int) -> None:
+        """Single events recorded since the last step; watching begins with what comes after its first look."""
+        if self._positions is None:
+            kept = await self._newest("events", 2**32 - 1)
+            found = kept["positions"] if kept else await self._pool.call(recorded.positions_now)
+            self._positions = {int(part): (int(epoch), int(off)) for epoch, part, off in found}
+        positions = [(epoch, part, off) for part, (epoch, off) in self._positions.items()]
+        since = now_ms - 2 * _DAY_MS
+        rows = await self._pool.call(partial(recorded.answers_after, positions=positions, since_ms=since))
+        if not rows.height:
+            return
+        self._waiting += single(self._rules, rows)
+        self._positions |= {
+            int(part): (int(epoch), int(off)) for epoch, part, off in rows.select("epoch", "part", "off").iter_rows()
+        }
+        positions = [(epoch, part, off) for part, (epoch, off) in self._positions.items()]
+        self._unsettled.append(("events", now_ms // 1000, pack({"positions": positions})))
 
     async def _learn(self, judge: Judge, end: int) -> None:
         """Learns when it is time, and writes down what it knew: a backtest learns from the same rows."""
@@ -126,6 +160,7 @@ class Watch:
         for end in ends:
             judge.fill(frames[end], end)
         judge.load(state["judge"])
+        self._rejects.load(state["rejects"])
         self._judge = judge
         return judge
 

@@ -1,4 +1,4 @@
-"""Watching on ClickHouse's engine: a drop found with evidence, kills that lose nothing, late answers that change nothing."""
+"""Watching on ClickHouse's engine: a drop found with evidence, kills and late answers that change nothing."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def bare(findings: Sequence[Finding]) -> list[Finding]:
 
 
 async def test_a_planted_drop_is_found_with_start_size_owner_and_evidence(pool: Pool) -> None:
-    await pool.call(lambda client: record(client, fall=Fall(hour=6.0)))
+    await pool.call(lambda client: record(client, per_hour=120, fall=Fall(hour=6.0)))
     found = [each for each in await watched(Watch(pool, rules(), lambda: 1)) if each.verdict == Verdict.RAISED]
     assert {each.rule for each in found} == {"nps-drop"}
     first = next(each for each in found if each.scope == {"brand": "acme", "touchpoint": "delivery"})

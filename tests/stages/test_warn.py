@@ -1,6 +1,8 @@
-"""Warn: it keeps its place. It says whether published scores can be read back, and detects nothing."""
+"""Warn: it judges closed windows and says whether published scores can be read back."""
 
 from __future__ import annotations
+
+import time
 
 import pytest
 
@@ -29,6 +31,18 @@ async def test_scores_that_were_published_can_be_read_back_and_nothing_published
     assert not await readable(desk.settings)
 
 
-def test_it_is_the_last_step_of_the_flow_and_says_that_it_detects_nothing() -> None:
+async def test_a_tick_judges_the_windows_that_were_closed_and_shows_it(bench: tuple[Desk, Members]) -> None:
+    desk, members = bench
+    members.mine = {TICKS}
+    await score.fold(desk, [await recorded(desk, FEEDBACK, recent(12))])
+    await score.publish(desk)
+    watch = warn.watching(desk)
+    assert await warn.watched(desk, watch, time.time_ns() // 1_000_000) == []
+    judged = desk.telemetry.registry.get_sample_value("touchline_windows_judged_total")
+    assert judged == watch.figures.windows
+    assert judged is not None
+    assert judged > 0
+
+
+def test_it_is_the_last_step_of_the_flow() -> None:
     assert FLOW == ("accept", "enrich", "label", "record", "score", "warn")
-    assert "detects nothing" in (warn.__doc__ or "")
