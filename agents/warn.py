@@ -42,7 +42,7 @@ def attach(app: faust.App, desk: Desk, reads: Any) -> None:
 
 def watching(desk: Desk) -> Watch:
     """The watch of this worker, with the fence of the owner of `ticks`."""
-    return Watch(desk.pool, desk.rules, lambda: fence(desk.tick_fence, desk.group.generation()))
+    return Watch(desk.pool, desk.alert_rules, lambda: fence(desk.tick_fence, desk.group.generation()))
 
 
 async def watched(desk: Desk, watch: Watch, now_ms: int) -> Sequence[Finding]:

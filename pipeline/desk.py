@@ -80,7 +80,7 @@ class Desk:
         self.sealer = Sealer(settings.pseudonym_key_id, settings.seal_bytes)
         self.following = Following(self.pool, self.group, self.pseudonyms)
         self.registry = Watcher(settings.registry or DEFAULT_PATH)
-        self.rules = load_rules(settings)
+        self.alert_rules = load_rules(settings)
         self._trouble = ""
         self.unknown = Unknown()
         self.labeller = Labeller(Options(classifier=settings.classifier, limit_s=settings.label_limit_s))
