@@ -164,12 +164,13 @@ def volume(watcher: SumWatcher, group: Group, end: int) -> tuple[Outcome, Callab
     seen = group.lately(end, span).sum(axis=1).astype(np.float64)
     usual = expected(group, end, span).sum(axis=1)
     alpha = min(p["alpha"], watcher.false_alarms / _WINDOWS_MONTH)
-    low = group.baseline.known & (seen < p["share"] * usual)
+    known = group.baseline.known & group.covers(end, span)
+    low = known & (seen < p["share"] * usual)
     chance = np.ones(len(group))
     chance[low] = poisson_tail(seen[low], p["share"] * usual[low], above=False)
     calm = seen >= p["share"] * usual
     codes = np.where(low & (chance < alpha), RAISED, np.where(calm, CALM, UNDECIDED))
-    codes = np.where(group.baseline.known, codes, LEARNING).astype(np.int8)
+    codes = np.where(known, codes, LEARNING).astype(np.int8)
     return Outcome(codes, seen, p["share"] * usual), lambda at: Detail(end - span)
 
 

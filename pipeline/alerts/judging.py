@@ -36,6 +36,8 @@ from pipeline.alerts.verdicts import (
 _HOUR_S, _DAY_S = 3_600, 86_400
 #: A crossing is watched where a day's answers can show a drop of 20 points.
 _CROSSING_SHOWS = 0.20
+#: While there is less history than this, it is learned every hour, then every midnight.
+_COLD_DAYS = 2.0
 #: Detectors that take part in the budget of false alarms.
 _BUDGETED = ("drop", "guarantee", "change", "volume", "burst")
 
@@ -114,8 +116,8 @@ class Judge:
             return hour
         if day > self.learned_at:
             return day
-        cold = any(not group.baseline.known.all() for group in self.groups.values()) or not self.groups
-        return hour if cold and hour > self.learned_at else None
+        days = [float(group.baseline.days.max(initial=0.0)) for group in self.groups.values()]
+        return hour if min(days, default=0.0) < _COLD_DAYS and hour > self.learned_at else None
 
     def learn(self, by_level: Mapping[Level, pl.DataFrame], until: int) -> None:
         """Takes hourly counts of the HOURS hours before `until`; alarms that are open keep the baseline they have.
@@ -131,14 +133,14 @@ class Judge:
 
     def fill(self, rows: pl.DataFrame, end: int) -> None:
         """Takes a window in that was judged before a restart: for the sums of the last day."""
-        self._meet([rows])
+        parts = self._parts(rows)
         for key, group in self.groups.items():
-            group.window(_of(rows, key), end)
+            group.window(parts.get(key, rows.clear()), end)
 
     def step(self, rows: pl.DataFrame, end: int, revision: int = 0) -> list[Finding]:
         """Judges one closed window; `rows` are its counts: metric, scale, dimensions, bins. In a fixed order."""
-        self._meet([rows])
-        counts = {key: group.window(_of(rows, key), end) for key, group in self.groups.items()}
+        parts = self._parts(rows)
+        counts = {key: group.window(parts.get(key, rows.clear()), end) for key, group in self.groups.items()}
         if any(each.sized != len(each.group) for each in self.watched):
             self._share_budget()
         findings: list[Finding] = []
@@ -194,6 +196,17 @@ class Judge:
 
     def _scored(self) -> list[Rule]:
         return [rule for rule in self.rules.rules if rule.metric in METRICS and rule.detector != "event"]
+
+    def _parts(self, rows: pl.DataFrame) -> dict[Key, pl.DataFrame]:
+        """Rows by metric and scale; groups that are new are met."""
+        if rows.is_empty():
+            return {}
+        found = {
+            (str(key[0]), str(key[1])): part for key, part in rows.partition_by("metric", "scale", as_dict=True).items()
+        }
+        for key in sorted(found):
+            self._group(key)
+        return found
 
     def _meet(self, frames: Iterable[pl.DataFrame]) -> None:
         """Groups of metrics and scales that are new."""
@@ -287,12 +300,6 @@ class Judge:
             detectable=smallest,
             pending_s=int(rule.parameters.get("pending_minutes", 0) * 60),
         )
-
-
-def _of(rows: pl.DataFrame, key: Key) -> pl.DataFrame:
-    if rows.is_empty():
-        return rows
-    return rows.filter((pl.col("metric") == key[0]) & (pl.col("scale") == key[1]))
 
 
 def _watcher(rule: Rule) -> Watcher:

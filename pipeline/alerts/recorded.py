@@ -12,14 +12,12 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.alerts.scopes import HOURS, WINDOW_S, Level
+from pipeline.alerts.scopes import DIMS, HOURS, WINDOW_S, Level
 from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
 from pipeline.scores.recompute import CONTRIBUTIONS, FIRST_DIM
-from pipeline.slices import CORE, FURTHER
 from schemas.limits import MAX_BINS
 from schemas.vocabulary import Disposition
 
-_DIMS: tuple[str, ...] = (*CORE, *FURTHER)
 #: An event is at most five minutes ahead of its ingest: earlier ingest cannot hold it.
 _AHEAD_S = 300
 _HOUR_S = 3_600
@@ -45,7 +43,7 @@ class Known:
 
 def contributions(dims: Sequence[str], moment: str) -> str:
     """SELECT of (topic, epoch, part, off, `moment`, metric, scale, bin, w, dims) with one row for each contribution."""
-    names = ", ".join(f"c.{FIRST_DIM + _DIMS.index(name)} AS {name}" for name in dims)
+    names = ", ".join(f"c.{FIRST_DIM + DIMS.index(name)} AS {name}" for name in dims)
     return f"""SELECT topic, epoch, part, off, ingest_ms, {moment} AS moment,
         c.2 AS metric, c.3 AS scale, c.4 AS bin, c.5 AS w{", " + names if names else ""}
     FROM (
@@ -74,9 +72,9 @@ def windows(client: ClickHouse, ends: Sequence[int]) -> dict[int, pl.DataFrame]:
     """Counts of closed windows by their ends: metric, scale, dimensions, bins; up to their frontiers."""
     if not ends:
         return {}
-    names = ", ".join(_DIMS)
+    names = ", ".join(DIMS)
     sql = f"""SELECT toUInt32(window_end) AS end, metric, scale, {names}, {_SUMS}
-    FROM ({contributions(_DIMS, f"intDiv(c.1, {WINDOW_S * 1000}) * {WINDOW_S} + {WINDOW_S}")}) AS l
+    FROM ({contributions(DIMS, f"intDiv(c.1, {WINDOW_S * 1000}) * {WINDOW_S} + {WINDOW_S}")}) AS l
     INNER JOIN (
         SELECT window_end, part, epoch AS closed_epoch, off AS closed_off FROM frontiers FINAL
         WHERE topic = 'feedback' AND window_end IN {{ends:Array(UInt32)}}
@@ -98,9 +96,9 @@ def unclosed(client: ClickHouse, ends: Sequence[int]) -> dict[int, pl.DataFrame]
     """Counts of windows without frontiers: everything in the ledger, imported history too."""
     if not ends:
         return {}
-    names = ", ".join(_DIMS)
+    names = ", ".join(DIMS)
     sql = f"""SELECT toUInt32(moment) AS end, metric, scale, {names}, {_SUMS}
-    FROM ({contributions(_DIMS, f"intDiv(c.1, {WINDOW_S * 1000}) * {WINDOW_S} + {WINDOW_S}")})
+    FROM ({contributions(DIMS, f"intDiv(c.1, {WINDOW_S * 1000}) * {WINDOW_S} + {WINDOW_S}")})
     WHERE moment IN {{ends:Array(UInt32)}}
     GROUP BY end, metric, scale, {names}
     ORDER BY end, metric, scale, {names}"""
@@ -190,11 +188,11 @@ def _filled(rows: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
 
 
 def _by_end(rows: pl.DataFrame, ends: Sequence[int]) -> dict[int, pl.DataFrame]:
-    empty = _filled(pl.DataFrame(), _DIMS)
+    empty = _filled(pl.DataFrame(), DIMS)
     if rows.is_empty():
         return dict.fromkeys(ends, empty)
     parts = {int(key[0]): part for key, part in rows.partition_by("end", as_dict=True).items()}
-    return {end: _filled(parts[end], _DIMS) if end in parts else empty for end in ends}
+    return {end: _filled(parts[end], DIMS) if end in parts else empty for end in ends}
 
 
 def rejected(client: ClickHouse, ends: Sequence[int]) -> dict[int, tuple[int, dict[str, int]]]:
@@ -239,7 +237,7 @@ def answers_after(client: ClickHouse, positions: Offsets, since_ms: int, most: i
     }
     beyond = f"""topic = 'feedback' AND off > {{least:Int64}} AND {_BEYOND}
         AND day >= toDate(fromUnixTimestamp64Milli({{since_ms:Int64}}, 'UTC'))"""
-    columns = ("epoch", "part", "off", "occurred_ms", "metric", "scale", "bin", "label", "tier", *_DIMS)
+    columns = ("epoch", "part", "off", "occurred_ms", "metric", "scale", "bin", "label", "tier", *DIMS)
     return client.query(
         f"""SELECT {", ".join(f"l.{name} AS {name}" for name in columns)}, t.text AS text FROM (
             SELECT topic, {", ".join(columns)} FROM ledger FINAL

@@ -16,6 +16,7 @@ import polars as pl
 from pipeline.alerts.baselines import DAYS, Baseline, Bools, learn
 from pipeline.alerts.classes import Counts, Floats, three
 from pipeline.scores.windows import BINS
+from pipeline.slices import CORE, FURTHER
 
 #: Seconds of a window, and how many are kept: a day.
 WINDOW_S = 300
@@ -23,6 +24,9 @@ KEPT = 288
 _HOUR_S = 3_600
 #: Hours of history that are kept for learning and comparing.
 HOURS = DAYS * 24
+
+#: Columns that name what an answer was about, in the frames that come here.
+DIMS: tuple[str, ...] = (*CORE, *FURTHER)
 
 Level = tuple[str, ...]
 Scope = tuple[tuple[str, str], ...]
@@ -53,6 +57,7 @@ class Group:
     _ring: Counts = field(default_factory=lambda: np.zeros((0, KEPT, 3), dtype=np.int64))
     _ends: Counts = field(default_factory=lambda: np.zeros(KEPT, dtype=np.int64))
     _sums: dict[int, Counts] = field(default_factory=dict)
+    _members: dict[tuple[str, ...], Counts] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.scopes)
@@ -68,14 +73,14 @@ class Group:
 
     def window(self, rows: pl.DataFrame, end: int) -> Counts:
         """Takes one closed window in: its counts [k, 3]. `rows` are of this metric and scale."""
-        found: list[tuple[int, Any]] = []
-        for level in self.levels:
-            found += self._of_level(rows, level)
+        names = rows.select(DIMS).rows() if rows.height else []
+        members = [self._members_of(each) for each in names]
         self._grow()
         counts = np.zeros((len(self), 3), dtype=np.int64)
-        if found:
-            at = np.array([number for number, _ in found])
-            counts[at] = three(self.metric, self.scale, np.array([bins for _, bins in found], dtype=np.int64))
+        if members:
+            bins = rows.select(BINS).to_numpy().astype(np.int64)
+            each = three(self.metric, self.scale, bins)
+            np.add.at(counts, np.concatenate(members), np.repeat(each, [len(some) for some in members], axis=0))
         np.maximum(counts, 0, out=counts)
         slot = end // WINDOW_S % KEPT
         self._ring[:, slot] = counts
@@ -91,6 +96,10 @@ class Group:
             wanted = (self._ends > end - seconds) & (self._ends <= end)
             self._sums[seconds] = self._ring[:, wanted].sum(axis=1)
         return self._sums[seconds]
+
+    def covers(self, end: int, seconds: int) -> bool:
+        """Whether every window of the `seconds` up to `end` was seen: a sum over fewer is no sum of that time."""
+        return int(((self._ends > end - seconds) & (self._ends <= end)).sum()) == seconds // WINDOW_S
 
     def between(self, start: int, end: int) -> Counts:
         """Counts [k, 3] of the whole hours from `start` to before `end` (Unix seconds)."""
@@ -175,30 +184,24 @@ class Group:
             self.hours = np.concatenate([self.hours, more], axis=1)
         self.hours[:, column] += counts
 
-    def _of_level(self, rows: pl.DataFrame, level: Level) -> Iterable[tuple[int, Any]]:
-        if rows.is_empty():
-            return []
-        grouped = by_level(rows, level)
-        return list(
-            zip(
-                (self.find(scope, level) for scope in _scopes(grouped, level)),
-                grouped.select(BINS).iter_rows(),
-                strict=True,
-            )
-        )
+    def _members_of(self, values: tuple[str, ...]) -> Counts:
+        """Numbers of the scopes that an answer with these dimensions counts in; looked up once for each combination."""
+        found = self._members.get(values)
+        if found is None:
+            named = dict(zip(DIMS, values, strict=True))
+            numbers = [self.find(scope, level) for level in self.levels for scope in _scopes_of(named, level)]
+            found = self._members[values] = np.array(numbers, dtype=np.int64)
+        return found
 
 
-def by_level(rows: pl.DataFrame, level: Level) -> pl.DataFrame:
-    """Sums of the bins by the dimensions of a level; a customer in three segments counts in each of them."""
-    if "segment" in level:
-        rows = rows.with_columns(pl.col("segments").str.split(",").alias("segment")).explode("segment")
-    for name in level:
-        if name != "brand":
-            rows = rows.filter(pl.col(name) != "")
-    sums = [pl.col(name).sum() for name in BINS]
-    if not level:
-        return rows.select(sums)
-    return rows.group_by(level).agg(sums).sort(level)
+def _scopes_of(named: Mapping[str, str], level: Level) -> list[Scope]:
+    """The scopes of one level: none without a value, one for each of a customer's segments."""
+    if any(name not in ("brand", "segment") and not named[name] for name in level):
+        return []
+    segments = named["segments"].split(",") if "segment" in level else [""]
+    if "segment" in level and not named["segments"]:
+        return []
+    return [tuple((name, each if name == "segment" else named[name]) for name in level) for each in segments]
 
 
 def _scopes(rows: pl.DataFrame, level: Level) -> Iterable[Scope]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,8 @@ import polars as pl
 
 from pipeline.clickhouse import ClickHouse
 
-#: A Wednesday, 00:00 UTC: the day that is watched begins here.
-DAY = 1_760_486_400
+#: The last Wednesday but one, 00:00 UTC: the day that is watched. Tables forget texts that are older than 400 days.
+DAY = (int(time.time()) - 604_800 - 6 * 86_400) // 604_800 * 604_800 + 6 * 86_400
 HISTORY_DAYS = 28
 WINDOW = 300
 PARTS = 2

@@ -85,7 +85,7 @@ async def test_a_quiet_day_says_nothing(pool: Pool) -> None:
 
 
 async def test_killed_after_any_step_it_goes_on_to_the_same_findings_and_late_answers_change_none(pool: Pool) -> None:
-    await pool.call(lambda client: record(client, fall=Fall(hour=5.0, until=9.0), hours=12))
+    await pool.call(lambda client: record(client, per_hour=240, fall=Fall(hour=3.0, until=5.0), hours=10))
     whole = await watched(Watch(pool, rules(), lambda: 1))
     assert {each.verdict for each in whole} >= {Verdict.RAISED, Verdict.CALM}
     await pool.call(lambda client: client.command("TRUNCATE TABLE watches"))
