@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,19 @@ _MUTE = DAY // 2
 _WEEK = 7 * DAY
 _WINDOW_MIN = 5
 
-Generate = Callable[[int, int, Drop | None, bool], Ints]
+
+class Segments(Protocol):
+    """What a trial needs to know of a world: answers an hour [k], and in which window of the week each one begins."""
+
+    rate: Floats
+    phase: Ints
+
+    def repeated(self, times: int, phase: Ints) -> Segments:
+        """Each segment several times over."""
+
+
+#: Counts [windows, k, 3] of a world's segments: seed, windows, a drop, whether it is the time of learning.
+Generate = Callable[[Any, int, int, Drop | None, bool], Ints]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +93,7 @@ def world_of(world: World, seed: int, windows: int, drop: Drop | None, learning:
     return world.answers(seed, windows, drop, learning=learning)
 
 
-def measured(plan: Plan, world: World, generate: Callable[[World, int, int, Drop | None, bool], Ints]) -> Report:
+def measured(plan: Plan, world: Segments, generate: Generate) -> Report:
     """False alarms and delays of a world; `generate` gives counts [windows, k, 3] from its segments."""
     baseline = learn(hourly(generate(world, plan.seed * 1_000 + 1, DAYS * DAY, None, True)), _monday())
     alarms = np.zeros(plan.segments, dtype=np.int64)
@@ -112,10 +125,10 @@ def hourly(counts: Ints) -> Ints:
 
 def _delay(
     plan: Plan,
-    world: World,
+    world: Segments,
     baseline: Baseline,
     points: int,
-    generate: Callable[[World, int, int, Drop | None, bool], Ints],
+    generate: Generate,
 ) -> Delay:
     """Each segment falls several times, each time at another minute of the week."""
     rng = np.random.default_rng([plan.seed, 3, points])
@@ -174,9 +187,3 @@ def _edges(state: Cusum, drops: Drops, firing: NDArray[np.bool_]) -> tuple[NDArr
 def _monday() -> int:
     """A Monday, 00:00 UTC: window 0 of every world."""
     return 4 * 86_400
-
-
-def rows(report: Report) -> tuple[Floats, ...]:
-    """Delays as columns: points, minutes, answers, share within a day."""
-    found = [(delay.points, delay.minutes, delay.answers, delay.within_a_day) for delay in report.delays]
-    return tuple(np.array(column, dtype=np.float64) for column in zip(*found, strict=True))

@@ -35,7 +35,7 @@ _BURST, _BURST_SHARE = 8.0, 0.02
 _KINDS_APART, _MIX_STEP = 0.20, 0.04
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class World:
     """k segments. `phase` [k] is the window of the week (from Monday 00:00) at which each one's time begins."""
 
