@@ -2,6 +2,7 @@
 
 Windows that were closed live are judged as they were closed; older and imported ones as the ledger stands. Where live
 watching learned, the backtest learns from the very rows that were known then.
+Rules about single events are not replayed: they have no state, and each answer that they speak of is one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.alerts import recorded
+from pipeline.alerts.events import Rejects
 from pipeline.alerts.finding import Finding, Verdict
 from pipeline.alerts.judging import Judge
 from pipeline.alerts.keeping import unpack
@@ -45,19 +47,22 @@ def identity(finding: Finding) -> tuple[str, str, str, str]:
 
 def replay(client: ClickHouse, rules: Rules, start: int, end: int) -> Iterator[Finding]:
     """Findings of every window that ends after `start` and up to `end` (Unix seconds), in order."""
-    judge = Judge(rules)
+    judge, rejects = Judge(rules), Rejects(rules)
     first = start // WINDOW_S * WINDOW_S + WINDOW_S
     for begin in range(first, end + 1, _AT_ONCE * WINDOW_S):
         ends = list(range(begin, min(begin + _AT_ONCE * WINDOW_S, end + 1), WINDOW_S))
         closed = recorded.closed(client, ends[0] - WINDOW_S, ends[-1])
         live = set(closed)
         frames = recorded.windows(client, closed) | recorded.unclosed(client, [e for e in ends if e not in live])
+        rejected = recorded.rejected(client, closed) if rejects.wanted else {}
         for each in ends:
             until = judge.due(each)
             if until is not None:
                 known = _known(client, until, each in live)
                 judge.learn(recorded.hours(client, judge.levels, until, known), until)
             yield from judge.step(frames[each], each)
+            if each in rejected:
+                yield from rejects.step(each, *rejected[each])
 
 
 def _known(client: ClickHouse, until: int, live: bool) -> recorded.Known:

@@ -104,12 +104,13 @@ def _shares(cells: Floats) -> Floats:
     # One answer of the pooled shares keeps an empty scope finite and moves no other.
     mean = (cells.sum(axis=1) + pooled) / (total + 1.0)[:, None]
     spread = np.maximum(variance(mean), 0.01)
-    profiles = np.stack([_profile(cells[:, :, c] - n * mean[:, None, c], n, spread) for c in (0, 2)])
+    noise = np.maximum(mean * (1.0 - mean), 0.01)  # variance of one answer in each class
+    profiles = np.stack([_profile(cells[:, :, c] - n * mean[:, None, c], n, noise[:, c]) for c in (0, 2)])
     slope = _slope(net(np.maximum(cells, 0.0)) - net(mean)[:, None], n, profiles[1] - profiles[0], spread)
     shares = np.empty_like(cells)
     for at, c in enumerate((0, 2)):
         fitted = mean[:, None, c] + slope[:, None] * profiles[at]
-        own = _own(cells[:, :, c] - n * fitted, n, spread / 4.0)
+        own = _own(cells[:, :, c] - n * fitted, n, noise[:, c])
         shares[:, :, c] = np.clip(fitted + own, FLOOR, 1.0 - FLOOR)
     outer = shares[:, :, 0] + shares[:, :, 2]
     shares[:, :, (0, 2)] /= np.maximum(outer, 1.0)[:, :, None]
@@ -118,17 +119,17 @@ def _shares(cells: Floats) -> Floats:
 
 
 def shrunk(sums: Floats, n: Floats, spread: Floats | float) -> Floats:
-    """Means sums / n along the last axis, drawn to 0 by how much of their spread is sampling noise.
+    """Means sums / n, drawn to 0 by how much of their spread is sampling noise.
 
-    `spread` is the variance of one answer. The true variance is estimated by moments over the last axis.
+    `spread` is the variance of one answer. The true variance is estimated by moments over all cells together: of one
+    segment alone it would come out above 0 by chance half the time, and its noise would stand as its profile.
     """
     noise = np.broadcast_to(np.asarray(spread, dtype=np.float64), n.shape)
-    weight = n.sum(axis=-1, keepdims=True)
+    weight = float(n.sum())
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = np.where(n > 0, sums / n, 0.0)
-        # E[n mean^2] = n true + noise: summed over the axis, solved for `true`.
-        true = ((n * mean * mean).sum(axis=-1, keepdims=True) - ((n > 0) * noise).sum(axis=-1, keepdims=True)) / weight
-        true = np.where(weight > 0, np.maximum(true, 0.0), 0.0)
+        # E[n mean^2] = n true + noise: summed over the cells, solved for `true`.
+        true = max(float((n * mean * mean).sum() - ((n > 0) * noise).sum()) / weight, 0.0) if weight else 0.0
         factor = np.where(n > 0, true / (true + noise / np.maximum(n, 1.0)), 0.0)
     return np.asarray(mean * np.nan_to_num(factor))
 
@@ -136,7 +137,7 @@ def shrunk(sums: Floats, n: Floats, spread: Floats | float) -> Floats:
 def _profile(deviations: Floats, n: Floats, spread: Floats) -> Floats:
     """The pooled profile [168] of one class from sums of deviations [k, 168]: hour of day, day of week, the rest."""
     sums, counts = deviations.sum(axis=0), n.sum(axis=0)
-    noise = float((spread / 4.0 * n.sum(axis=1)).sum() / max(float(counts.sum()), 1.0))
+    noise = float((spread * n.sum(axis=1)).sum() / max(float(counts.sum()), 1.0))
     by_hour = shrunk(sums.reshape(7, 24).sum(axis=0), counts.reshape(7, 24).sum(axis=0), noise)
     fitted = np.tile(by_hour, 7)
     left = sums - counts * fitted

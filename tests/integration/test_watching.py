@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.alerts.backtest import replay
 from pipeline.alerts.finding import Finding, Verdict
 from pipeline.alerts.rules import DEFAULT_PATH, Rules, parse
 from pipeline.alerts.watching import Watch
@@ -104,6 +105,9 @@ async def test_killed_after_any_step_it_goes_on_to_the_same_findings_and_late_an
         if not watch.figures.windows:
             break
     assert bare(found) == bare(whole)
+    # The same rules over the record say the same, to the last bit, whatever came since.
+    again = await pool.call(lambda client: list(replay(client, rules(), DAY, DAY + 10 * 3600)))
+    assert again == bare(whole)
 
 
 async def test_windows_that_are_not_closed_are_not_judged(pool: Pool) -> None:
