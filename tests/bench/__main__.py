@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.stack.launch import Stack, running
-from tests.bench import figures, history, latency, memory, outage, startup, steps, texts, throughput
+from tests.bench import figures, history, latency, memory, outage, startup, steps, texts, throughput, watching
 from tests.bench.figures import Report, note
 
 Benchmark = Callable[[Stack, Report, bool], None]
@@ -28,6 +28,7 @@ BENCHMARKS: dict[str, tuple[str, Benchmark]] = {
     "outage": ("ClickHouse down", outage.run),
     "history": ("History: two workers", history.run),
     "cli": ("Command line", startup.run),
+    "rules": ("Rules: 200 segments, 200 rules", watching.run),
 }
 
 
