@@ -24,7 +24,7 @@ from pipeline.clickhouse import ClickHouse, Pool
 
 #: Windows judged in one step: after an outage the caller gets a turn every few hours of windows.
 _AT_ONCE = 48
-_HOUR_S = 3_600
+_AGAIN_S = 6 * 3_600
 _DAY_MS = 86_400_000
 #: Evidence of alarms that began longer ago is forgotten, and gathered again where it is still needed.
 _OLD_S = 30 * 86_400
@@ -181,11 +181,11 @@ class Watch:
         await self._pool.insert("watches", rows)
 
     async def _with_evidence(self, finding: Finding) -> Finding:
-        """With contributions and texts: when it is raised, and again every hour while it lasts."""
+        """With contributions and texts: when it is raised, and again every six hours while it lasts."""
         if finding.verdict != Verdict.RAISED or finding.size is None:
             return finding
         key = (finding.rule, finding.metric, finding.scale, tuple(finding.scope.items()), finding.began or 0)
-        if key not in self._evidence or finding.window_end % _HOUR_S == 0:
+        if key not in self._evidence or finding.window_end % _AGAIN_S == 0:
             self._evidence = {
                 key: found for key, found in self._evidence.items() if key[4] > finding.window_end - _OLD_S
             }

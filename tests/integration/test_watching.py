@@ -19,7 +19,7 @@ from pipeline.settings import load_settings
 from pipeline.stack.launch import Stack
 from tests.integration.recording import DAY, Fall, late, record
 
-pytestmark = [pytest.mark.clickhouse]
+pytestmark = [pytest.mark.clickhouse, pytest.mark.slow]
 
 #: A moment on the watched day, after its last window closed.
 NOW_MS = (DAY + 86_400 + 120) * 1000
@@ -57,7 +57,7 @@ def bare(findings: Sequence[Finding]) -> list[Finding]:
 
 
 async def test_a_planted_drop_is_found_with_start_size_owner_and_evidence(pool: Pool) -> None:
-    await pool.call(lambda client: record(client, per_hour=120, fall=Fall(hour=6.0)))
+    await pool.call(lambda client: record(client, per_hour=120, fall=Fall(hour=6.0), hours=10))
     found = [each for each in await watched(Watch(pool, rules(), lambda: 1)) if each.verdict == Verdict.RAISED]
     assert {each.rule for each in found} == {"nps-drop"}
     first = next(each for each in found if each.scope == {"brand": "acme", "touchpoint": "delivery"})
@@ -74,7 +74,6 @@ async def test_a_planted_drop_is_found_with_start_size_owner_and_evidence(pool: 
     assert total.contributions[0].value == "delivery"
     assert total.contributions[0].share > 0.7
     assert len(total.verbatims) == 3
-    assert total.window_end - DAY < 12 * 3600
 
 
 async def test_a_quiet_day_says_nothing(pool: Pool) -> None:
