@@ -58,6 +58,10 @@ class Settings(BaseSettings):
     registry: Path | None = Field(None, description="touchpoint registry (TOML); empty means the bundled one")
 
     rules: Path | None = Field(None, description="rules of what is watched (TOML); empty means the bundled ones")
+    routes: Path | None = Field(None, description="alert routes (TOML); empty means lines on standard output")
+    alert_secrets: dict[str, SecretStr] = Field(
+        default_factory=dict, description="secrets that the routes name, as a JSON object of name and value"
+    )
 
     ids_remembered: int = Field(2_000_000, ge=1_000, description="event ids a worker remembers for duplicates")
     hot_rows: int = Field(1_000_000, ge=1_000, description="window rows a worker folds in memory")
@@ -97,6 +101,8 @@ class Settings(BaseSettings):
             wrong.append(f"registry: no such file: {self.registry}")
         if self.rules is not None and not self.rules.is_file():
             wrong.append(f"rules: no such file: {self.rules}")
+        if self.routes is not None and not self.routes.is_file():
+            wrong.append(f"routes: no such file: {self.routes}")
         if not self.clickhouse_url.startswith(("http://", "https://")):
             wrong.append("clickhouse_url must begin with http:// or https://")
         if wrong:
@@ -150,6 +156,8 @@ class Settings(BaseSettings):
             value = getattr(self, name)
             if isinstance(value, SecretStr):
                 shown[name] = "(set)" if value.get_secret_value() else "(empty)"
+            elif name == "alert_secrets":
+                shown[name] = dict.fromkeys(sorted(value), "(set)")
             elif isinstance(value, Path):
                 shown[name] = str(value)
             else:
