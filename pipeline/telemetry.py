@@ -62,6 +62,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("touchline_scores_published_total", "counter", (), "scores sent on the topic scores"),
     Metric("touchline_scores_readable", "gauge", (), "1 while the newest score can be read back from its topic"),
     Metric("touchline_windows_closed_total", "counter", (), "five-minute windows that every partition has passed"),
+    Metric("touchline_incidents", "gauge", ("state",), "incidents, by whether they are open, answered or ended lately"),
+    Metric("touchline_alert_messages_total", "counter", ("fate",), "tries to hand a message to a receiver"),
     Metric("touchline_remembered_ids", "gauge", (), "event ids in the memory for duplicates"),
     Metric("touchline_profiles", "gauge", (), "customer profiles in memory"),
     Metric("touchline_build_info", "gauge", ("version",), "always 1; the version is the label"),

@@ -15,11 +15,11 @@ from pipeline.alerts import asking
 from pipeline.alerts.book import Book
 from pipeline.alerts.bookkeeping import Bookkeeping
 from pipeline.alerts.entries import Account, Notice, Sending
-from pipeline.alerts.records import Message, messages
 from pipeline.alerts.finding import Finding
 from pipeline.alerts.life import REMEMBERED_MS
 from pipeline.alerts.messages import account
 from pipeline.alerts.outbox import Answer, answered, ready
+from pipeline.alerts.records import Message, messages
 from pipeline.alerts.routes import Receiver, Routes
 from pipeline.alerts.turn import advance
 from pipeline.clickhouse import Pool
@@ -54,6 +54,7 @@ class Caller:
         self._lock = asyncio.Lock()
         self._unpublished: list[Message] = []
         self._refreshed: dict[str, int] = {}
+        self._busy: set[str] = set()
         self.generation = 0
         self.sent = 0
         self.failed = 0
@@ -74,13 +75,23 @@ class Caller:
         """Another worker owns the book now."""
         self._book = None
 
+    @property
+    def ver(self) -> int:
+        """The fence under which the book is ours, since it was taken over."""
+        return self._keeper.ver
+
+    async def own(self, now_ms: int, fence: Fence) -> Book:
+        """The book, taken over from whoever had it where it is not ours yet. Raises Unavailable."""
+        async with self._lock:
+            return self._book or await self._take_over(fence, now_ms)
+
     async def step(self, findings: Sequence[Finding], now_ms: int, fence: Fence) -> int:
         """Takes findings in and lets time pass up to `now_ms`; how many steps followed. Raises Unavailable.
 
         After Unavailable the same findings are to come again: a window that was judged already changes nothing.
         """
+        book = await self.own(now_ms, fence)
         async with self._lock:
-            book = self._book or await self._take_over(fence, now_ms)
             orders = await self._pool.call(asking.waiting)
             said = advance(book, self._routes, findings, orders, now_ms)
             steps = await self._written(now_ms)
@@ -91,28 +102,41 @@ class Caller:
             return steps
 
     async def deliver(self, now_ms: int) -> int:
-        """Hands over what is ready, to all receivers side by side; how many tries. Raises Unavailable."""
+        """Hands over what is ready, to all receivers side by side; how many tries. Raises Unavailable.
+
+        May be called again before it has returned: a receiver that takes its time is left alone until it is done.
+        """
         async with self._lock:
             if self._book is None or not self._keeper.settled or self._book.steps:
                 return 0
-            lines = ready(self._book, now_ms)
+            lines = {name: line for name, line in ready(self._book, now_ms).items() if name not in self._busy}
             if lines and not await self._keeper.ours():
                 self.forget()
                 return 0
-        tries = await asyncio.gather(*(self._line(name, line, now_ms) for name, line in lines.items()))
+            self._busy |= set(lines)
+        tries = await asyncio.gather(*(self._served(name, line, now_ms) for name, line in lines.items()))
         await self._refresh(now_ms)
-        async with self._lock:
-            book = self.book
-            if book is None:
-                return 0
-            for sending, answer in (each for line in tries for each in line):
-                known = book.sendings.get(sending.id)
-                if known is not None and known.state == "waiting":
-                    answered(book, known, answer, now_ms)
-                self.sent += answer.fate == "sent"
-                self.failed += answer.fate != "sent"
-            await self._written(now_ms)
-        return sum(len(line) for line in tries)
+        return sum(tries)
+
+    async def _served(self, name: str, line: Sequence[Sending], now_ms: int) -> int:
+        """One receiver's messages and what it answered; how many were tried."""
+        try:
+            tries = await self._line(name, line, now_ms)
+            async with self._lock:
+                if self.book is not None:
+                    self._noted(self.book, tries, now_ms)
+                    await self._written(now_ms)
+            return len(tries)
+        finally:
+            self._busy.discard(name)
+
+    def _noted(self, book: Book, tries: Sequence[tuple[Sending, Answer]], now_ms: int) -> None:
+        for sending, answer in tries:
+            known = book.sendings.get(sending.id)
+            if known is not None and known.state == "waiting":
+                answered(book, known, answer, now_ms)
+            self.sent += answer.fate == "sent"
+            self.failed += answer.fate != "sent"
 
     async def _line(self, name: str, line: Sequence[Sending], now_ms: int) -> list[tuple[Sending, Answer]]:
         """One receiver's messages, one after the other; after a failure the others wait for the next time."""

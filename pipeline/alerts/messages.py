@@ -34,8 +34,9 @@ def post(book: Book, what: tuple[str, str, int], names: Iterable[str], shown: li
 
 
 def account(book: Book, incident: Incident) -> Account:
-    """The incident with its alerts, worst and oldest first, as a message shows it."""
-    known = [book.alerts[name] for name in incident.members if name in book.alerts]
+    """The incident with its alerts, worst and oldest first, as a message shows it; without those that are mute."""
+    members = [book.alerts[name] for name in incident.members if name in book.alerts]
+    known = [alert for alert in members if not (alert.open and (alert.silenced or alert.inhibited))]
     known.sort(key=lambda alert: (-rank(alert.severity), alert.fired_ms, alert.id))
     parts = [
         Part(

@@ -193,6 +193,7 @@ def check() -> None:
     """Whether the settings are complete and hang together; every mistake at once."""
 
     def work() -> int:
+        from pipeline.alerts.routing import read_routes
         from pipeline.customers.registry import DEFAULT_PATH
         from pipeline.customers.watcher import read_registry
         from pipeline.settings import load_settings
@@ -200,6 +201,7 @@ def check() -> None:
         settings = load_settings()
         settings.require_keys()
         read_registry(settings.registry or DEFAULT_PATH)
+        read_routes(settings)
         emit("settings are fine")
         return Exit.OK
 

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("pipeline.command.doctor", "what is reachable, right and ready; each line with the fix"),
     "scores": ("pipeline.command.scores", "scores with n and interval, by any dimension and grain"),
     "rules": ("pipeline.command.rules", "what is watched: check, list, explain, simulate, backtest"),
+    "alerts": ("pipeline.command.alerts", "what fires and who is called; acknowledge, silence, resolve, try a route"),
     "audit": ("pipeline.command.proof", "prove that every offset is counted once"),
     "rebuild": ("pipeline.command.proof", "make the windows again from the ledger"),
     "simulate": ("pipeline.command.intake", "customers' journeys, as NDJSON or into Kafka"),

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.stack.launch import Stack, running
-from tests.bench import figures, history, latency, memory, outage, startup, steps, texts, throughput, watching
+from tests.bench import alerts, figures, history, latency, memory, outage, startup, steps, texts, throughput, watching
 from tests.bench.figures import Report, note
 
 Benchmark = Callable[[Stack, Report, bool], None]
@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, tuple[str, Benchmark]] = {
     "memory": ("Memory and assignment", memory.run),
     "outage": ("ClickHouse down", outage.run),
     "history": ("History: two workers", history.run),
+    "alerts": ("Alerts: from a finding to its receiver", alerts.run),
     "cli": ("Command line", startup.run),
     "rules": ("Rules: 200 segments, 200 rules", watching.run),
 }

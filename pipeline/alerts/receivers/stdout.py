@@ -5,8 +5,8 @@ from __future__ import annotations
 import orjson
 
 from pipeline.alerts.entries import Notice
-from pipeline.alerts.events import iso
 from pipeline.alerts.receivers.wording import gist
+from pipeline.alerts.records import iso
 
 
 def line(notice: Notice) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import unicodedata
 
 from pipeline.alerts.entries import Account, Notice, Part, State
-from pipeline.alerts.events import iso
 from pipeline.alerts.finding import Estimate
 from pipeline.alerts.messages import DELIVERY
+from pipeline.alerts.records import iso
 
 #: Metrics in points (fractions times 100) and in per cent; all others are means or counts as they are.
 _POINTS, _SHARES = frozenset({"nps", "sentiment"}), frozenset({"csat"})

@@ -214,3 +214,11 @@ def test_a_receiver_that_is_gone_is_passed_over_and_nobody_is_told_by_nobody() -
     desk.turn(finding(1, route="there-is-no-such-route"))
     assert desk.said() == [("firing", "ops")]
     assert desk.incident().route == "default"
+
+
+def test_a_message_shows_nothing_of_what_is_silenced() -> None:
+    desk = Desk(routes_of("ops"))
+    desk.ask("silence", "", end_ms=desk.now_ms + HOUR * 1000, matchers=[as_json("touchpoint=checkout")])
+    desk.turn(finding(1), finding(1, scope=CHECKOUT))
+    (sent,) = desk.book.sendings.values()
+    assert [part.finding.scope["touchpoint"] for part in sent.notice.accounts[0].parts] == ["delivery"]
