@@ -97,7 +97,7 @@ class Desk:
         self.posting = Posting(routes.allowed_hosts, routes.link)
         self.caller = Caller(self.pool, self.outbox.send, routes, self.posting)
         # One fence for what is found and what follows from it.
-        self.watch = Watch(self.pool, load_rules(settings), lambda: self.caller.ver)
+        self.watch = Watch(self.pool, self.alert_rules, lambda: self.caller.ver)
         self.health = Health(
             self.telemetry,
             {"group": self._without_group, "partitions": self._without_partitions, "breaker": self._paused},
