@@ -31,6 +31,9 @@ _ENOUGH = 10
 #: Readings kept for the picture in a message: four hours of five-minute windows.
 _TRACE = 48
 
+#: The step of an alert whose state stays as it is.
+_SEEN = "seen"
+
 S, V = State, Verdict
 
 
@@ -71,9 +74,20 @@ def following(state: State, was_open: bool, finding: Finding, waited_s: int) -> 
 
 
 def judge(book: Book, findings: Sequence[Finding], now_ms: int) -> None:
-    """Takes the findings of one look, oldest first; every change is a step in the book."""
+    """Takes the findings of one look, oldest first; every change is a step in the book.
+
+    That the same alert was seen a hundred times in one look is one step: the last one has the whole count.
+    """
+    before = len(book.steps)
     for finding in findings:
         _judge(book, tidied(finding), now_ms)
+    fresh = book.steps[before:]
+    last = {step.entry.id: at for at, step in enumerate(fresh) if step.step == _SEEN and isinstance(step.entry, Alert)}
+    book.steps[before:] = [
+        step
+        for at, step in enumerate(fresh)
+        if not (step.step == _SEEN and isinstance(step.entry, Alert) and last[step.entry.id] != at)
+    ]
 
 
 def expire(book: Book, now_ms: int) -> None:
@@ -146,7 +160,7 @@ def _moved(book: Book, alert: Alert, finding: Finding, now_ms: int) -> None:
         place, _, offset = finding.event.rpartition(":")
         changes["seen"] = {**alert.seen, place: int(offset)}
     again = bool(changes.pop("again", False))
-    step = "reopened" if again else str(state) if state != alert.state else "seen"
+    step = "reopened" if again else str(state) if state != alert.state else _SEEN
     moved = msgspec.structs.replace(alert, **changes)
     if moved.open:
         worst = finding.severity if not alert.open else worse(alert.severity, finding.severity)

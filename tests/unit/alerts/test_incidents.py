@@ -12,7 +12,7 @@ from pipeline.alerts.entries import State
 from pipeline.alerts.finding import Finding, Verdict
 from pipeline.alerts.routes import Digest
 from pipeline.alerts.silences import MuteTime, matcher
-from tests.unit.alerts.findings import START, Desk, estimate, finding, routes_of, share
+from tests.unit.alerts.findings import START, Desk, estimate, finding, replayed, routes_of, share
 
 UTC = ZoneInfo("UTC")
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
@@ -38,6 +38,16 @@ def test_500_detractors_of_one_cause_are_one_incident_with_a_living_message() ->
     assert [word for word, _ in desk.said()] == ["firing", "updated", "updated", "updated"]
     counts = [s.notice.accounts[0].count for s in desk.book.sendings.values()]
     assert counts == [1, 151, 301, 451]
+
+
+def test_many_events_in_one_look_are_one_step_with_the_whole_count() -> None:
+    desk = Desk(routes_of("ops"))
+    desk.turn(event(0))
+    desk.book.steps.clear()
+    desk.turn(*(event(number) for number in range(1, 500)))
+    assert desk.words() == ["seen"]
+    assert desk.alert().count == 500
+    assert replayed(desk.book).alerts == desk.book.alerts
 
 
 def test_the_same_event_again_counts_once() -> None:
