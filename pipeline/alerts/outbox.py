@@ -95,7 +95,9 @@ def delivery_findings(book: Book, routes: Routes, now_ms: int) -> Sequence[Findi
     """What the sending says of itself: raised for a receiver that fails or is gone, calm when it is back."""
     found = []
     for receiver in book.receivers.values():
-        verdict = Verdict.RAISED if receiver.failing or receiver.disabled else Verdict.CALM
+        # One that the routes do not name any more fails nobody.
+        bad = (receiver.failing or bool(receiver.disabled)) and receiver.id in routes.receivers
+        verdict = Verdict.RAISED if bad else Verdict.CALM
         found.append(
             Finding(
                 rule=RULE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from pipeline.alerts.book import Book
 from pipeline.alerts.finding import Finding
@@ -17,8 +18,14 @@ from pipeline.alerts.routes import Routes
 def advance(
     book: Book, routes: Routes, findings: Sequence[Finding], orders: Sequence[Order], now_ms: int
 ) -> dict[str, str]:
-    """Brings the book to `now_ms`; its steps are what is to be written down. By order what is to be answered."""
-    judge(book, findings, now_ms)
+    """Brings the book to `now_ms`; its steps are what is to be written down. By order what is to be answered.
+
+    Findings of several windows come after an outage; each window is taken by itself, so that what fired and ended in
+    the meantime has its incident as well (nobody is called for it any more).
+    """
+    for _, window in groupby(findings, key=lambda each: 0 if each.event else each.window_end):
+        judge(book, list(window), now_ms)
+        group(book, routes, now_ms)
     judge(book, delivery_findings(book, routes, now_ms), now_ms)
     expire(book, now_ms)
     group(book, routes, now_ms)

@@ -232,3 +232,11 @@ def test_a_message_shows_nothing_of_what_is_silenced() -> None:
     desk.turn(finding(1), finding(1, scope=CHECKOUT))
     (sent,) = desk.book.sendings.values()
     assert [part.finding.scope["touchpoint"] for part in sent.notice.accounts[0].parts] == ["delivery"]
+
+
+def test_what_fired_and_ended_while_nobody_looked_has_an_incident_and_calls_nobody() -> None:
+    desk = Desk(routes_of("ops"))
+    desk.turn(finding(1), finding(2), finding(3, Verdict.CALM))
+    assert desk.incident().state == State.RESOLVED
+    assert desk.words("incident") == ["opened", "resolved"]
+    assert desk.said() == []

@@ -149,3 +149,15 @@ def test_the_message_says_what_was_true_when_it_was_decided() -> None:
     fields: dict[str, Any] = {"severity": "critical"}
     desk.turn(finding(2, **fields), after_s=1)
     assert msgspec.json.encode(next_of(desk).notice) == before
+
+
+def test_a_receiver_that_the_routes_name_no_more_is_no_alert() -> None:
+    desk = Desk(two())
+    desk.turn(finding(1, route="one"))
+    desk.turn(finding(2, route="one"), after_s=30)
+    answered(desk.book, next_of(desk), Answer("gone"), desk.now_ms)
+    desk.turn()
+    assert any(a.last.rule == RULE and a.open for a in desk.book.alerts.values())
+    desk.routes = routes_of("mail")
+    desk.turn(after_s=HOUR)
+    assert not any(a.last.rule == RULE and a.open for a in desk.book.alerts.values())
