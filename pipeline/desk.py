@@ -136,6 +136,8 @@ class Desk:
             self._ending = True
             await self.labeller.stop()
             await self.health.stop()
+            for task in self.calling:
+                task.cancel()  # what it was saying is said again by the next owner, under the same id
             await self.posting.close()
             await self.outbox.close()
             self.pool.close()
