@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -90,5 +91,6 @@ async def test_a_detractor_is_told_within_seconds_once_and_an_answer_outlives_th
 
 
 def ready(worker: Any) -> bool:
-    """Whether it has taken its partitions."""
-    return probe.page(worker, "/readyz")[0] == 200
+    """Whether it has taken its partitions and looked once: what was recorded before its first look calls nobody."""
+    looked = re.search(r'^touchline_step_seconds_count{step="warn"} ([1-9])', probe.page(worker, "/metrics")[1], re.M)
+    return looked is not None and probe.page(worker, "/readyz")[0] == 200
