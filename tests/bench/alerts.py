@@ -48,7 +48,8 @@ async def _told(place: Place, count: int) -> list[float]:
     async with inbox() as box:
         receiver = Receiver("hook", "webhook", {"url": box.url, "key": "whsec_AAAA"})
         routes = Routes({"hook": receiver}, {"default": Route("default", ("hook",))})
-        caller = Caller(pool, outbox.send, routes, Posting({"127.0.0.1"}))
+        posting = Posting({"127.0.0.1"})
+        caller = Caller(pool, outbox.send, routes, posting)
         await caller.own(START * 1000, lambda found: found + 1)
         for number in range(count):
             now_ms = (START + number) * 1000
@@ -58,6 +59,7 @@ async def _told(place: Place, count: int) -> list[float]:
             assert await caller.deliver(now_ms) == 1
             waits.append(time.perf_counter() - began)
         assert len(box.taken) == count
+        await posting.close()
     await outbox.close()
     pool.close()
     return waits
