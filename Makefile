@@ -17,6 +17,9 @@ UV := env -u VIRTUAL_ENV UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never 
 # A line per step, on standard error. .ci/run looks for the names, so that a step that is lost is noticed.
 STEP := @printf '== %s\n' >&2
 
+# Two test processes: most of a test of the whole stack is waiting. A file stays in one, for the stacks that its tests share.
+PYTEST := $(PY) -m pytest -n 2 --dist loadfile
+
 TOOL := .venv/.uv-$(UV_VERSION)
 SYNCED := .venv/.synced
 JARS := .venv/.kafka-jars
@@ -34,7 +37,7 @@ test: setup static fast long ## all checks and tests, cheapest first (about 20 m
 
 check: setup static ## the fast part: format, lint, types, unit and contract tests (a minute or two)
 	$(STEP) 'unit and contract tests'
-	@$(PY) -m pytest -q tests/unit tests/contract -m 'not kafka and not clickhouse and not slow and not prove'
+	@$(PYTEST) -q tests/unit tests/contract -m 'not kafka and not clickhouse and not slow and not prove'
 
 bench: setup ## the benchmarks: one JSON line a figure, and docs/benchmarks.md
 	@$(PY) -m tests.bench
@@ -53,11 +56,11 @@ static: setup
 
 fast: static
 	$(STEP) 'unit, contract, property and stage tests'
-	@$(PY) -m pytest tests/unit tests/contract tests/property tests/stages -m 'not prove'
+	@$(PYTEST) tests/unit tests/contract tests/property tests/stages -m 'not prove'
 
 long: fast
 	$(STEP) 'integration and chaos tests'
-	@$(PY) -m pytest tests/integration tests/chaos -m 'not prove'
+	@$(PYTEST) tests/integration tests/chaos -m 'not prove'
 
 setup: $(SYNCED) $(JARS)
 

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     insecure_keys: bool = Field(False, description="run with well-known keys (embedded stack and tests only)")
     plain_agents: bool = Field(False, description="store the ids of employees as they come")
     registry: Path | None = Field(None, description="touchpoint registry (TOML); empty means the bundled one")
+    experience_index: Path | None = Field(
+        None, description="experience index of a customer (TOML); empty means the bundled one"
+    )
 
     rules: Path | None = Field(None, description="rules of what is watched (TOML); empty means the bundled ones")
     routes: Path | None = Field(None, description="alert routes (TOML); empty means lines on standard output")
@@ -103,6 +106,8 @@ class Settings(BaseSettings):
             wrong.append(f"rules: no such file: {self.rules}")
         if self.routes is not None and not self.routes.is_file():
             wrong.append(f"routes: no such file: {self.routes}")
+        if self.experience_index is not None and not self.experience_index.is_file():
+            wrong.append(f"experience_index: no such file: {self.experience_index}")
         if not self.clickhouse_url.startswith(("http://", "https://")):
             wrong.append("clickhouse_url must begin with http:// or https://")
         if wrong:

@@ -15,6 +15,7 @@ from typing import Final
 
 import polars as pl
 
+from pipeline.customers.declared import Declared, read_declared
 from pipeline.customers.masking import mask_text
 from pipeline.customers.units import Unit, read_units
 from pipeline.errors import SettingsError
@@ -26,7 +27,7 @@ DEFAULT_PATH: Final = Path(__file__).with_name("registry.toml")
 #: Names of unknown touchpoints that are kept; the rest are counted only, or a hostile producer would fill the memory.
 MOST_NAMES: Final = 100
 
-_TOP: Final = ("default_owner", "stages", "owners", "touchpoints", "units")
+_TOP: Final = ("default_owner", "stages", "owners", "touchpoints", "units", "journey")
 _TOUCHPOINT: Final = ("stage", "owner", "critical")
 
 
@@ -48,6 +49,7 @@ class Registry:
     owners: Mapping[str, str]
     default_owner: str
     units: tuple[Unit, ...] = ()
+    journey: Declared = field(default_factory=Declared)
     _columns: tuple[pl.Series, pl.Series, pl.Series] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -71,10 +73,11 @@ class Registry:
             wrong.append(f"default_owner is {default!r}, it must be one of the owners {_listed(owners)}")
         touchpoints = _touchpoints(document.get("touchpoints", {}), stages, owners, wrong)
         units, wrong_units = read_units(document.get("units", []))
-        wrong += wrong_units
+        declared, wrong_journey = read_declared(document.get("journey", {}), stages, touchpoints)
+        wrong += wrong_units + wrong_journey
         if wrong:
             raise SettingsError(f"the touchpoint registry {source} does not hold: " + "; ".join(wrong))
-        return cls(touchpoints, stages, owners, str(default), units)
+        return cls(touchpoints, stages, owners, str(default), units, declared)
 
     def columns(self, touchpoint: pl.Series) -> tuple[pl.Series, pl.Series]:
         """Columns `stage` and `owner` (String) of a column of touchpoints; null counts as not known."""

@@ -13,7 +13,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.stack.launch import Stack, running
-from tests.bench import alerts, figures, history, latency, memory, outage, startup, steps, texts, throughput, watching
+from tests.bench import (
+    alerts,
+    figures,
+    history,
+    journeys,
+    latency,
+    memory,
+    outage,
+    startup,
+    steps,
+    texts,
+    throughput,
+    watching,
+)
 from tests.bench.figures import Report, note
 
 Benchmark = Callable[[Stack, Report, bool], None]
@@ -28,6 +41,7 @@ BENCHMARKS: dict[str, tuple[str, Benchmark]] = {
     "outage": ("ClickHouse down", outage.run),
     "history": ("History: two workers", history.run),
     "alerts": ("Alerts: from a finding to its receiver", alerts.run),
+    "journeys": ("Journeys, drivers, customers: time of one question", journeys.run),
     "cli": ("Command line", startup.run),
     "rules": ("Rules: 200 segments, 200 rules", watching.run),
 }

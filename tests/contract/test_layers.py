@@ -25,7 +25,7 @@ LAYERS: Mapping[str, frozenset[str]] = {
     "tests": frozenset({"schemas", "pipeline", "agents"}),
 }
 
-_DOMAIN = frozenset({"arrival", "customers", "texts", "ledger", "scores", "alerts"})
+_DOMAIN = frozenset({"arrival", "customers", "texts", "ledger", "scores", "journeys", "alerts"})
 #: Room of pipeline -> the rooms it may import. Every room may import pipeline's top files.
 ROOMS: Mapping[str, frozenset[str]] = {
     "arrival": frozenset(),
@@ -35,6 +35,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "scores": frozenset(),
     # Rules name the registry's owners; detectors count what scores count, from the same contributions.
     "alerts": frozenset({"customers", "scores"}),
+    "journeys": frozenset({"scores", "customers"}),  # stage scores; the declared map stands in the registry
     "stack": frozenset({"ledger"}),
     "intake": frozenset({"arrival", "customers"}),
     "views": _DOMAIN | {"stack"},

@@ -1,0 +1,233 @@
+"""`touchline drivers` and `touchline consistency`: what moves a score, what it costs, and where it differs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.command.journeys import answering, connected, registry_of, whole_days
+from pipeline.command.output import emit, emit_json, note
+from pipeline.command.scores import conditions, moment
+from pipeline.command.tables import columns, csv_table
+
+if TYPE_CHECKING:
+    from pipeline.journeys.evenness import Evenness
+    from pipeline.journeys.impacts import Drivers
+    from pipeline.journeys.outcomes import Outcomes
+
+app = typer.Typer(rich_markup_mode=None, help="Read what moves a score.", no_args_is_help=False)
+
+_Metric = Annotated[str, typer.Option(help="nps, csat, ces, rating or sentiment.")]
+_Since = Annotated[str, typer.Option("--from", help="ISO time (UTC unless it says so), -30d or now.")]
+_Until = Annotated[str, typer.Option("--to", help="Likewise; the end is not included.")]
+_Where = Annotated[list[str] | None, typer.Option(help="Only these answers, e.g. brand=acme; repeatable.")]
+_Json = Annotated[bool, typer.Option("--json", help="One JSON document with every field.")]
+_Csv = Annotated[bool, typer.Option("--csv", help="Comma-separated values with a header.")]
+
+
+@app.command("drivers")
+def drivers(
+    metric: _Metric = "nps",
+    of: Annotated[
+        str, typer.Option(help="touchpoint, moment, stage, channel, mode (met before); answer.unit and the like.")
+    ] = "touchpoint",
+    since: _Since = "-30d",
+    until: _Until = "now",
+    within: Annotated[str, typer.Option(help="How long before the answer something was met.")] = "30d",
+    where: _Where = None,
+    outcomes: Annotated[bool, typer.Option("--outcomes", help="Instead: who left, what was spent, by answer.")] = False,
+    horizon: Annotated[str, typer.Option(help="With --outcomes: how long after --to is looked at.")] = "30d",
+    left: Annotated[str, typer.Option(help="With --outcomes: left means no `activity` or no `purchase`.")] = "activity",
+    currency: Annotated[str, typer.Option(help="With --outcomes: whose spend; needed where there are several.")] = "",
+    as_json: _Json = False,
+    as_csv: _Csv = False,
+) -> None:
+    """Read drivers of a score: reach, lift, leave-one-out impact, relative weight, each with n and a 95 % interval.
+
+    A driver goes along with the score; that it causes it is for you to find out. Exit codes: 0 read, 2 usage,
+    4 ClickHouse did not answer.
+    """
+    from pipeline.journeys.drivers import DriverQuestion, read_drivers
+    from pipeline.journeys.outcomes import OutcomeQuestion, read_outcomes
+
+    with answering("drivers", as_json, as_csv):
+        now = datetime.now(UTC)
+        span, chosen = (moment(since, now), moment(until, now)), conditions(where or ())
+        if not outcomes:
+            question = DriverQuestion(*span, metric=metric, of=of, within_days=whole_days(within), filters=chosen)
+            with connected() as client:
+                _drivers(read_drivers(client, question), as_json, as_csv)
+            return
+        asked = OutcomeQuestion(
+            *span,
+            now=int(now.timestamp()),
+            metric=metric,
+            horizon_days=whole_days(horizon),
+            left=left,
+            purchases=registry_of().journey.arrived,
+            currency=currency,
+            filters=chosen,
+        )
+        with connected() as client:
+            _outcomes(read_outcomes(client, asked), as_json, as_csv)
+
+
+@app.command("consistency")
+def consistency(
+    by: Annotated[str, typer.Option(help="Between what: unit, channel, product or any other dimension.")] = "unit",
+    metric: _Metric = "nps",
+    since: _Since = "-30d",
+    until: _Until = "now",
+    where: _Where = None,
+    as_json: _Json = False,
+    as_csv: _Csv = False,
+) -> None:
+    """Read how even a score is: 100 where all groups are alike, with the noise of few answers taken out.
+
+    Exit codes: 0 read, 2 usage, 4 ClickHouse did not answer.
+    """
+    from pipeline.journeys.evenness import EvennessQuestion, read_evenness
+
+    with answering("consistency", as_json, as_csv):
+        now = datetime.now(UTC)
+        asked = EvennessQuestion(moment(since, now), moment(until, now), by, metric, conditions(where or ()))
+        with connected() as client:
+            _evenness(read_evenness(client, asked), as_json, as_csv)
+
+
+def _drivers(found: Drivers, as_json: bool, as_csv: bool) -> None:
+    if as_json:
+        emit_json(found.document())
+        return
+    figures = ("lift", "impact", "weight")
+    if as_csv:
+        ends = [f"{name}{end}" for name in figures for end in ("", "_low", "_high")]
+        heads = ["driver", "reach", "n", "score", *ends, "quadrant", "critical", "pain", "goes_along_with"]
+        rows = []
+        for row in found.drivers:
+            cells = [row[name][end] for name in figures for end in ("value", "low", "high")]
+            judged = [row[name] for name in ("quadrant", "critical", "pain", "goes_along_with")]
+            rows.append([row["driver"], row["reach"]["value"], row["met"]["n"], row["met"]["score"], *cells, *judged])
+        csv_table(heads, rows)
+        return
+    if not found.drivers:
+        note(f"no {found.question.metric} answer of a known customer in this time, or nothing was met before it")
+        return
+    unit = found.whole["unit"]
+    emit(f"{found.question.metric} {_value(found.whole, 'score', unit)}, n {found.whole['n']:,}")
+    rows = [
+        [row["driver"], f"{row['met']['n']:,}", _value(row["met"], "score", unit), *_intervals(row, unit), _words(row)]
+        for row in found.drivers
+    ]
+    columns(("driver", "met by", "score", "lift", "impact", "weight", "what"), rows)
+    if found.weights:
+        note(
+            f"no weights: {found.weights.reason}"
+            + (f"; {found.weights.needed} are needed" if found.weights.needed else "")
+        )
+
+
+def _intervals(row: dict[str, Any], unit: str) -> list[str]:
+    shown = [_ranged(row[name], unit, change=True) for name in ("lift", "impact")]
+    weight = row["weight"]
+    known = weight["value"] is not None
+    return [*shown, f"{weight['value']:.3f} ({weight['low']:.3f} .. {weight['high']:.3f})" if known else "-"]
+
+
+def _words(row: dict[str, Any]) -> str:
+    words = [row["quadrant"] or "insufficient"]
+    words += [name for name in ("critical", "pain") if row[name]]
+    words += [f"goes along with {row['goes_along_with']}"] if row["goes_along_with"] else []
+    return ", ".join(words)
+
+
+def _value(reading: dict[str, Any], name: str, unit: str) -> str:
+    from pipeline.views.figures import number
+
+    return "insufficient" if reading[name] is None else number(reading[name], unit)
+
+
+def _ranged(figure: dict[str, Any], unit: str, *, change: bool = False) -> str:
+    from pipeline.views.figures import difference, number
+
+    if figure["value"] is None:
+        return f"insufficient (n {figure['n']:,})"
+    value, low, high = ((difference if change else number)(figure[name], unit) for name in ("value", "low", "high"))
+    return f"{value} ({low} .. {high})"
+
+
+def _outcomes(found: Outcomes, as_json: bool, as_csv: bool) -> None:
+    if as_json:
+        emit_json(found.document())
+        return
+    if as_csv:
+        heads = ("class", "n", "left", "left_share", "left_low", "left_high", "spent", "spent_low", "spent_high")
+        rows = [
+            [row["class"], row["n"], row["left"]["hits"]]
+            + [row[name][end] for name in ("left", "spent") for end in ("value", "low", "high")]
+            for row in found.classes
+        ]
+        csv_table(heads, rows)
+        return
+    if not found.classes:
+        note(f"no {found.question.metric} answer of a known customer in this time")
+        return
+    rows = [
+        [row["class"], f"{row['n']:,}", _ranged(row["left"], "share"), _ranged(row["spent"], "mean")]
+        for row in found.classes
+    ]
+    days = found.question.horizon_days
+    columns(("answer", "n", f"left within {days} d", f"spent within {days} d {found.currency}".rstrip()), rows)
+    emit("")
+    for name, figure in found.measures.items():
+        known = "value" in figure
+        text = _ranged(figure, "mean") if known else f"insufficient: {figure['reason']}"
+        emit(f"{_MEASURES[name]}: {text}" + (f", n {figure['n']:,}" if known else ""))
+
+
+_MEASURES = {
+    "risk_ratio": "risk of leaving, least against most satisfied",
+    "odds_ratio": "odds of leaving, least against most satisfied",
+    "leaving": "answer and leaving (Kendall's tau-b)",
+    "spending": "answer and spending (Spearman's rho)",
+}
+
+
+def _evenness(found: Evenness, as_json: bool, as_csv: bool) -> None:
+    if as_json:
+        emit_json(found.document())
+        return
+    if as_csv:
+        names = ("group", "n", "score", "low", "high", "shrunk", "status")
+        csv_table(names, ([row[name] for name in names] for row in found.groups))
+        return
+    index = found.index
+    if index["status"] != "ok":
+        note(f"no index: {index['reason']}")
+    else:
+        pair = index["worst_pair"]
+        verdict = "uneven beyond chance" if index["uneven"] else "no more uneven than chance"
+        emit(
+            f"consistency {index['value']:.1f} ({index['low']:.1f} .. {index['high']:.1f}), {index['groups']} groups, "
+            f"n {index['n']:,}: {verdict} (p {index['p']:.2g})"
+        )
+        apart = _ranged(pair["difference"], _unit(found), change=True)
+        emit(f"farthest apart: {pair['low']} and {pair['high']}, {apart}")
+    rows = [
+        [
+            row["group"],
+            f"{row['n']:,}",
+            _value(row, "score", row["unit"]),
+            "" if row["score"] is None else f"{_value(row, 'low', row['unit'])} .. {_value(row, 'high', row['unit'])}",
+            "" if row["shrunk"] is None else _value(row, "shrunk", row["unit"]),
+        ]
+        for row in found.groups
+    ]
+    if rows:
+        columns((found.question.by, "n", "score", "95 % interval", "shrunken"), rows)
+
+
+def _unit(found: Evenness) -> str:
+    return str(found.groups[0]["unit"])

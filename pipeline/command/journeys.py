@@ -1,0 +1,159 @@
+"""`touchline journeys`: where customers go, how long it takes, where they stop."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.command.output import Exit, emit, emit_json, note
+from pipeline.command.scores import conditions, duration, moment
+from pipeline.command.tables import csv_table
+from pipeline.errors import SettingsError, Unavailable, UsageError
+
+if TYPE_CHECKING:
+    from pipeline.clickhouse import ClickHouse
+    from pipeline.customers.registry import Registry
+    from pipeline.journeys.flows import Journeys
+    from pipeline.journeys.ways import JourneyQuestion
+    from pipeline.settings import Settings
+
+app = typer.Typer(rich_markup_mode=None, help="Read journeys.", no_args_is_help=False)
+
+_DAY = 86_400
+
+
+@app.command("journeys")
+def journeys(
+    of: Annotated[str, typer.Option(help="Steps: stage, touchpoint, channel or mode.")] = "stage",
+    since: Annotated[str, typer.Option("--from", help="ISO time (UTC unless it says so), -30d or now.")] = "-30d",
+    until: Annotated[str, typer.Option("--to", help="Likewise; what happens later is not seen.")] = "now",
+    metric: Annotated[str, typer.Option(help="Score shown beside each step.")] = "nps",
+    where: Annotated[list[str] | None, typer.Option(help="Only these events, e.g. brand=acme; repeatable.")] = None,
+    arrived: Annotated[str, typer.Option(help="Touchpoints that are an arrival; the registry's by default.")] = "",
+    silence: Annotated[str, typer.Option(help="What ends a journey, e.g. 14d; the registry's by default.")] = "",
+    show: Annotated[str, typer.Option(help="Table of --csv: ways or steps.")] = "ways",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document with every field.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values with a header.")] = False,
+) -> None:
+    """Read journeys that began in the window: steps with reach, score, drop-off and removal effect, ways with times.
+
+    A removal effect is an association: which share of the arrivals went through the step. Exit codes: 0 read (also
+    when there is nothing to show), 2 usage, 4 ClickHouse did not answer.
+    """
+    from pipeline.journeys.ways import JourneyQuestion, read_journeys
+
+    with answering("journeys", as_json, as_csv):
+        if show not in ("ways", "steps"):
+            raise UsageError(f"--show {show!r}: there are ways and steps")
+        registry, now = registry_of(), datetime.now(UTC)
+        declared = registry.journey
+        names = tuple(name.strip() for name in arrived.split(",") if name.strip())
+        question = JourneyQuestion(
+            start=moment(since, now),
+            end=moment(until, now),
+            of=of,
+            metric=metric,
+            arrived=names or declared.arrived,
+            silence_days=whole_days(silence) if silence else declared.silence_days,
+            filters=conditions(where or ()),
+        )
+        with connected() as client:
+            found = read_journeys(client, question, registry)
+        if as_json:
+            emit_json(found.document())
+        elif as_csv:
+            _csv(found, show)
+        else:
+            _show(question, found)
+
+
+def _csv(found: Journeys, show: str) -> None:
+    if show == "ways":
+        heads = ("from", "to", "n", "share", "low", "high", "median_seconds", "p90_seconds", "map")
+        csv_table(heads, ([{**way, **_flat(way["share"], "share")}[name] for name in heads] for way in found.ways))
+        return
+    heads = ("step", "journeys", "dropped", "drop_off", "drop_low", "drop_high", "decided", "removal", "removal_low")
+    rows = []
+    for step in found.steps:
+        drop, worth = step["drop_off"], step["removal_effect"]
+        cells = [drop["value"], drop["low"], drop["high"], drop["n"], worth["value"], worth["low"], worth["high"]]
+        rows.append([step["step"], step["journeys"], step["dropped"], *cells])
+    csv_table((*heads, "removal_high"), rows)
+
+
+def _flat(share: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {name: share["value"], "low": share["low"], "high": share["high"]}
+
+
+def _show(question: JourneyQuestion, found: Journeys) -> None:
+    from pipeline.views.flow import drawn, headline
+
+    if not found.totals["journeys"]:
+        note("no journey of a known customer began in this time")
+        return
+    emit(headline(found.totals))
+    emit("")
+    for line in drawn(found.steps, found.ways, "utf" not in (sys.stdout.encoding or "").lower()):
+        emit(line)
+    if not question.arrived:
+        note("no touchpoint counts as an arrival: name some with --arrived, or in the registry under [journey]")
+
+
+# Shared with `touchline drivers` and `touchline customer`.
+
+
+@contextmanager
+def answering(command: str, as_json: bool, as_csv: bool) -> Iterator[None]:
+    """Turns what goes wrong into a sentence on standard error and the right exit code."""
+    try:
+        if as_json and as_csv:
+            raise UsageError("--json and --csv exclude each other")
+        yield
+    except (UsageError, SettingsError) as error:
+        note(f"touchline {command}: {error}")
+        raise typer.Exit(Exit.USAGE) from None
+    except Unavailable as error:
+        note(f"touchline {command}: {error}\n{_fix(str(error))}")
+        raise typer.Exit(Exit.UNREACHABLE) from None
+
+
+def _fix(text: str) -> str:
+    """The command that puts right what ClickHouse complained about."""
+    if "UNKNOWN_" in text.upper() or "CODE: 60" in text.upper() or "CODE: 46" in text.upper():
+        return "its tables or functions are missing: run `touchline migrate`"
+    return "start it with `touchline up`, or set TOUCHLINE_CLICKHOUSE_URL (`touchline doctor` says what is reachable)"
+
+
+def whole_days(text: str) -> int:
+    """Days of "14d" or "2w"; raises UsageError for what is no whole number of them."""
+    days, rest = divmod(duration(text), _DAY)
+    if rest or not days:
+        raise UsageError(f"{text} is not a whole number of days; write 14d or the like")
+    return days
+
+
+@contextmanager
+def connected(settings: Settings | None = None) -> Iterator[ClickHouse]:
+    """A connection to ClickHouse for one command."""
+    from pipeline.clickhouse import ClickHouse
+    from pipeline.settings import load_settings
+
+    client = ClickHouse(settings or load_settings())
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def registry_of(settings: Settings | None = None) -> Registry:
+    """The touchpoint registry in force."""
+    from pipeline.customers.registry import DEFAULT_PATH
+    from pipeline.customers.watcher import read_registry
+    from pipeline.settings import load_settings
+
+    return read_registry((settings or load_settings()).registry or DEFAULT_PATH)
