@@ -16,6 +16,11 @@ import faust
 import polars as pl
 from aiokafka.errors import KafkaError
 
+from pipeline.alerts.calling import Caller
+from pipeline.alerts.loading import load_rules
+from pipeline.alerts.posting import Posting
+from pipeline.alerts.routing import read_routes
+from pipeline.alerts.watching import Watch
 from pipeline.app import Group, emptied
 from pipeline.arrival.accept import Arrival, Memory
 from pipeline.arrival.rules import ArrivalRules
@@ -81,6 +86,7 @@ class Desk:
         self.sealer = Sealer(settings.pseudonym_key_id, settings.seal_bytes)
         self.following = Following(self.pool, self.group, self.pseudonyms)
         self.registry = Watcher(settings.registry or DEFAULT_PATH)
+        self.alert_rules = load_rules(settings)
         self._trouble = ""
         self._units_of = 0
         self.unknown = Unknown()
@@ -92,6 +98,11 @@ class Desk:
         self.publisher = Publisher(
             self.pool, self.outbox.send, self.group.log_ends, settings.topic_partitions, definitions_of(settings)
         )
+        routes = read_routes(settings)
+        self.posting = Posting(routes.allowed_hosts, routes.link)
+        self.caller = Caller(self.pool, self.outbox.send, routes, self.posting)
+        # One fence for what is found and what follows from it.
+        self.watch = Watch(self.pool, self.alert_rules, lambda: self.caller.ver)
         self.health = Health(
             self.telemetry,
             {"group": self._without_group, "partitions": self._without_partitions, "breaker": self._paused},
@@ -99,6 +110,8 @@ class Desk:
         self._ending = False
         self.ticks = 0
         self.tick_fence = 0
+        self.now_ms = 0
+        self.calling: set[asyncio.Task[int]] = set()
 
     def attach(self, app: faust.App) -> None:
         """What runs beside the agents: the heartbeat, committing, health, and a clean end."""
@@ -128,6 +141,9 @@ class Desk:
             self._ending = True
             await self.labeller.stop()
             await self.health.stop()
+            for task in self.calling:
+                task.cancel()  # what it was saying is said again by the next owner, under the same id
+            await self.posting.close()
             await self.outbox.close()
             self.pool.close()
 
@@ -312,6 +328,10 @@ class Desk:
         telemetry.total("touchline_label_restarts_total", self.labeller.restarts)
         telemetry.total("touchline_label_fallbacks_total", self.labeller.fallbacks)
         telemetry.total("touchline_label_cache_hits_total", self.labeller.cache_hits)
+        telemetry.total("touchline_alert_messages_total", self.caller.sent, fate="sent")
+        telemetry.total("touchline_alert_messages_total", self.caller.failed, fate="failed")
+        for state, n in self.caller.counts().items():
+            telemetry.set("touchline_incidents", n, state=state)
 
     def _without_group(self) -> str | None:
         return None if self.group.generation() else "not a member of the consumer group yet"

@@ -62,6 +62,12 @@ class Settings(BaseSettings):
     agent_answers: int = Field(10, ge=10, description="an employee with fewer answers is never shown alone")
     scores: Path | None = Field(None, description="definitions of scores (TOML); empty means the bundled ones")
 
+    rules: Path | None = Field(None, description="rules of what is watched (TOML); empty means the bundled ones")
+    routes: Path | None = Field(None, description="alert routes (TOML); empty means lines on standard output")
+    alert_secrets: dict[str, SecretStr] = Field(
+        default_factory=dict, description="secrets that the routes name, as a JSON object of name and value"
+    )
+
     ids_remembered: int = Field(2_000_000, ge=1_000, description="event ids a worker remembers for duplicates")
     hot_rows: int = Field(1_000_000, ge=1_000, description="window rows a worker folds in memory")
     lateness_s: int = Field(86_400, ge=60)
@@ -108,6 +114,10 @@ class Settings(BaseSettings):
             wrong.append(f"clickhouse_ca: no such file: {self.clickhouse_ca}")
         if self.registry is not None and not self.registry.is_file():
             wrong.append(f"registry: no such file: {self.registry}")
+        if self.rules is not None and not self.rules.is_file():
+            wrong.append(f"rules: no such file: {self.rules}")
+        if self.routes is not None and not self.routes.is_file():
+            wrong.append(f"routes: no such file: {self.routes}")
         if self.experience_index is not None and not self.experience_index.is_file():
             wrong.append(f"experience_index: no such file: {self.experience_index}")
         if self.scores is not None and not self.scores.is_file():
@@ -165,6 +175,8 @@ class Settings(BaseSettings):
             value = getattr(self, name)
             if isinstance(value, SecretStr):
                 shown[name] = "(set)" if value.get_secret_value() else "(empty)"
+            elif name == "alert_secrets":
+                shown[name] = dict.fromkeys(sorted(value), "(set)")
             elif isinstance(value, Path):
                 shown[name] = str(value)
             else:

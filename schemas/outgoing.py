@@ -35,8 +35,23 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     as_of: str
 
 
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """A number with its 95 % interval and the answers behind it, in the unit of its metric (NPS: fractions)."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """One step in the life of an alert; the id is deterministic, so a repeated message is recognised."""
+    """One step in the life of an alert, an incident or a silence (`kind`); a repeated message is recognised by its id.
+
+    Readers keep the highest (`ver`, `revision`) of an `alert_id`. An incident gathers the alerts that one owner is
+    called for; alerts name it by its key (`incident`), which stays when it is opened again. `score` is that of the last
+    look, `size` the estimated drop against `baseline` since `began`; each is None where fewer than 10 answers stand
+    behind it. `step` says what happened, `by` who did it when it was a person, `why` what they said.
+    """
 
     alert_id: str
     state: str
@@ -45,6 +60,28 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     revision: int
     at: str
+    kind: str = "alert"
+    step: str = ""
+    by: str = ""
+    why: str = ""
+    incident: str = ""
+    severity: str = ""
+    metric: str = ""
+    scale: str = ""
+    window_end: str = ""
+    began: str = ""
+    score: Reading | None = None
+    size: Reading | None = None
+    baseline: float | None = None
+    count: int = 0
+    reopened: int = 0
+    acked_by: str = ""
+    level: int = 0
+    silenced: str = ""
+    inhibited: str = ""
+    shadow: bool = False
+    runbook: str = ""
+    ver: int = 0
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):

@@ -50,7 +50,12 @@ class Finding:
     `scope` names dimensions and values (empty: everything), `metric` and `scale` what was scored. `window_end` is the
     end of the closed window that was judged, Unix seconds. `statistic` and `threshold` are the detector's own. `began`
     is the estimated start of the drop, `size` its estimated size (negative: a drop) against `baseline`, `score` the
-    score since it began. `revision` is that of the score it saw. `evidence` is filled for raised ones only.
+    score since it began. `revision` is that of the score it saw. `contributions` and `verbatims` are filled for raised
+    ones only. `learning` says that the baseline rests on less than its 28 days; `detectable` is the smallest drop (in
+    the unit of the metric, positive) that a day's answers of this scope can show. `pending_s` is how long a raised
+    verdict must last before it fires (0 for sequential tests: they have waited already), `keep_s` how long calm must
+    last before it resolves. `event` names the one event that a single-event rule saw, as "topic:epoch:part:offset";
+    the same event again counts once, and such a finding is never too old.
     """
 
     rule: str
@@ -74,3 +79,8 @@ class Finding:
     contributions: Sequence[Contribution] = field(default=())
     verbatims: Sequence[str] = field(default=())
     shadow: bool = False
+    learning: bool = False
+    detectable: float | None = None
+    pending_s: int = 0
+    keep_s: int = 0
+    event: str = ""

@@ -203,6 +203,7 @@ def check() -> None:
     """Whether the settings are complete and hang together; every mistake at once."""
 
     def work() -> int:
+        from pipeline.alerts.routing import read_routes
         from pipeline.customers.registry import DEFAULT_PATH
         from pipeline.customers.watcher import read_registry
         from pipeline.scores.defined import definitions_of
@@ -212,6 +213,7 @@ def check() -> None:
         settings.require_keys()
         read_registry(settings.registry or DEFAULT_PATH)
         definitions_of(settings)
+        read_routes(settings)
         emit("settings are fine")
         return Exit.OK
 

@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys": ("pipeline.command.keys", "who may write and read over HTTP: create, list, rotate, revoke"),
     "doctor": ("pipeline.command.doctor", "what is reachable, right and ready; each line with the fix"),
     "scores": ("pipeline.command.scores", "scores with n and interval, by any dimension and grain"),
+    "rules": ("pipeline.command.rules", "what is watched: check, list, explain, simulate, backtest"),
+    "alerts": ("pipeline.command.alerts", "what fires and who is called; acknowledge, silence, resolve, try a route"),
     "journeys": ("pipeline.command.journeys", "where customers go, how long it takes, where they stop"),
     "drivers": ("pipeline.command.drivers", "what moves a score, and what its answers cost"),
     "customer": ("pipeline.command.customer", "one customer: events across channels, the index explained, last scores"),

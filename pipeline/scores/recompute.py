@@ -22,7 +22,7 @@ _LABELS = "transform({0}label, ['negative', 'neutral', 'positive'], [0, 1, 2], -
 
 #: One ledger row counts at most four times: its answer, its label, and both of its predecessor with -1.
 #: The tuple is (minute, metric, scale, bin, w, p, dimensions...).
-_CONTRIBUTIONS = "arrayFilter(c -> c.4 >= 0, [\n{}\n])".format(
+CONTRIBUTIONS = "arrayFilter(c -> c.4 >= 0, [\n{}\n])".format(
     ",\n".join(
         f"({old}occurred_ms, {metric}, {scale}, toInt8({bin_}), {weight}, toInt64({p}), "
         + ", ".join(f"{old}{name}" for name in (*CORE, *FURTHER))
@@ -44,10 +44,10 @@ _CONTRIBUTIONS = "arrayFilter(c -> c.4 >= 0, [\n{}\n])".format(
 )
 
 #: Position of the dimensions within the tuple of a contribution.
-_FIRST_DIM = 7
+FIRST_DIM = 7
 
 _CUTS = "arrayFilter(t -> t.1 = 'core' OR t.2 != '', [('core', ''), {}])".format(
-    ", ".join(f"('{name}', c.{_FIRST_DIM + len(CORE) + i})" for i, name in enumerate(FURTHER))
+    ", ".join(f"('{name}', c.{FIRST_DIM + len(CORE) + i})" for i, name in enumerate(FURTHER))
 )
 
 
@@ -89,7 +89,7 @@ def _sql(touched: str, chosen: str) -> str:
 
 def _grouped(mine: str, touched: str, chosen: str) -> str:
     counts = ", ".join(f"sumIf(w, bin = {i}) AS b{i}" for i in range(MAX_BINS))
-    core = ", ".join(f"if(cut = 'core', c.{_FIRST_DIM + i}, '') AS {name}" for i, name in enumerate(CORE) if i)
+    core = ", ".join(f"if(cut = 'core', c.{FIRST_DIM + i}, '') AS {name}" for i, name in enumerate(CORE) if i)
     return f"""
 SELECT cut, metric, scale, brand, unit, channel, touchpoint, dim, toUInt32(minute) AS minute,
     {{topic:String}} AS topic, toUInt16({{epoch:UInt16}}) AS epoch, part,
@@ -97,9 +97,9 @@ SELECT cut, metric, scale, brand, unit, channel, touchpoint, dim, toUInt32(minut
     sum(if(metric = 'sentiment', w * intDiv(p * p + 5000, 10000), 0)) AS s2
 FROM (
     SELECT part, intDiv(c.1, 60000) * 60 AS minute, c.2 AS metric, c.3 AS scale, c.4 AS bin, c.5 AS w, c.6 AS p,
-        c.{_FIRST_DIM} AS brand, arrayJoin({_CUTS}) AS t, t.1 AS cut, t.2 AS dim, {core}
+        c.{FIRST_DIM} AS brand, arrayJoin({_CUTS}) AS t, t.1 AS cut, t.2 AS dim, {core}
     FROM (
-        SELECT part, arrayJoin({_CONTRIBUTIONS}) AS c
+        SELECT part, arrayJoin({CONTRIBUTIONS}) AS c
         FROM ledger FINAL
         WHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} AND {mine}
           AND disposition = '{Disposition.AGGREGATED}'{touched}

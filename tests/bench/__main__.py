@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pipeline.stack.launch import Stack, running
 from tests.bench import (
+    alerts,
     figures,
     gateway,
     history,
@@ -26,6 +27,7 @@ from tests.bench import (
     steps,
     texts,
     throughput,
+    watching,
 )
 from tests.bench.figures import Report, note
 
@@ -40,10 +42,12 @@ BENCHMARKS: dict[str, tuple[str, Benchmark]] = {
     "memory": ("Memory and assignment", memory.run),
     "outage": ("ClickHouse down", outage.run),
     "history": ("History: two workers", history.run),
+    "alerts": ("Alerts: from a finding to its receiver", alerts.run),
     "journeys": ("Journeys, drivers, customers: time of one question", journeys.run),
     "reads": ("Reading: 30 days of 5,000,000 answers", reads.run),
     "gateway": ("Gateway: one process, events over HTTP", gateway.run),
     "cli": ("Command line", startup.run),
+    "rules": ("Rules: 200 segments, 200 rules", watching.run),
 }
 
 

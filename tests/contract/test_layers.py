@@ -34,8 +34,9 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "texts": frozenset(),
     "ledger": frozenset({"scores"}),  # audit and rebuild prove the windows against the ledger
     "scores": frozenset(),
+    # Rules name the registry's owners; detectors count what scores count, from the same contributions.
+    "alerts": frozenset({"customers", "scores"}),
     "journeys": frozenset({"scores", "customers"}),  # stage scores; the declared map stands in the registry
-    "alerts": frozenset(),
     "stack": frozenset({"ledger"}),
     "intake": frozenset({"access", "arrival", "customers"}),
     "views": _DOMAIN | {"access", "stack"},

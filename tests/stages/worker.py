@@ -107,6 +107,7 @@ def desk_of(settings: Settings) -> tuple[Desk, Members]:
 async def closed(desk: Desk) -> None:
     """Everything that the desk opened is let go."""
     await desk.labeller.stop()
+    await desk.posting.close()
     await desk.outbox.close()
     desk.pool.close()
     _close_clients(desk.pool)

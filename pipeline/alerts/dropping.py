@@ -1,0 +1,85 @@
+"""The default detector as it runs: CUSUMs of several sizes (or the e-detector) against a baseline (pure, numpy).
+
+One object holds what follows from baseline and parameters (weights by hour of the week, thresholds) for k scopes; the
+state is apart, so that it can be kept and a new baseline can take the place of the old one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline.alerts import detectors as d
+from pipeline.alerts.baselines import Baseline, hour_of_week
+from pipeline.alerts.classes import Counts, Floats, net, variance
+from pipeline.alerts.detectors import Cusum, Weights
+
+#: Closed windows of five minutes in 30 days: the most steps that the e-detector can make.
+_STEPS_MONTH = 8_640.0
+
+
+@dataclass(frozen=True, slots=True)
+class Drops:
+    """CUSUM parameters for k scopes. `false_alarms` is what is wanted of each scope in 30 days, over all sizes."""
+
+    baseline: Baseline
+    false_alarms: Floats | float = 0.1
+    sizes: tuple[float, ...] = d.SIZES
+    dead_band: float = d.DEAD_BAND
+    bands: Floats = field(init=False)
+    limit: Floats = field(init=False)
+    _weights: Weights = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        baseline = self.baseline
+        bands = max(self.dead_band, d.dead_band(baseline.tau)) + baseline.unsure
+        by_hour = [d.weights(baseline.shares, bands[:, None], size) for size in self.sizes]
+        mean = [d.weights(baseline.mean, bands, size).information for size in self.sizes]
+        limits = [d.threshold(one, baseline.answers, self.false_alarms) for one in mean]
+        object.__setattr__(self, "bands", bands)
+        object.__setattr__(self, "limit", np.stack(limits, axis=-1))
+        stacked = (np.stack(parts, axis=-1) for parts in zip(*by_hour, strict=True))
+        object.__setattr__(self, "_weights", Weights(*stacked))
+
+    def step(self, state: Cusum, counts: Counts, end: int) -> None:
+        """One window that ended at `end`, counts [k, 3]."""
+        self.step_at(state, counts, end, hour_of_week(end - 1))
+
+    def step_at(self, state: Cusum, counts: Counts, end: int, hours: Counts | int) -> None:
+        """The same with the hour of the week given, one for all or one for each scope."""
+        at = (slice(None), hours) if isinstance(hours, int) else (np.arange(len(counts)), hours)
+        weighed = Weights(*(part[at] for part in self._weights))
+        state.step(counts, self.baseline.shares[at], weighed, self.limit, end)
+
+    def detectable(self) -> Floats:
+        """The smallest drop that a day's answers of each scope can show [k], a fraction; inf without answers."""
+        spread = variance(self.baseline.mean)
+        return d.detectable(spread, self.limit.min(axis=1), self.baseline.answers / 30.0, self.bands)
+
+
+@dataclass(frozen=True, slots=True)
+class Guarantee:
+    """The e-detector for k scopes: not more than `false_alarms` of each in 30 days whatever the shares, in the mean."""
+
+    baseline: Baseline
+    false_alarms: Floats | float = 0.1
+    dead_band: float = d.DEAD_BAND
+    limit: Floats = field(init=False)
+    bands: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        bands = max(self.dead_band, d.dead_band(self.baseline.tau)) + self.baseline.unsure
+        steps = np.clip(self.baseline.answers, 1.0, _STEPS_MONTH)
+        object.__setattr__(self, "bands", bands)
+        object.__setattr__(self, "limit", np.log(np.maximum(steps / self.false_alarms, np.e)))
+
+    def step(self, logs: Floats, counts: Counts, end: int) -> Floats:
+        """The bets after one window that ended at `end`, counts [k, 3]."""
+        return self.step_at(logs, counts, hour_of_week(end - 1))
+
+    def step_at(self, logs: Floats, counts: Counts, hours: Counts | int) -> Floats:
+        """The same with the hour of the week given, one for all or one for each scope."""
+        at = (slice(None), hours) if isinstance(hours, int) else (np.arange(len(counts)), hours)
+        mean = net(self.baseline.shares[at]) - self.bands
+        return d.e_step(logs, counts, mean, self.limit + np.log(len(d.BETS)))

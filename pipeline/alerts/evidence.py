@@ -1,0 +1,125 @@
+"""What lies behind an alarm [I/O]: which touchpoints and units fell, and what customers wrote (masked as stored).
+
+Read from the ledger up to the frontier of the window that was judged: the same today as then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.alerts.classes import Counts, net, sides, three
+from pipeline.alerts.finding import Contribution, Finding
+from pipeline.alerts.recorded import Known, as_known, contributions, known_at, span
+from pipeline.alerts.verdicts import estimate
+from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
+from pipeline.scores.windows import BINS
+
+#: Dimensions whose values are ranked; topics join them when the ledger has them.
+_RANKED = ("touchpoint", "unit")
+#: Of each so many are named, and so many texts.
+_MOST = 3
+#: The drop is compared with so many seconds before it began.
+_BEFORE_S = 7 * 86_400
+#: Longest text of a message.
+_TEXT = 280
+
+Evidence = tuple[tuple[Contribution, ...], tuple[str, ...]]
+
+
+def gathered(client: ClickHouse, finding: Finding) -> Evidence:
+    """Contributions and verbatims of a raised finding."""
+    began = finding.began or finding.window_end - 86_400
+    known = Known(known_at(client, finding.window_end).feedback)
+    found: list[Contribution] = []
+    for dimension in _RANKED:
+        if dimension not in finding.scope:
+            found += _ranked(client, finding, dimension, began, known)
+    return tuple(found), tuple(_texts(client, finding, began, known))
+
+
+def _ranked(client: ClickHouse, finding: Finding, dimension: str, began: int, known: Known) -> list[Contribution]:
+    scoped, parameters = _scoped(finding.scope)
+    condition, more = as_known(known)
+    columns = tuple(dict.fromkeys((dimension, *(_column(name) for name in finding.scope))))
+    sums = ", ".join(f"sumIf(w, bin = {i}) AS b{i}" for i in range(len(BINS)))
+    rows = client.query(
+        f"""SELECT {dimension}, moment >= {{began:Int64}} AS after, {sums}
+        FROM ({contributions(columns, "intDiv(c.1, 1000)")})
+        WHERE metric = {{metric:String}} AND scale = {{scale:String}} AND {dimension} != '' AND {scoped} AND {condition}
+        GROUP BY {dimension}, after ORDER BY {dimension}, after""",
+        span(began - _BEFORE_S, finding.window_end, ("feedback", "history"))
+        | {"began": began, "metric": finding.metric, "scale": finding.scale, **parameters, **more},
+        FINAL_BY_DAY,
+    )
+    if rows.is_empty():
+        return []
+    values = sorted(set(rows[dimension]))
+    sides_ = np.zeros((2, len(values), 3), dtype=np.int64)
+    counts = three(finding.metric, finding.scale, rows.select(BINS).to_numpy().astype(np.int64))
+    at = rows["after"].to_numpy().astype(np.int64), np.array([values.index(value) for value in rows[dimension]])
+    sides_[at] = counts  # one row a value and side
+    return ranked(dimension, values, sides_[1], sides_[0])
+
+
+def ranked(dimension: str, values: Sequence[str], now: Counts, before: Counts) -> list[Contribution]:
+    """The values that add most to a drop, at most three; what each adds is its own fall and its weight's change.
+
+    The shares of all values sum to 1. A value without history is taken to have been like all.
+    """
+    if not now.sum() or not before.sum():
+        return []
+    was, total = float(net(before.sum(axis=0))), float(net(now.sum(axis=0)))
+    if total >= was:
+        return []
+    each = np.where(before.sum(axis=1) > 0, np.nan_to_num(net(before)), was)
+    weight, old = now.sum(axis=1) / now.sum(), before.sum(axis=1) / before.sum()
+    change = weight * (np.nan_to_num(net(now)) - each) + (weight - old) * (each - was)
+    # A value that nobody answers for any more changes the mix only.
+    shares = change / (total - was)
+    order = [int(at) for at in np.argsort(-shares, kind="stable") if shares[at] > 0 and now[at].sum()][:_MOST]
+    return [Contribution(dimension, values[at], float(shares[at]), estimate(now[at]), float(each[at])) for at in order]
+
+
+def _texts(client: ClickHouse, finding: Finding, began: int, known: Known) -> list[str]:
+    """Three negative texts of the scope since the drop began, newest first."""
+    scoped, parameters = _scoped(finding.scope)
+    condition, more = as_known(known)
+    if finding.metric == "sentiment":
+        answered = "label = 'negative' AND tier = {scale:String}"
+    else:
+        side = sides(finding.metric, finding.scale)[0]
+        answered = (
+            f"metric = {{metric:String}} AND scale = {{scale:String}} AND bin >= {side.start} AND bin < {side.stop}"
+        )
+    rows = client.query(
+        f"""SELECT text FROM texts AS t FINAL INNER JOIN (
+            SELECT topic, epoch, part, off, occurred_ms FROM ledger FINAL
+            WHERE topic = 'feedback' AND disposition = 'aggregated' AND label != '' AND {answered} AND {scoped}
+                AND occurred_ms >= {{from_ms:Int64}} AND occurred_ms < {{to_ms:Int64}}
+                AND day >= toDate(toDateTime({{since:UInt32}}, 'UTC')) AND {condition}
+            ORDER BY occurred_ms DESC, part, off LIMIT {4 * _MOST}
+        ) AS l USING (topic, epoch, part, off)
+        WHERE text != '' ORDER BY occurred_ms DESC, part, off LIMIT {_MOST}""",
+        span(began, finding.window_end, ("feedback",))
+        | {"began": began, "metric": finding.metric, "scale": finding.scale, **parameters, **more},
+        FINAL_BY_DAY,
+    )
+    return [str(text)[:_TEXT] for text in rows["text"]] if rows.height else []
+
+
+def _column(name: str) -> str:
+    return "segments" if name == "segment" else name
+
+
+def _scoped(scope: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """The condition that keeps a scope's answers, and its parameters."""
+    parts = ["1"]
+    for name in scope:
+        if name == "segment":
+            parts.append("has(splitByChar(',', toString(segments)), {scope_segment:String})")
+        else:
+            parts.append(f"{name} = {{scope_{name}:String}}")
+    return " AND ".join(parts), {f"scope_{name}": value for name, value in scope.items()}

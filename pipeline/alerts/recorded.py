@@ -1,0 +1,266 @@
+"""What the ledger recorded, as the detectors need it [I/O]: windows as they were closed, hours to learn from.
+
+A window that has a frontier is counted up to it: what came or changed later never changes a verdict. A window without
+one (imported or older history) is counted as the ledger stands now; live watching never sees such a window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from pipeline.alerts.scopes import DIMS, HOURS, WINDOW_S, Level
+from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
+from pipeline.scores.recompute import CONTRIBUTIONS, FIRST_DIM
+from schemas.limits import MAX_BINS
+from schemas.vocabulary import Disposition
+
+#: An event is at most five minutes ahead of its ingest: earlier ingest cannot hold it.
+_AHEAD_S = 300
+_HOUR_S = 3_600
+#: The last day of ClickHouse's dates: no bound.
+_LAST_DAY = 65_535
+_BEYOND = """(toInt64(epoch), off) > (
+            transform(part, {parts:Array(UInt16)}, {epochs:Array(Int64)}, toInt64(0)),
+            transform(part, {parts:Array(UInt16)}, {offsets:Array(Int64)}, toInt64(-1)))"""
+_SUMS = ", ".join(f"sumIf(w, bin = {i}) AS b{i}" for i in range(MAX_BINS))
+
+
+Offsets = Sequence[tuple[int, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """How far the ledger was known at a moment of learning: (epoch, partition, last offset) of `feedback` and of
+    `history`; None: as it stands now."""
+
+    feedback: Offsets | None = None
+    history: Offsets | None = None
+
+
+def contributions(dims: Sequence[str], moment: str) -> str:
+    """SELECT of (topic, epoch, part, off, `moment`, metric, scale, bin, w, dims) with one row for each contribution."""
+    names = ", ".join(f"c.{FIRST_DIM + DIMS.index(name)} AS {name}" for name in dims)
+    return f"""SELECT topic, epoch, part, off, ingest_ms, {moment} AS moment,
+        c.2 AS metric, c.3 AS scale, c.4 AS bin, c.5 AS w{", " + names if names else ""}
+    FROM (
+        SELECT topic, epoch, part, off, ingest_ms, arrayJoin({CONTRIBUTIONS}) AS c
+        FROM ledger FINAL
+        WHERE disposition = '{Disposition.AGGREGATED}' AND topic IN {{topics:Array(String)}}
+            AND day >= toDate(toDateTime({{since:UInt32}}, 'UTC')) AND day <= toDate({{last_day:UInt32}})
+            AND ((occurred_ms >= {{from_ms:Int64}} AND occurred_ms < {{to_ms:Int64}})
+                OR (old_off >= 0 AND old_occurred_ms >= {{from_ms:Int64}} AND old_occurred_ms < {{to_ms:Int64}}))
+    )
+    WHERE c.1 >= {{from_ms:Int64}} AND c.1 < {{to_ms:Int64}}"""
+
+
+def closed(client: ClickHouse, after: int, until: int | None = None, most: int = 2_016) -> list[int]:
+    """Ends of the closed windows after `after` (and up to `until`), oldest first, at most `most`."""
+    rows = client.query(
+        """SELECT DISTINCT window_end FROM frontiers
+        WHERE topic = 'feedback' AND window_end > {after:UInt32} AND window_end <= {until:UInt32}
+        ORDER BY window_end LIMIT {most:UInt32}""",
+        {"after": after, "until": until if until is not None else 2**32 - 1, "most": most},
+    )
+    return [int(end) for end in rows["window_end"]] if rows.height else []
+
+
+def windows(client: ClickHouse, ends: Sequence[int], dims: Sequence[str] = DIMS) -> dict[int, pl.DataFrame]:
+    """Counts of closed windows by their ends: metric, scale, dimensions, bins; up to their frontiers."""
+    if not ends:
+        return {}
+    names = "".join(f", {name}" for name in dims)
+    sql = f"""SELECT toUInt32(window_end) AS end, metric, scale{names}, {_SUMS}
+    FROM ({contributions(dims, f"intDiv(c.1, {WINDOW_S * 1000}) * {WINDOW_S} + {WINDOW_S}")}) AS l
+    INNER JOIN (
+        SELECT window_end, part, epoch AS closed_epoch, off AS closed_off FROM frontiers FINAL
+        WHERE topic = 'feedback' AND window_end IN {{ends:Array(UInt32)}}
+    ) AS f ON f.window_end = l.moment AND f.part = l.part
+    WHERE (l.epoch, l.off) <= (closed_epoch, closed_off)
+    GROUP BY end, metric, scale{names}
+    ORDER BY end, metric, scale{names}"""
+    parameters = span(ends[0] - WINDOW_S, ends[-1], ("feedback",)) | {"ends": list(ends)}
+    # What lies up to a frontier came before it was written; one day more for clocks.
+    written = client.query(
+        "SELECT max(closed_ms) AS ms FROM frontiers WHERE topic = 'feedback' AND window_end IN {ends:Array(UInt32)}",
+        {"ends": list(ends)},
+    )
+    parameters["last_day"] = int(written["ms"][0] or 0) // 86_400_000 + 1 if written.height else _LAST_DAY
+    return _by_end(client.query(sql, parameters, FINAL_BY_DAY), ends, dims)
+
+
+def unclosed(client: ClickHouse, ends: Sequence[int], dims: Sequence[str] = DIMS) -> dict[int, pl.DataFrame]:
+    """Counts of windows without frontiers: everything in the ledger, imported history too."""
+    if not ends:
+        return {}
+    names = "".join(f", {name}" for name in dims)
+    sql = f"""SELECT toUInt32(moment) AS end, metric, scale{names}, {_SUMS}
+    FROM ({contributions(dims, f"intDiv(c.1, {WINDOW_S * 1000}) * {WINDOW_S} + {WINDOW_S}")})
+    WHERE moment IN {{ends:Array(UInt32)}}
+    GROUP BY end, metric, scale{names}
+    ORDER BY end, metric, scale{names}"""
+    parameters = span(ends[0] - WINDOW_S, ends[-1], ("feedback", "history")) | {"ends": list(ends)}
+    return _by_end(client.query(sql, parameters, FINAL_BY_DAY, long=True), ends, dims)
+
+
+def hours(client: ClickHouse, levels: Sequence[Level], until: int, known: Known) -> dict[Level, pl.DataFrame]:
+    """Hourly counts of the HOURS hours before `until` by level: metric, scale, hour, dimensions, bins."""
+    start = max(until - HOURS * _HOUR_S, 0)
+    parameters = span(start, until, ("feedback", "history"))
+    condition, more = as_known(known)
+    parameters |= more
+    found = {}
+    for level in levels:
+        columns = tuple(dict.fromkeys("segments" if name == "segment" else name for name in level))
+        names = ", ".join(_selected(name) for name in level)
+        given = " AND ".join(f"{name} != ''" for name in columns if name != "brand") or "1"
+        keys = ", ".join(level)
+        sql = f"""SELECT metric, scale, toUInt32(moment) AS hour{", " + names if names else ""}, {_SUMS}
+        FROM ({contributions(columns, f"intDiv(c.1, {_HOUR_S * 1000}) * {_HOUR_S}")})
+        WHERE {given} AND {condition}
+        GROUP BY metric, scale, hour{", " + keys if keys else ""}
+        ORDER BY metric, scale{", " + keys if keys else ""}, hour"""
+        found[level] = _filled(client.query(sql, parameters, FINAL_BY_DAY, long=True), ("hour", *level))
+    return found
+
+
+def known_at(client: ClickHouse, until: int) -> Known:
+    """What live watching knows when it learns up to `until`: the last frontier by then, all history recorded so far."""
+    rows = client.query(
+        """SELECT epoch, part, off FROM frontiers FINAL WHERE topic = 'feedback' AND window_end = (
+            SELECT max(window_end) FROM frontiers WHERE topic = 'feedback' AND window_end <= {until:UInt32})
+        ORDER BY epoch, part""",
+        {"until": until},
+    )
+    history = client.query(
+        """SELECT epoch, part, max(off) AS off FROM ledger WHERE topic = 'history'
+        GROUP BY epoch, part ORDER BY epoch, part"""
+    )
+    return Known(_offsets(rows) if rows.height else None, _offsets(history))
+
+
+def _offsets(rows: pl.DataFrame) -> Offsets:
+    return [(int(epoch), int(part), int(off)) for epoch, part, off in rows.iter_rows()] if rows.height else []
+
+
+def _selected(name: str) -> str:
+    """A customer in three segments counts in each of them."""
+    return "arrayJoin(splitByChar(',', toString(segments))) AS segment" if name == "segment" else name
+
+
+def as_known(known: Known) -> tuple[str, dict[str, Any]]:
+    """The condition that leaves out what was not known then, and its parameters."""
+    conditions, parameters = ["1"], {}
+    for topic, offsets in (("feedback", known.feedback), ("history", known.history)):
+        if offsets is None:
+            continue
+        if not offsets:
+            conditions.append(f"topic != '{topic}'")
+            continue
+        newest = {part: (epoch, off) for epoch, part, off in sorted(offsets)}
+        parameters[f"{topic}_parts"] = list(newest)
+        parameters[f"{topic}_epochs"] = [epoch for epoch, _ in newest.values()]
+        parameters[f"{topic}_offsets"] = [off for _, off in newest.values()]
+        parts = f"part, {{{topic}_parts:Array(UInt16)}}"
+        conditions.append(
+            f"(topic != '{topic}' OR (toInt64(epoch), off) <= ("
+            f"transform({parts}, {{{topic}_epochs:Array(Int64)}}, toInt64(0)), "
+            f"transform({parts}, {{{topic}_offsets:Array(Int64)}}, toInt64(-1))))"
+        )
+    return " AND ".join(conditions), parameters
+
+
+def span(start: int, end: int, topics: Sequence[str]) -> dict[str, Any]:
+    return {
+        "from_ms": max(start, 0) * 1000,
+        "to_ms": end * 1000,
+        "since": max(start - _AHEAD_S, 0),
+        "topics": list(topics),
+        "last_day": _LAST_DAY,
+    }
+
+
+def _filled(rows: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    if rows.width:
+        return rows.with_columns(pl.col(f"b{i}").cast(pl.Int64) for i in range(MAX_BINS))
+    texts = {name: pl.String() for name in ("metric", "scale", *columns)}
+    return pl.DataFrame(schema={**texts, **{f"b{i}": pl.Int64() for i in range(MAX_BINS)}})
+
+
+def _by_end(rows: pl.DataFrame, ends: Sequence[int], dims: Sequence[str]) -> dict[int, pl.DataFrame]:
+    empty = _filled(pl.DataFrame(), dims)
+    if rows.is_empty():
+        return dict.fromkeys(ends, empty)
+    parts = {int(key[0]): part for key, part in rows.partition_by("end", as_dict=True).items()}
+    return {end: _filled(parts[end], dims) if end in parts else empty for end in ends}
+
+
+def rejected(client: ClickHouse, ends: Sequence[int]) -> dict[int, tuple[int, dict[str, int]]]:
+    """Of each closed window: how many events of `feedback` came in it (broker's time), and rejected ones by reason.
+
+    A window is closed only after every partition has passed its end, so what came in it is recorded whole.
+    """
+    if not ends:
+        return {}
+    rows = client.query(
+        f"""SELECT toUInt32(intDiv(ingest_ms, {WINDOW_S * 1000}) * {WINDOW_S} + {WINDOW_S}) AS end,
+            if(disposition = '{Disposition.DEAD_LETTER}', toString(reason), '') AS why, count() AS n
+        FROM ledger FINAL
+        WHERE topic = 'feedback' AND ingest_ms >= {{from_ms:Int64}} AND ingest_ms < {{to_ms:Int64}}
+            AND day >= toDate(fromUnixTimestamp64Milli({{from_ms:Int64}}, 'UTC'))
+            AND day <= toDate(fromUnixTimestamp64Milli({{to_ms:Int64}}, 'UTC'))
+        GROUP BY end, why ORDER BY end, why""",
+        {"from_ms": (ends[0] - WINDOW_S) * 1000, "to_ms": ends[-1] * 1000},
+        FINAL_BY_DAY,
+    )
+    found: dict[int, tuple[int, dict[str, int]]] = dict.fromkeys(ends, (0, {}))
+    for end, why, n in rows.iter_rows() if rows.height else ():
+        if end in found:
+            total, reasons = found[end]
+            found[end] = (total + int(n), reasons | ({str(why): int(n)} if why else {}))
+    return found
+
+
+def answers_after(client: ClickHouse, positions: Offsets, since_ms: int, most: int = 2_000) -> pl.DataFrame:
+    """Recorded answers of `feedback` beyond the positions, with their texts: for rules about single events.
+
+    Only of the ingest days from `since_ms` on: what an outage held back for longer calls nobody at once.
+    """
+    newest = {part: (epoch, off) for epoch, part, off in sorted(positions)}
+    parameters: dict[str, Any] = {
+        "parts": list(newest),
+        "epochs": [epoch for epoch, _ in newest.values()],
+        "offsets": [off for _, off in newest.values()],
+        "most": most,
+        "since_ms": since_ms,
+    }
+    beyond = f"""topic = 'feedback' AND {_BEYOND if newest else "1"}
+        AND day >= toDate(fromUnixTimestamp64Milli({{since_ms:Int64}}, 'UTC'))"""
+    columns = ("epoch", "part", "off", "occurred_ms", "metric", "scale", "bin", "label", "tier", *DIMS)
+    return client.query(
+        f"""SELECT {", ".join(f"l.{name} AS {name}" for name in columns)}, t.text AS text FROM (
+            SELECT topic, {", ".join(columns)} FROM ledger FINAL
+            WHERE {beyond}
+                AND disposition = '{Disposition.AGGREGATED}'
+            ORDER BY part, epoch, off LIMIT {{most:UInt32}}
+        ) AS l LEFT JOIN (
+            SELECT topic, epoch, part, off, text FROM texts FINAL
+            WHERE {beyond}
+        ) AS t USING (topic, epoch, part, off)
+        ORDER BY part, epoch, off""",
+        parameters,
+        FINAL_BY_DAY,
+    )
+
+
+def positions_now(client: ClickHouse) -> Offsets:
+    """(epoch, partition, last offset) of `feedback` that is recorded now."""
+    return _offsets(
+        client.query(
+            """SELECT epoch, part, max(off) AS off FROM ledger WHERE topic = 'feedback'
+            GROUP BY epoch, part ORDER BY epoch, part"""
+        )
+    )

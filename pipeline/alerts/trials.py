@@ -1,0 +1,189 @@
+"""Trials of the default detector in simulated worlds: false alarms by volume, delay by size of drop (pure, seeded).
+
+The detector is the one that watches live (`Drops`), at its nominal threshold; nothing is tuned here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.alerts.baselines import DAYS, Baseline, learn
+from pipeline.alerts.detectors import RESOLVED_AT, SIZES, Cusum
+from pipeline.alerts.dropping import Drops
+from pipeline.alerts.worlds import DAY, HOUR, Drop, Floats, Ints, World
+
+#: Answers an hour: the bands in which false alarms are counted.
+BANDS: tuple[tuple[str, float, float], ...] = (("5-20", 0.0, 20.0), ("20-100", 20.0, 100.0), ("100-500", 100.0, 1e9))
+#: Points.
+POINTS: tuple[int, ...] = (5, 10, 20, 40)
+#: A drop lasts so long; what is not seen by then counts as never.
+_LASTS = 7 * DAY
+#: The statistic runs in before a drop begins.
+_WARM = 2 * DAY
+#: An alarm within twelve hours of the last one of its segment is the same.
+_MUTE = DAY // 2
+_WEEK = 7 * DAY
+_WINDOW_MIN = 5
+
+
+class Segments(Protocol):
+    """What a trial needs to know of a world: answers an hour [k], and in which window of the week each one begins."""
+
+    rate: Floats
+    phase: Ints
+
+    def repeated(self, times: int, phase: Ints) -> Segments:
+        """Each segment several times over."""
+
+
+#: Counts [windows, k, 3] of a world's segments: seed, windows, a drop, whether it is the time of learning.
+Generate = Callable[[Any, int, int, Drop | None, bool], Ints]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is tried. `false_alarms` is the nominal number for a segment in 30 days."""
+
+    segments: int = 200
+    days: int = 84
+    seed: int = 1
+    world: str = "day-effects"
+    replicates: int = 3
+    false_alarms: float = 0.1
+    detector_sizes: tuple[float, ...] = SIZES
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Drops of one size: minutes and answers to the alarm (median over all, inf when half were missed)."""
+
+    points: int
+    trials: int
+    minutes: float
+    answers: float
+    within_a_day: float
+    by_band: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came out. `false_alarms` and the bands are per segment and 30 days; `alarms` were counted."""
+
+    plan: Plan
+    alarms: int
+    false_alarms: float
+    bands: dict[str, float]
+    tau: float
+    delays: tuple[Delay, ...] = field(default=())
+
+
+def run(plan: Plan) -> Report:
+    """The whole trial; the same plan gives the same report."""
+    world = World.drawn(plan.world, plan.segments, plan.seed)
+    return measured(plan, world, world_of)
+
+
+def world_of(world: World, seed: int, windows: int, drop: Drop | None, learning: bool) -> Ints:
+    """Answers of one of our own worlds."""
+    return world.answers(seed, windows, drop, learning=learning)
+
+
+def measured(plan: Plan, world: Segments, generate: Generate) -> Report:
+    """False alarms and delays of a world; `generate` gives counts [windows, k, 3] from its segments."""
+    baseline = learn(hourly(generate(world, plan.seed * 1_000 + 1, DAYS * DAY, None, True)), _monday())
+    alarms = np.zeros(plan.segments, dtype=np.int64)
+    drops = Drops(baseline, plan.false_alarms, plan.detector_sizes)
+    state, quiet, firing = _fresh(plan.segments, len(plan.detector_sizes))
+    counts = generate(world, plan.seed * 1_000 + 2, plan.days * DAY, None, False)
+    for at in range(len(counts)):
+        drops.step_at(state, counts[at], at, at // HOUR % 168)
+        raised, firing = _edges(state, drops, firing)
+        new = raised & (quiet <= at)
+        quiet[new] = at + _MUTE
+        alarms += new
+    months = plan.days / 30.0
+    bands = {
+        name: float(alarms[chosen].sum() / max(int(chosen.sum()), 1) / months)
+        for name, low, high in BANDS
+        for chosen in [(world.rate >= low) & (world.rate < high)]
+    }
+    delays = tuple(_delay(plan, world, baseline, points, generate) for points in POINTS)
+    total = int(alarms.sum())
+    return Report(plan, total, total / plan.segments / months, bands, baseline.tau, delays)
+
+
+def hourly(counts: Ints) -> Ints:
+    """[windows, k, 3] as [k, hours, 3]."""
+    hours = counts.reshape(len(counts) // HOUR, HOUR, *counts.shape[1:]).sum(axis=1)
+    return np.asarray(hours.transpose(1, 0, 2), dtype=np.int64)
+
+
+def _delay(
+    plan: Plan,
+    world: Segments,
+    baseline: Baseline,
+    points: int,
+    generate: Generate,
+) -> Delay:
+    """Each segment falls several times, each time at another minute of the week."""
+    rng = np.random.default_rng([plan.seed, 3, points])
+    trials = plan.segments * plan.replicates
+    copies = world.repeated(plan.replicates, rng.integers(0, _WEEK, trials))
+    start = _WARM + rng.random(trials) * HOUR
+    counts = generate(copies, plan.seed * 1_000 + 500 + points, _WARM + _LASTS, Drop(points / 100.0, start), False)
+    drops = Drops(_repeated(baseline, plan.replicates), plan.false_alarms, plan.detector_sizes)
+    state, _, _ = _fresh(trials, len(plan.detector_sizes))
+    found = np.full(trials, np.inf)
+    seen, answers = np.zeros(trials, dtype=np.int64), np.full(trials, np.inf)
+    for at in range(_WARM + _LASTS):
+        if at == _WARM:
+            # An alarm from before the drop is no find: whoever fires already begins anew.
+            state.statistic[state.level(drops.limit) >= 1.0] = 0.0
+        drops.step_at(state, counts[at], at, (at + copies.phase) // HOUR % 168)
+        if at < _WARM:
+            continue
+        after = at + 1.0 - start
+        seen += np.where(after > 0, counts[at].sum(axis=1), 0)
+        new = (state.level(drops.limit) >= 1.0) & np.isinf(found) & (after > 0)
+        found[new] = after[new] * _WINDOW_MIN
+        answers[new] = seen[new]
+    bands = {
+        name: float(np.median(found[chosen]))
+        for name, low, high in BANDS
+        for chosen in [(copies.rate >= low) & (copies.rate < high)]
+        if chosen.any()
+    }
+    day = float((found <= 24 * 60).mean())
+    return Delay(points, trials, float(np.median(found)), float(np.median(answers)), day, bands)
+
+
+def _repeated(baseline: Baseline, times: int) -> Baseline:
+    shares = np.tile(baseline.shares, (times, 1, 1))
+    return Baseline(
+        shares,
+        np.tile(baseline.answers, times),
+        np.tile(baseline.learned, times),
+        np.tile(baseline.days, times),
+        baseline.tau,
+    )
+
+
+def _fresh(scopes: int, sizes: int) -> tuple[Cusum, Ints, NDArray[np.bool_]]:
+    return Cusum.fresh(scopes, sizes), np.zeros(scopes, dtype=np.int64), np.zeros(scopes, dtype=np.bool_)
+
+
+def _edges(state: Cusum, drops: Drops, firing: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Who begins to fire in this window, and who fires after it: until the statistic is down to half."""
+    level = state.level(drops.limit)
+    raised = level >= 1.0
+    return raised & ~firing, raised | (firing & (level > RESOLVED_AT))
+
+
+def _monday() -> int:
+    """A Monday, 00:00 UTC: window 0 of every world."""
+    return 4 * 86_400

@@ -1,0 +1,141 @@
+"""Watching on ClickHouse's engine: a drop found with evidence, kills and late answers that change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+
+import pytest
+
+from pipeline.alerts.backtest import replay
+from pipeline.alerts.finding import Finding, Verdict
+from pipeline.alerts.rules import DEFAULT_PATH, Rules, parse
+from pipeline.alerts.watching import Watch
+from pipeline.clickhouse import ClickHouse, Pool
+from pipeline.customers.registry import DEFAULT_PATH as REGISTRY
+from pipeline.customers.registry import Registry
+from pipeline.ledger.migrate import migrate
+from pipeline.settings import load_settings
+from pipeline.stack.launch import Stack
+from tests.integration.recording import DAY, Fall, late, record
+
+pytestmark = [pytest.mark.clickhouse, pytest.mark.slow]
+
+#: A moment on the watched day, after its last window closed.
+NOW_MS = (DAY + 86_400 + 120) * 1000
+
+
+def rules() -> Rules:
+    return parse(DEFAULT_PATH.read_text(), Registry.parse(REGISTRY.read_text()))
+
+
+@pytest.fixture
+async def pool(stack: Stack, database: str) -> AsyncIterator[Pool]:
+    settings = load_settings(clickhouse_url=stack.clickhouse_url, clickhouse_database=database)
+    client = ClickHouse(settings)
+    migrate(client, settings)
+    client.close()
+    made = Pool(settings)
+    yield made
+    made.close()
+
+
+async def watched(watch: Watch, steps: int = 100) -> list[Finding]:
+    """All findings until nothing is left to judge."""
+    found: list[Finding] = []
+    for _ in range(steps):
+        before = watch.figures.windows
+        found += await watch.step(NOW_MS)
+        await watch.settled()
+        if watch.figures.windows == before:
+            return found
+    raise AssertionError("it never came to an end")
+
+
+def bare(findings: Sequence[Finding]) -> list[Finding]:
+    return [replace(each, contributions=(), verbatims=()) for each in findings]
+
+
+async def test_a_planted_drop_is_found_with_start_size_owner_and_evidence(pool: Pool) -> None:
+    await pool.call(lambda client: record(client, per_hour=120, fall=Fall(hour=6.0), hours=10))
+    found = [each for each in await watched(Watch(pool, rules(), lambda: 1)) if each.verdict == Verdict.RAISED]
+    assert {each.rule for each in found} == {"nps-drop"}
+    first = next(each for each in found if each.scope == {"brand": "acme", "touchpoint": "delivery"})
+    assert 6 * 3600 < first.window_end - DAY < 9 * 3600
+    assert first.began is not None
+    assert abs(first.began - DAY - 6 * 3600) < 2 * 3600
+    assert first.size is not None
+    assert first.size.high < -0.3
+    assert first.severity == "critical"
+    assert first.owner == "logistics"
+    assert first.statistic >= first.threshold
+    total = next(each for each in found if each.scope == {})
+    assert total.contributions[0].dimension == "touchpoint"
+    assert total.contributions[0].value == "delivery"
+    assert total.contributions[0].share > 0.7
+    assert len(total.verbatims) == 3
+
+
+async def test_a_quiet_day_says_nothing(pool: Pool) -> None:
+    await pool.call(record)
+    watch = Watch(pool, rules(), lambda: 1)
+    assert await watched(watch) == []
+    assert watch.figures.windows == 288
+    assert watch.figures.cells > 5
+
+
+async def test_killed_after_any_step_it_goes_on_to_the_same_findings_and_late_answers_change_none(pool: Pool) -> None:
+    await pool.call(lambda client: record(client, per_hour=240, fall=Fall(hour=3.0, until=5.0), hours=10))
+    whole = await watched(Watch(pool, rules(), lambda: 1))
+    assert {each.verdict for each in whole} >= {Verdict.RAISED, Verdict.CALM}
+    await pool.call(lambda client: client.command("TRUNCATE TABLE watches"))
+    found: list[Finding] = []
+    for life in range(2, 40):
+        watch = Watch(pool, rules(), lambda life=life: life)  # type: ignore[misc]
+        lost = await watch.step(NOW_MS)  # and the worker dies before anybody knows
+        if life == 4:
+            await pool.call(lambda client: late(client, DAY + 3600, 300, 10_000))
+        watch = Watch(pool, rules(), lambda life=life: life)  # type: ignore[misc]
+        again = await watch.step(NOW_MS)
+        assert bare(again) == bare(lost)
+        assert await watch.step(NOW_MS) == again  # not settled: given again
+        await watch.settled()
+        found += again
+        if not watch.figures.windows:
+            break
+    assert bare(found) == bare(whole)
+    # The same rules over the record say the same, to the last bit, whatever came since.
+    again = await pool.call(lambda client: list(replay(client, rules(), DAY, DAY + 10 * 3600)))
+    assert again == bare(whole)
+
+
+async def test_a_single_event_is_told_once_and_again_until_it_is_settled(pool: Pool) -> None:
+    text = """fallback_owner = "customer-experience"
+        [[rules]]
+        id = "unhappy"
+        metric = "nps"
+        detector = "event"
+        scope = ["brand,touchpoint"]
+        severity = { error = 0 }
+        route = "default"
+        runbook = "docs/alerts.md" """
+    one = parse(text, Registry.parse(REGISTRY.read_text()))
+    watch = Watch(pool, one, lambda: 1)
+    assert await watch.step(NOW_MS) == []
+    await pool.call(lambda client: late(client, DAY + 3600, 2, 0))
+    (first, second) = await watch.step(NOW_MS)
+    assert (first.event, second.event) == ("feedback:1:0:0", "feedback:1:0:1")
+    assert (first.owner, first.verdict) == ("logistics", Verdict.RAISED)
+    assert await watch.step(NOW_MS) == [first, second]
+    await watch.settled()
+    assert await watch.step(NOW_MS) == []
+    assert await Watch(pool, one, lambda: 2).step(NOW_MS) == []
+
+
+async def test_windows_that_are_not_closed_are_not_judged(pool: Pool) -> None:
+    """A paused sink closes none: nothing is raised, however much is missing."""
+    await pool.call(lambda client: record(client, hours=6))
+    await pool.call(lambda client: client.command("TRUNCATE TABLE frontiers"))
+    watch = Watch(pool, rules(), lambda: 1)
+    assert await watched(watch) == []
+    assert watch.figures.windows == 0

@@ -1,0 +1,94 @@
+"""Single events call somebody at once; rejected events do when they are too many."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from pipeline.alerts.contracts import poisson_tail
+from pipeline.alerts.events import Rejects, single
+from pipeline.alerts.finding import Verdict
+from pipeline.alerts.rules import DEFAULT_PATH, Rules, parse
+from pipeline.customers.registry import DEFAULT_PATH as REGISTRY
+from pipeline.customers.registry import Registry
+from pipeline.slices import CORE, FURTHER
+
+HEAD = 'fallback_owner = "customer-experience"\n'
+
+
+def rules(parameters: str, metric: str = "nps") -> Rules:
+    text = f"""{HEAD}
+        [[rules]]
+        id = "one"
+        metric = "{metric}"
+        detector = "event"
+        scope = ["brand,touchpoint"]
+        severity = {{ error = 0 }}
+        route = "default"
+        runbook = "docs/alerts.md"
+        parameters = {{ {parameters} }}"""
+    return parse(text, Registry.parse(REGISTRY.read_text()))
+
+
+def answer(**other: Any) -> dict[str, Any]:
+    dims = dict.fromkeys((*CORE, *FURTHER), "")
+    made = {**dims, "epoch": 1, "part": 3, "off": 17, "occurred_ms": 1_000_500, "metric": "nps", "scale": "0-10"}
+    made |= {"bin": 9, "label": "", "tier": "", "brand": "acme", "touchpoint": "delivery", "text": ""}
+    return {**made, **other}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "other", "hit"),
+    [
+        ("negative = 1", {"bin": 3}, True),
+        ("negative = 1", {"bin": 9}, False),
+        ("negative = 1", {"bin": 3, "metric": "csat", "scale": "1-5"}, False),
+        ('negative = 0, words = ["Fire"]', {"text": "There was a FIRE in the shop"}, True),
+        ('negative = 0, words = ["fire"]', {"text": "All fine"}, False),
+        ('negative = 1, segments = ["vip"]', {"bin": 0, "segments": "young,VIP"}, True),
+        ('negative = 1, segments = ["vip"]', {"bin": 0, "segments": "young"}, False),
+        ('negative = 1, segments = ["vip"]', {"bin": 10, "segments": "vip"}, False),
+    ],
+)
+def test_an_answer_is_one_finding_or_none(parameters: str, other: dict[str, Any], hit: bool) -> None:
+    found = single(rules(parameters), pl.DataFrame([answer(**other)]))
+    assert len(found) == hit
+    if hit:
+        assert found[0].verdict == Verdict.RAISED
+        assert found[0].event == "feedback:1:3:17"
+        assert found[0].scope == {"brand": "acme", "touchpoint": "delivery"}
+        assert (found[0].owner, found[0].began) == ("logistics", 1000)
+
+
+def test_the_label_of_a_text_counts_for_sentiment() -> None:
+    said = pl.DataFrame(
+        [answer(label="negative", tier="minilm", text="Never again"), answer(label="positive", tier="minilm")]
+    )
+    found = single(rules("negative = 1", "sentiment"), said)
+    assert [each.verbatims for each in found] == [("Never again",)]
+
+
+def test_too_many_rejected_events_name_their_reason_and_calm_down_again() -> None:
+    rejects = Rejects(parse(DEFAULT_PATH.read_text(), Registry.parse(REGISTRY.read_text())))
+    assert rejects.wanted
+    assert rejects.step(300, 1_000, {"not_json": 30}) == []
+    (found,) = rejects.step(600, 1_000, {"not_json": 300, "bad_time": 5})
+    assert (found.verdict, found.scope, found.statistic) == (Verdict.RAISED, {"reason": "not_json"}, 0.3)
+    other = Rejects(rejects.rules)
+    other.load(rejects.dump())
+    (still,) = other.step(900, 1_000, {"not_json": 40})
+    assert still.verdict == Verdict.UNDECIDED
+    (calm,) = other.step(1_200, 1_000, {})
+    assert calm.verdict == Verdict.CALM
+    assert other.step(1_500, 1_000, {}) == []
+
+
+def test_the_tails_of_poisson_numbers() -> None:
+    """P(N <= 2 | 5) = 0.124652, P(N >= 12 | 5) = 0.005453 (tables)."""
+    import numpy as np
+
+    assert poisson_tail(np.array([2.0]), np.array([5.0]), above=False)[0] == pytest.approx(0.124652, abs=1e-6)
+    assert poisson_tail(np.array([12.0]), np.array([5.0]), above=True)[0] == pytest.approx(0.005453, abs=1e-6)
+    assert poisson_tail(np.array([0.0, 3.0]), np.array([5.0, 0.0]), above=True).tolist() == [1.0, 0.0]
