@@ -19,7 +19,7 @@ from pipeline.alerts.classes import METRICS
 from pipeline.alerts.contracts import JUDGES, SumWatcher
 from pipeline.alerts.finding import Finding
 from pipeline.alerts.rules import Rule, Rules, crossing
-from pipeline.alerts.scopes import HOURS, WINDOW_S, Group, Level, grown
+from pipeline.alerts.scopes import HOURS, WINDOW_S, Group, Level, columns_of, grown
 from pipeline.alerts.verdicts import (
     CALM,
     CODES,
@@ -102,6 +102,11 @@ class Judge:
     def levels(self) -> tuple[Level, ...]:
         """Every level that any rule watches: what hourly counts are needed of."""
         return tuple(dict.fromkeys(level for rule in self._scored() for level in rule.levels))
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The columns that counts of windows must have beside metric, scale and bins."""
+        return columns_of(self.levels)
 
     @property
     def cells(self) -> int:

@@ -68,20 +68,20 @@ def closed(client: ClickHouse, after: int, until: int | None = None, most: int =
     return [int(end) for end in rows["window_end"]] if rows.height else []
 
 
-def windows(client: ClickHouse, ends: Sequence[int]) -> dict[int, pl.DataFrame]:
+def windows(client: ClickHouse, ends: Sequence[int], dims: Sequence[str] = DIMS) -> dict[int, pl.DataFrame]:
     """Counts of closed windows by their ends: metric, scale, dimensions, bins; up to their frontiers."""
     if not ends:
         return {}
-    names = ", ".join(DIMS)
-    sql = f"""SELECT toUInt32(window_end) AS end, metric, scale, {names}, {_SUMS}
-    FROM ({contributions(DIMS, f"intDiv(c.1, {WINDOW_S * 1000}) * {WINDOW_S} + {WINDOW_S}")}) AS l
+    names = "".join(f", {name}" for name in dims)
+    sql = f"""SELECT toUInt32(window_end) AS end, metric, scale{names}, {_SUMS}
+    FROM ({contributions(dims, f"intDiv(c.1, {WINDOW_S * 1000}) * {WINDOW_S} + {WINDOW_S}")}) AS l
     INNER JOIN (
         SELECT window_end, part, epoch AS closed_epoch, off AS closed_off FROM frontiers FINAL
         WHERE topic = 'feedback' AND window_end IN {{ends:Array(UInt32)}}
     ) AS f ON f.window_end = l.moment AND f.part = l.part
     WHERE (l.epoch, l.off) <= (closed_epoch, closed_off)
-    GROUP BY end, metric, scale, {names}
-    ORDER BY end, metric, scale, {names}"""
+    GROUP BY end, metric, scale{names}
+    ORDER BY end, metric, scale{names}"""
     parameters = span(ends[0] - WINDOW_S, ends[-1], ("feedback",)) | {"ends": list(ends)}
     # What lies up to a frontier came before it was written; one day more for clocks.
     written = client.query(
@@ -89,21 +89,21 @@ def windows(client: ClickHouse, ends: Sequence[int]) -> dict[int, pl.DataFrame]:
         {"ends": list(ends)},
     )
     parameters["last_day"] = int(written["ms"][0] or 0) // 86_400_000 + 1 if written.height else _LAST_DAY
-    return _by_end(client.query(sql, parameters, FINAL_BY_DAY), ends)
+    return _by_end(client.query(sql, parameters, FINAL_BY_DAY), ends, dims)
 
 
-def unclosed(client: ClickHouse, ends: Sequence[int]) -> dict[int, pl.DataFrame]:
+def unclosed(client: ClickHouse, ends: Sequence[int], dims: Sequence[str] = DIMS) -> dict[int, pl.DataFrame]:
     """Counts of windows without frontiers: everything in the ledger, imported history too."""
     if not ends:
         return {}
-    names = ", ".join(DIMS)
-    sql = f"""SELECT toUInt32(moment) AS end, metric, scale, {names}, {_SUMS}
-    FROM ({contributions(DIMS, f"intDiv(c.1, {WINDOW_S * 1000}) * {WINDOW_S} + {WINDOW_S}")})
+    names = "".join(f", {name}" for name in dims)
+    sql = f"""SELECT toUInt32(moment) AS end, metric, scale{names}, {_SUMS}
+    FROM ({contributions(dims, f"intDiv(c.1, {WINDOW_S * 1000}) * {WINDOW_S} + {WINDOW_S}")})
     WHERE moment IN {{ends:Array(UInt32)}}
-    GROUP BY end, metric, scale, {names}
-    ORDER BY end, metric, scale, {names}"""
+    GROUP BY end, metric, scale{names}
+    ORDER BY end, metric, scale{names}"""
     parameters = span(ends[0] - WINDOW_S, ends[-1], ("feedback", "history")) | {"ends": list(ends)}
-    return _by_end(client.query(sql, parameters, FINAL_BY_DAY, long=True), ends)
+    return _by_end(client.query(sql, parameters, FINAL_BY_DAY, long=True), ends, dims)
 
 
 def hours(client: ClickHouse, levels: Sequence[Level], until: int, known: Known) -> dict[Level, pl.DataFrame]:
@@ -187,12 +187,12 @@ def _filled(rows: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     return pl.DataFrame(schema={**texts, **{f"b{i}": pl.Int64() for i in range(MAX_BINS)}})
 
 
-def _by_end(rows: pl.DataFrame, ends: Sequence[int]) -> dict[int, pl.DataFrame]:
-    empty = _filled(pl.DataFrame(), DIMS)
+def _by_end(rows: pl.DataFrame, ends: Sequence[int], dims: Sequence[str]) -> dict[int, pl.DataFrame]:
+    empty = _filled(pl.DataFrame(), dims)
     if rows.is_empty():
         return dict.fromkeys(ends, empty)
     parts = {int(key[0]): part for key, part in rows.partition_by("end", as_dict=True).items()}
-    return {end: _filled(parts[end], DIMS) if end in parts else empty for end in ends}
+    return {end: _filled(parts[end], dims) if end in parts else empty for end in ends}
 
 
 def rejected(client: ClickHouse, ends: Sequence[int]) -> dict[int, tuple[int, dict[str, int]]]:

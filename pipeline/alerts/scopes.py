@@ -62,6 +62,11 @@ class Group:
     def __len__(self) -> int:
         return len(self.scopes)
 
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Columns that its levels are made of: only their combinations are remembered, others would be one an event."""
+        return columns_of(self.levels)
+
     def find(self, scope: Scope, level: Level) -> int:
         """The scope's number; a new one when it is first seen."""
         at = self.number.get(scope)
@@ -73,7 +78,8 @@ class Group:
 
     def window(self, rows: pl.DataFrame, end: int) -> Counts:
         """Takes one closed window in: its counts [k, 3]. `rows` are of this metric and scale."""
-        names = rows.select(DIMS).rows() if rows.height else []
+        dims = self.dims
+        names = rows.select(dims).rows() if dims and rows.height else [()] * rows.height
         members = [self._members_of(each) for each in names]
         self._grow()
         counts = np.zeros((len(self), 3), dtype=np.int64)
@@ -188,10 +194,16 @@ class Group:
         """Numbers of the scopes that an answer with these dimensions counts in; looked up once for each combination."""
         found = self._members.get(values)
         if found is None:
-            named = dict(zip(DIMS, values, strict=True))
+            named = dict(zip(self.dims, values, strict=True))
             numbers = [self.find(scope, level) for level in self.levels for scope in _scopes_of(named, level)]
             found = self._members[values] = np.array(numbers, dtype=np.int64)
         return found
+
+
+def columns_of(levels: Iterable[Level]) -> tuple[str, ...]:
+    """The columns that these levels are made of, in the order of DIMS."""
+    named = {"segments" if name == "segment" else name for level in levels for name in level}
+    return tuple(name for name in DIMS if name in named)
 
 
 def _scopes_of(named: Mapping[str, str], level: Level) -> list[Scope]:
