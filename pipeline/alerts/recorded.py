@@ -157,6 +157,9 @@ def as_known(known: Known) -> tuple[str, dict[str, Any]]:
     for topic, offsets in (("feedback", known.feedback), ("history", known.history)):
         if offsets is None:
             continue
+        if not offsets:
+            conditions.append(f"topic != '{topic}'")
+            continue
         newest = {part: (epoch, off) for epoch, part, off in sorted(offsets)}
         parameters[f"{topic}_parts"] = list(newest)
         parameters[f"{topic}_epochs"] = [epoch for epoch, _ in newest.values()]
@@ -235,7 +238,7 @@ def answers_after(client: ClickHouse, positions: Offsets, since_ms: int, most: i
         "since_ms": since_ms,
         "least": min((off for _, _, off in positions), default=-1),
     }
-    beyond = f"""topic = 'feedback' AND off > {{least:Int64}} AND {_BEYOND}
+    beyond = f"""topic = 'feedback' AND off > {{least:Int64}} AND {_BEYOND if newest else "1"}
         AND day >= toDate(fromUnixTimestamp64Milli({{since_ms:Int64}}, 'UTC'))"""
     columns = ("epoch", "part", "off", "occurred_ms", "metric", "scale", "bin", "label", "tier", *DIMS)
     return client.query(
