@@ -236,9 +236,8 @@ def answers_after(client: ClickHouse, positions: Offsets, since_ms: int, most: i
         "offsets": [off for _, off in newest.values()],
         "most": most,
         "since_ms": since_ms,
-        "least": min((off for _, _, off in positions), default=-1),
     }
-    beyond = f"""topic = 'feedback' AND off > {{least:Int64}} AND {_BEYOND if newest else "1"}
+    beyond = f"""topic = 'feedback' AND {_BEYOND if newest else "1"}
         AND day >= toDate(fromUnixTimestamp64Milli({{since_ms:Int64}}, 'UTC'))"""
     columns = ("epoch", "part", "off", "occurred_ms", "metric", "scale", "bin", "label", "tier", *DIMS)
     return client.query(

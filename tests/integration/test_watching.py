@@ -109,6 +109,29 @@ async def test_killed_after_any_step_it_goes_on_to_the_same_findings_and_late_an
     assert again == bare(whole)
 
 
+async def test_a_single_event_is_told_once_and_again_until_it_is_settled(pool: Pool) -> None:
+    text = """fallback_owner = "customer-experience"
+        [[rules]]
+        id = "unhappy"
+        metric = "nps"
+        detector = "event"
+        scope = ["brand,touchpoint"]
+        severity = { error = 0 }
+        route = "default"
+        runbook = "docs/alerts.md" """
+    one = parse(text, Registry.parse(REGISTRY.read_text()))
+    watch = Watch(pool, one, lambda: 1)
+    assert await watch.step(NOW_MS) == []
+    await pool.call(lambda client: late(client, DAY + 3600, 2, 0))
+    (first, second) = await watch.step(NOW_MS)
+    assert (first.event, second.event) == ("feedback:1:0:0", "feedback:1:0:1")
+    assert (first.owner, first.verdict) == ("logistics", Verdict.RAISED)
+    assert await watch.step(NOW_MS) == [first, second]
+    await watch.settled()
+    assert await watch.step(NOW_MS) == []
+    assert await Watch(pool, one, lambda: 2).step(NOW_MS) == []
+
+
 async def test_windows_that_are_not_closed_are_not_judged(pool: Pool) -> None:
     """A paused sink closes none: nothing is raised, however much is missing."""
     await pool.call(lambda client: record(client, hours=6))
