@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "consistency": ("pipeline.command.drivers", "how even a score is between units, channels, ..."),
     "waits": ("pipeline.command.responses", "response rates and times, open cases counted as such"),
     "gap": ("pipeline.command.responses", "what the staff believes against what customers say"),
+    "page": ("pipeline.command.page", "the live page and the reading API"),
     "audit": ("pipeline.command.proof", "prove that every offset is counted once"),
     "restate": ("pipeline.command.restate", "count late answers after all, or take doubles out"),
     "rebuild": ("pipeline.command.proof", "make the windows again from the ledger"),

@@ -1,0 +1,421 @@
+"""What is live [I/O]: reads the topic `scores` without a group, looks at ClickHouse, and says what changed to viewers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
+
+import msgspec
+import orjson
+import polars as pl
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from pipeline.clickhouse import ClickHouse, Pool
+from pipeline.customers.registry import Registry
+from pipeline.errors import Unavailable
+from pipeline.scores.meters import FORMS
+from pipeline.settings import Settings
+from pipeline.telemetry import log
+from pipeline.topics import partitions_of, stopped
+from pipeline.views.demo import LogEnds, Pace
+from pipeline.views.page import frames, readings
+from pipeline.views.page.board import BINS, KEPT_S, Board
+from pipeline.views.page.frames import Cells
+from pipeline.views.page.streams import Channel, Viewer
+from pipeline.views.page.view import View
+from schemas.outgoing import Score
+
+#: Two frames a second of one view at most, and no more than a fifth of the time of one core for all of them.
+TICK_S: Final = 0.5
+_REST: Final = 4
+#: Different views that are looked at at the same time; another one is refused with a sentence.
+MOST_VIEWS: Final = 200
+#: Connections at the same time.
+MOST_VIEWERS: Final = 4_000
+#: A view that nobody looks at any more is kept so long for those who come back (a reload, a server's proxy).
+_KEPT_VIEW_S: Final = 60.0
+#: How often things are looked at in ClickHouse while somebody watches.
+_STATUS_S, _FEEDBACK_S, _ALERTS_S, _IMPORTED_S, _BEFORE_S = 1.0, 1.0, 3.0, 30.0, 60.0
+#: Away from a part that does not answer, seconds.
+_AGAIN_S: Final = 2.0
+#: Alerts of the last week are shown.
+_ALERTS_SINCE_MS: Final = 7 * 86_400_000
+_HOUR_MS: Final = 3_600_000
+#: More behind than this and the page says that it is catching up.
+CATCHING_UP: Final = 10_000
+
+_decode = msgspec.json.Decoder(Score).decode
+
+
+class Live:
+    """The state behind all viewers; bounded by the board's rows, MOST_VIEWS and MOST_VIEWERS."""
+
+    def __init__(self, settings: Settings, registry: Registry, clock: Callable[[], float] = time.time) -> None:
+        self._settings = settings
+        self._owners = {name: registry.owners[entry.owner] for name, entry in registry.touchpoints.items()}
+        self._default_owner = registry.owners[registry.default_owner]
+        self._clock = clock
+        self._pool = Pool(settings)
+        self._era = int(clock() * 1000)
+        self._channels: dict[View, _Looked] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._imported = pl.DataFrame()
+        self._feedback: deque[dict[str, Any]] = deque(maxlen=readings.NEWEST)
+        self._positions: dict[tuple[int, int], int] = {}
+        self._alerts: list[dict[str, Any]] = []
+        self._status: dict[str, Any] = {}
+        self._pace = Pace()
+        self._wake = asyncio.Event()
+        self._settled: dict[tuple[int, int], int] = {}
+        self._log = log("page")
+        self.board = Board()
+        self.viewers = 0
+        self.sent = 0
+        self.gaps = 0
+        self.trouble: dict[str, str] = {}
+
+    async def start(self) -> None:
+        """Begins to read; nothing has to be reachable yet."""
+        loops = {
+            "kafka": self._follow(),
+            "tick": self._tick(),
+            "status": self._every(_STATUS_S, "clickhouse", self._look_at_status),
+            "feedback": self._every(_FEEDBACK_S, "clickhouse", self._look_at_feedback),
+            "alerts": self._every(_ALERTS_S, "clickhouse", self._look_at_alerts),
+            "imported": self._every(_IMPORTED_S, "clickhouse", self._look_at_imported),
+        }
+        self._tasks = [asyncio.create_task(work, name=f"page {name}") for name, work in loops.items()]
+
+    async def stop(self) -> None:
+        """Ends all connections and reads no more."""
+        for looked in self._channels.values():
+            for viewer in looked.channel.viewers:
+                viewer.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._pool.close()
+
+    @property
+    def ended(self) -> list[str]:
+        """Loops that stopped, with their error: the process is then not ready."""
+        return [
+            f"{task.get_name()}: {task.exception()}" for task in self._tasks if task.done() and not task.cancelled()
+        ]
+
+    async def call(self, work: Callable[[ClickHouse], Any]) -> Any:
+        """A question to ClickHouse in a thread."""
+        return await self._pool.call(work)
+
+    # --- Viewers ---
+
+    def join(self, view: View, viewer: Viewer, last: str) -> bool:
+        """Adds a viewer; False when it had been here and missed something. Unavailable when there are too many."""
+        if self.viewers >= MOST_VIEWERS:
+            raise Unavailable(f"{MOST_VIEWERS} viewers are connected, which is the most: try again later")
+        if view not in self._channels and len(self._channels) >= MOST_VIEWS:
+            self._forget(0.0)
+            if len(self._channels) >= MOST_VIEWS:
+                raise Unavailable(f"{MOST_VIEWS} different views are open, which is the most: try again later")
+        looked = self._channels.setdefault(view, _Looked(Channel(self._era)))
+        looked.left_at = None
+        self.viewers += 1
+        self._wake.set()
+        return looked.channel.join(viewer, last)
+
+    def leave(self, view: View, viewer: Viewer) -> None:
+        """The connection is gone."""
+        looked = self._channels[view]
+        looked.channel.viewers.discard(viewer)
+        self.viewers -= 1
+        self.gaps += viewer.gaps
+        if not looked.channel.viewers:
+            looked.left_at = self._clock()
+
+    def snapshot(self, view: View) -> list[dict[str, Any]]:
+        """The newest feedback that a view shows, newest first."""
+        return [item for item in self._feedback if _matches(view, item)]
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """What the status strip says now."""
+        return self._status
+
+    def _forget(self, kept_s: float) -> None:
+        now = self._clock()
+        for view, looked in list(self._channels.items()):
+            if looked.left_at is not None and now - looked.left_at >= kept_s:
+                del self._channels[view]
+
+    # --- The topic ---
+
+    async def _follow(self) -> None:
+        """Reads `scores` from two hours ago and goes on; whatever happens to Kafka it comes back."""
+        while True:
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._settings.bootstrap_servers,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                **self._settings.kafka_security(),
+            )
+            try:
+                await consumer.start()
+                await self._read(consumer)
+            except (KafkaError, OSError) as error:
+                self.trouble["kafka"] = f"Kafka does not answer ({type(error).__name__})"
+            finally:
+                await stopped(consumer)
+            await asyncio.sleep(_AGAIN_S)
+
+    async def _read(self, consumer: AIOKafkaConsumer) -> None:
+        name = self._settings.topic("scores")
+        partitions = await partitions_of(consumer, name)
+        if not partitions:
+            self.trouble["kafka"] = f"there is no topic {name}: run `touchline topics apply`"
+            return
+        consumer.assign(partitions)
+        since = int((self._clock() - KEPT_S) * 1000)
+        found = await consumer.offsets_for_times(dict.fromkeys(partitions, since))
+        ends = await consumer.end_offsets(partitions)
+        for partition in partitions:
+            at = found.get(partition)
+            consumer.seek(partition, ends[partition] if at is None else at.offset)
+        checked = self._clock()
+        while True:
+            batches = await consumer.getmany(timeout_ms=500, max_records=5_000)
+            for records in batches.values():
+                for record in records:
+                    self._take(record.value)
+            if batches:
+                self.trouble.pop("kafka", None)
+            elif self._clock() - checked > _AGAIN_S:
+                # A consumer whose broker is gone only goes quiet: asking for the ends says whether it is.
+                checked = self._clock()
+                await asyncio.wait_for(self._ends(consumer, partitions), 10.0)
+                self.trouble.pop("kafka", None)
+
+    async def _ends(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
+        await consumer.end_offsets(partitions)
+
+    def _take(self, value: bytes | None) -> None:
+        with contextlib.suppress(msgspec.MsgspecError):
+            self.board.take(_decode(value or b""))
+
+    # --- ClickHouse ---
+
+    async def _every(self, pause: float, part: str, look: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Looks again and again while somebody watches; a part that does not answer is said and asked again."""
+        while True:
+            if self.viewers:
+                try:
+                    await look()
+                    self.trouble.pop(part, None)
+                except Unavailable as error:
+                    self.trouble[part] = str(error)
+                    await asyncio.sleep(_AGAIN_S)
+            await asyncio.sleep(pause if self.viewers else TICK_S)
+
+    async def _look_at_status(self) -> None:
+        now_ms = int(self._clock() * 1000)
+        try:
+            async with LogEnds(self._settings) as ends:
+                while self.viewers:
+                    await self._say_status(now_ms, ends)
+                    await asyncio.sleep(_STATUS_S)
+                    now_ms = int(self._clock() * 1000)
+        except Unavailable:
+            await self._say_status(now_ms, None)
+            raise
+
+    async def _say_status(self, now_ms: int, ends: LogEnds | None) -> None:
+        try:
+            at_ends = {} if ends is None else await ends.read()
+            rows = await self._pool.call(readings.progress)
+            found = await self._pool.call(lambda client: readings.rejected(client, now_ms - _HOUR_MS))
+        finally:
+            self._status = {**self._status, "at": now_ms, "trouble": sorted(self.trouble.values())}
+        settled = {(topic, part): off for topic, part, _, off, _ in rows.iter_rows()}
+        counted = sum(min(settled.get((p.topic, p.part), -1) + 1, end) for p, end in at_ends.items())
+        clocks = [clock for _, _, _, _, clock in rows.iter_rows() if clock]
+        lag = max(0, sum(at_ends.values()) - counted)
+        self._status = {
+            "at": now_ms,
+            # A partition's clock is its newest event less a minute (design.md 4).
+            "newest": max(clocks) + 60_000 if clocks else 0,
+            "rate": round(self._pace.of(counted), 1),
+            "lag": lag,
+            "catching_up": lag > CATCHING_UP,
+            "rejected": sum(found.values()),
+            "reasons": found,
+            "alerts": sum(alert["state"] not in ("resolved", "closed") for alert in self._alerts),
+            "as_of": self.board.as_of,
+            "trouble": sorted(self.trouble.values()),
+            "incomplete": len(self.board) >= 0.9 * self.board.most,
+        }
+        self._settled = {(epoch, part): off for topic, part, epoch, off, _ in rows.iter_rows() if topic == "feedback"}
+
+    async def _look_at_feedback(self) -> None:
+        # What is settled now is in the ledger, so the rows that come back reach at least so far.
+        settled = dict(self._settled)
+        first = {place: max(-1, off - readings.NEWEST) for place, off in settled.items()}
+        positions = {**first, **self._positions}
+        rows = await self._pool.call(lambda client: readings.feedback_after(client, positions))
+        self._positions = {place: max(off, settled.get(place, -1)) for place, off in positions.items()}
+        for row in rows:
+            place = (row["epoch"], row["part"])
+            self._positions[place] = max(self._positions[place], row["off"])
+        new = [shown(row) for row in reversed(rows)]
+        self._feedback.extendleft(new)
+        for view, looked in self._channels.items():
+            mine = [item for item in reversed(new) if _matches(view, item)]
+            if mine:
+                looked.channel.say("feedback", orjson.dumps(mine))
+
+    async def _look_at_alerts(self) -> None:
+        since = int(self._clock() * 1000) - _ALERTS_SINCE_MS
+        self._alerts = await self._pool.call(lambda client: readings.alerts(client, since))
+
+    async def _look_at_imported(self) -> None:
+        since = int(self._clock()) - KEPT_S
+        self._imported = await self._pool.call(lambda client: readings.imported(client, since))
+        self.board.changes += 1
+
+    # --- What is said ---
+
+    async def _tick(self) -> None:
+        """Says what changed, view by view; rests longer after a turn that took long."""
+        while True:
+            began = time.monotonic()
+            self._forget(_KEPT_VIEW_S)
+            for view, looked in list(self._channels.items()):
+                if looked.channel.viewers:
+                    await self._say(view, looked)
+                    await asyncio.sleep(0)
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                # A new viewer need not wait for the next turn.
+                await asyncio.wait_for(self._wake.wait(), max(TICK_S, _REST * (time.monotonic() - began)))
+
+    async def _say(self, view: View, looked: _Looked) -> None:
+        now = int(self._clock())
+        said = looked.channel.say
+        status = {"at": self._status.get("at"), "newest": self._status.get("newest")} if view.narrow else self._status
+        self.sent += said("status", orjson.dumps(status))
+        mine = [alert for alert in self._alerts if _concerns(view, alert["scope"])]
+        self.sent += said("alerts", orjson.dumps(mine))
+        state = (self.board.changes, view.first(now)) if view.live else now // view.every_s
+        if state == looked.state and not looked.stale(now):
+            return
+        try:
+            sections = await self.sections(view, now, looked)
+        except Unavailable as error:
+            self.trouble["clickhouse"] = str(error)
+            return
+        looked.state = state
+        for section, content in sections.items():
+            self.sent += said(section, orjson.dumps(content))
+
+    async def sections(self, view: View, now: int, looked: _Looked) -> dict[str, Any]:
+        """Big numbers, line and heat map of a view, now."""
+        first, span = view.first(now), view.of_span
+        if not view.live:
+            cells = await self._pool.call(lambda client: readings.cells_of(client, view, now))
+            looked.before, looked.before_at = cells.before, now
+        else:
+            if looked.before is None or now - looked.before_at >= _BEFORE_S:
+                looked.before_at = now
+                looked.before = await self._pool.call(lambda client: readings.before_of(client, view, now))
+            cells = self._from_board(view, first, looked.before)
+        if not view.filters and (looked.changes is None or now - looked.changes_at >= 15):
+            looked.changes_at = now
+            looked.changes = await self._pool.call(lambda client: readings.restated(client, view, now))
+        line = frames.line(cells, first, span.grain_s, now + 1)
+        line["restated"] = {str(start): why for start, why in (looked.changes or {}).items() if start >= first}
+        line["open"] = self._open(view, first)
+        return {
+            "tiles": {
+                "first": first,
+                "back": span.back_s,
+                "tiles": frames.tiles(cells),
+                "headline": frames.headline(cells, self._owners, self._default_owner),
+                "as_of": self.board.as_of if view.live else "",
+            },
+            "line": line,
+            "heat": frames.heat(cells),
+        }
+
+    def _from_board(self, view: View, first: int, before: pl.DataFrame) -> Cells:
+        wanted = pl.col("start") >= first
+        for name, values in view.filters:
+            wanted &= pl.col(name).is_in(values)
+        columns = ("start", "metric", "scale", "touchpoint", "channel", *BINS)
+        parts = [self.board.frame().filter(wanted).select(columns)]
+        if self._imported.width:
+            parts.append(self._imported.filter(wanted).select(columns))
+        rows = pl.concat(parts)
+        return Cells(rows, rows, before)
+
+    def _open(self, view: View, first: int) -> list[int]:
+        """Steps that are not final yet, of the live hour."""
+        if not view.live:
+            return []
+        rows = self.board.frame().filter((pl.col("start") >= first) & ~pl.col("final"))
+        return sorted(rows["start"].unique().to_list())
+
+
+class _Looked:
+    """One view that somebody looks at: its channel, and what was read for it."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.left_at: float | None = None
+        self.state: object = None
+        self.before: pl.DataFrame | None = None
+        self.before_at = 0
+        self.changes: dict[int, dict[str, int]] | None = None
+        self.changes_at = 0
+
+    def stale(self, now: int) -> bool:
+        """Whether what it is compared with was read too long ago."""
+        return now - self.before_at >= _BEFORE_S
+
+
+def shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A ledger row as the page shows it."""
+    names = (
+        "occurred_ms",
+        "source",
+        "metric",
+        "scale",
+        "brand",
+        "unit",
+        "channel",
+        "touchpoint",
+        "language",
+        "label",
+        "tier",
+        "text",
+    )
+    return {
+        "id": f"{row['topic']}:{row['epoch']}:{row['part']}:{row['off']}",
+        **{name: row[name] for name in names},
+        "answer": row["answer"] if row["metric"] in FORMS else None,
+        "confidence": row["confidence"] / 10_000 if row["label"] else None,
+    }
+
+
+def _matches(view: View, item: Mapping[str, Any]) -> bool:
+    return all(item[name] in values for name, values in view.filters)
+
+
+def _concerns(view: View, scope: Mapping[str, str]) -> bool:
+    """An alert belongs to a view when its scope lies inside; a wide one is shown to those who may see everything."""
+    return all(
+        (name in scope and scope[name] in values) or (name not in scope and not view.narrow)
+        for name, values in view.filters
+    )
