@@ -82,8 +82,8 @@ def _serve(host: str, port: int, json: bool) -> int:
             except OSError as error:
                 await server.stop()
                 raise StackError(
-                    f"nothing can listen on {settings.page_host}:{settings.page_port} ({os.strerror(error.errno or 0)}): "
-                    "choose another one with --port"
+                    f"nothing can listen on {settings.page_host}:{settings.page_port}"
+                    f" ({os.strerror(error.errno or 0)}): choose another one with --port"
                 ) from error
             where = f"http://{settings.page_host}:{server.port}/"
             if json:

@@ -76,7 +76,7 @@ def entry(question: Question, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_csv(question: Question, rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Lines as RFC 4180 has them, with a header; numbers in full, words that look like formulas with a ' before them."""
+    """Lines as RFC 4180 has them, with a header; numbers in full, words that look like formulas after a '."""
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\r\n")
     figures = (*_FIGURES, "score_unit", "method", "status")

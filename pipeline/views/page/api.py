@@ -81,8 +81,8 @@ class Api:
         rows = await self._live.call(lambda client: read_scores(client, question))
         if rows.height > found.limit:
             raise UsageError(
-                f"the answer has {rows.height:,} rows, the limit is {found.limit:,}: group by less, take a wider grain or "
-                "less time, or raise limit"
+                f"the answer has {rows.height:,} rows, the limit is {found.limit:,}: group by less, take a wider grain"
+                " or less time, or raise limit"
             )
         if kind == answers.ARROW:
             return tagged(request, answers.as_arrow(rows), kind)

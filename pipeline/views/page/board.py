@@ -1,7 +1,7 @@
 """The newest scores of the topic `scores` as columns, bounded; any view is summed from them. Pure.
 
-The cut brand x channel x touchpoint is kept. The wider scopes that are published are sums of its histograms, so they are
-not kept; scores themselves are never added or averaged.
+The cut brand x channel x touchpoint is kept. The wider scopes that are published are sums of its histograms, so they
+are not kept; scores themselves are never added or averaged.
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ def document(version: str) -> dict[str, Any]:
         "info": {
             "title": "Touchline, reading",
             "version": version,
-            "description": "Scores with n and a 95 % interval. Under ten answers the status is `insufficient` and score, "
-            "low and high are null. Filters are parameters only. Keys with the right `read` see the brands and units of "
-            "their scope and nothing else.",
+            "description": "Scores with n and a 95 % interval. Under ten answers the status is `insufficient` and "
+            "score, low and high are null. Filters are parameters only. Keys with the right `read` see the brands and "
+            "units of their scope and nothing else.",
         },
         "paths": {path: {"get": operation} for path, operation in _operations().items()},
         "components": {

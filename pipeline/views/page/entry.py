@@ -1,7 +1,8 @@
 """Who may look, and what a browser is told about safety: sessions, tickets, hosts, headers. Pure.
 
-A session is the reader's own key in a cookie that only this server can open (AES-GCM under a key made from the seal key),
-so it needs no table, outlives a restart, and ends when the key is revoked. A ticket is the same for one minute, in a link.
+A session is the reader's own key in a cookie that only this server can open (AES-GCM under a key made from the seal
+key), so it needs no table, outlives a restart, and ends when the key is revoked. A ticket is the same for one minute,
+in a link.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is live [I/O]: reads the topic `scores` without a group, looks at ClickHouse, and says what changed to viewers."""
+"""What is live [I/O]: reads the topic `scores` without a group, looks at ClickHouse, tells viewers what changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The questions of the reading API: parameters in, a Question out; the OpenAPI document is made from the same table. Pure."""
+"""The questions of the reading API: parameters in, a Question out; the OpenAPI document has the same table. Pure."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Asked:
 
 
 def asked(given: Sequence[tuple[str, str]], now: datetime, grain: str) -> Asked:
-    """The question in a query string's pairs; `grain` where none is given. Raises UsageError, which says what may be asked."""
+    """The question in a query string's pairs; `grain` where none is given. Raises UsageError: it says what may be."""
     known = {parameter.name for parameter in SCORES}
     for name, value in given:
         if name not in known:

@@ -1,4 +1,4 @@
-"""What the page reads from ClickHouse [I/O]: cells of a view, feedback, alerts, restatements, the events behind a score.
+"""What the page reads from ClickHouse [I/O]: cells of a view, feedback, alerts, restatements, events behind a score.
 
 All calls are blocking and raise Unavailable. Whatever a person typed travels as a parameter; column names come from
 closed lists. Texts are the masked ones of the table `texts`; customers' pseudonyms never leave here.
@@ -75,14 +75,22 @@ def restated(client: ClickHouse, view: View, now: int) -> dict[int, dict[str, in
 
 
 def changed(client: ClickHouse, span: tuple[int, int, int]) -> dict[int, dict[str, int]]:
-    """The same for windows from span[0] to before span[1], span[2] seconds wide; all dimensions together."""
+    """The same for windows from span[0] to before span[1], span[2] seconds wide; all dimensions together.
+
+    What became known before every partition had passed the window's end restates nothing: it was not final.
+    """
     first, last, grain = span
     rows = client.query(
         """SELECT toInt64({first:UInt32} + intDiv(minute - {first:UInt32}, {grain:UInt32}) * {grain:UInt32}) AS start,
             toString(reason) AS why, count() AS times
-        FROM changes FINAL WHERE minute >= {first:UInt32} AND minute < {last:UInt32}
+        FROM (SELECT minute, reason, known_ms FROM changes FINAL
+            WHERE minute >= {first:UInt32} AND minute < {last:UInt32}) AS c
+        INNER JOIN (SELECT toUInt32(window_end - {window:UInt32}) AS w, max(closed_ms) AS closed_ms FROM frontiers FINAL
+            WHERE window_end > {first:UInt32} AND window_end <= {last:UInt32} + {window:UInt32} GROUP BY w) AS f
+            ON toUInt32(intDiv(c.minute, {window:UInt32}) * {window:UInt32}) = f.w
+        WHERE c.known_ms > f.closed_ms
         GROUP BY start, why ORDER BY start, why""",
-        {"first": first, "last": last, "grain": grain},
+        {"first": first, "last": last, "grain": grain, "window": WINDOW_S},
     )
     found: dict[int, dict[str, int]] = {}
     for start, why, times in rows.iter_rows():

@@ -35,6 +35,12 @@ _RETRY_MS: Final = 2_000
 _TYPES: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 #: Pages by address; everything else of the site lies under /static/.
 _PAGES: Final = {"/": "index.html", "/glossary": "glossary.html", "/login": "login.html"}
+_STREAMED: Final[Mapping[str, str]] = {
+    **HEADERS,
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",  # nginx would keep it back
+}
 #: For machines that look whether we live: they may come under any name, and there is nothing to read.
 _FOR_MACHINES: Final = frozenset({"/livez", "/readyz", "/metrics"})
 
@@ -208,23 +214,19 @@ class Server:
             return refused(400, "usage", str(error))
         except Unavailable as error:
             return refused(503, "unavailable", str(error))
+        answer = web.StreamResponse(headers=_STREAMED)
         try:
-            return await self._send(request, view, viewer, resumed=bool(last) and whole, gap=not whole)
+            await answer.prepare(request)
+            await self._send(request, answer, view, viewer, resumed=bool(last) and whole, gap=not whole)
+        except ConnectionResetError:
+            pass  # the browser is gone, which is how every stream ends
         finally:
             self.live.leave(view, viewer)
+        return answer
 
     async def _send(
-        self, request: web.Request, view: View, viewer: Viewer, *, resumed: bool, gap: bool
-    ) -> web.StreamResponse:
-        answer = web.StreamResponse(
-            headers={
-                **HEADERS,
-                "Content-Type": "text/event-stream; charset=utf-8",
-                "Cache-Control": "no-cache",
-                "X-Accel-Buffering": "no",
-            }
-        )
-        await answer.prepare(request)
+        self, request: web.Request, answer: web.StreamResponse, view: View, viewer: Viewer, *, resumed: bool, gap: bool
+    ) -> None:
         hello: Mapping[str, object] = {
             "at": int(time.time() * 1000),
             "span": view.span,
@@ -244,7 +246,6 @@ class Server:
                 checked = time.monotonic()
                 if await self._granted(request) is None:
                     break
-        return answer
 
     # --- For machines ---
 

@@ -182,16 +182,20 @@ class App extends Component {
           <${Headline} tiles=${s.tiles} alerts=${s.alerts} pick=${filters => this.pick(filters)} />
           <${Tiles} tiles=${s.tiles} line=${s.line} measure=${s.measure} choose=${measure => this.go({ measure }, false)} why=${why} since=${BACK[s.span]} />
           <div class="grid">
+            <div class="stack">
             <${Line} line=${s.line} measure=${s.measure} span=${s.span} theme=${s.theme} />
-            <${Alerts} alerts=${s.alerts} now=${s.now} />
             <${Heat} heat=${s.heat} tiles=${s.tiles} measure=${s.measure} filters=${s.filters} pick=${filters => this.pick(filters)}
               rows=${s.rows} setRows=${rows => this.go({ rows }, false)} units=${s.unitCells} />
+            </div><div class="stack">
+            <${Alerts} alerts=${s.alerts} now=${s.now} />
             <${Feedback} list=${s.list} fresh=${s.fresh} paused=${s.paused} hold=${(name, on) => this.hold(name, on)} flush=${() => this.flush()} now=${s.now} />
-          </div>`}
+          </div></div>`}
         ${s.why && s.tiles && html`<${Why} key=${s.why} metric=${s.why} query=${evidence(s.why)} since=${since} close=${() => this.setState({ why: null })} />`}
       </main>
       <footer><p>${SPANS[s.span]}${since && ', ' + since}. Every score with its 95 % interval and number of answers; under ten answers none is shown. Keys: 1–4 time, p pause, t theme.</p></footer>`;
   }
 }
 
-render(html`<${App} />`, document.getElementById('app'));
+const place = document.getElementById('app');
+place.textContent = '';
+render(html`<${App} />`, place);

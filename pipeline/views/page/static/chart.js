@@ -1,6 +1,6 @@
 // The time line: score with its interval as a band, steps that were restated, the step that is still open.
 import { html, Component } from './vendor/preact-htm.js';
-import { NAMES, SPANS, count, moment, number, range } from './words.js';
+import { NAMES, SPANS, clock, count, day, moment, number, range } from './words.js';
 
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -57,7 +57,7 @@ export class Line extends Component {
       cursor: { points: { size: 8 }, drag: { x: true, y: false } },
       legend: { show: false },
       scales: { x: { time: true }, y: { range: (_, low, high) => this.reach(low, high, unit, series.scale) } },
-      axes: [axis, { ...axis, size: 58, values: (_, ticks) => ticks.map(v => unit === 'share' ? Math.round(v * 100) + ' %' : number(v, unit).replace(/\.0$/, '')) }],
+      axes: [{ ...axis, space: 64, values: (_, ticks) => ticks.map(x => span === '1h' || span === '24h' ? clock(x) : day(x)) }, { ...axis, size: 58, values: (_, ticks) => ticks.map(v => unit === 'share' ? Math.round(v * 100) + ' %' : number(v, unit).replace(/\.0$/, '')) }],
       series: [
         {},
         { stroke: 'transparent', points: { show: false } },

@@ -4,7 +4,7 @@ import { NAMES, WORDS, ago, clock, count, difference, number, plain, range, visi
 
 // A word that explains itself on hover and focus.
 export const Term = ({ word, children }) => html`
-  <a class="term" href=${'/glossary#' + word} aria-describedby=${'tip-' + word}>${children ?? WORDS[word].title}<span class="tip" role="tooltip" id=${'tip-' + word}>${WORDS[word].about}</span></a>`;
+  <a class="term" href=${'/glossary#' + word}>${children ?? WORDS[word].title}<span class="tip" role="tooltip">${WORDS[word].about}</span></a>`;
 
 export function Strip({ status, link, now, narrow }) {
   const dead = link !== 'live';
@@ -14,8 +14,8 @@ export function Strip({ status, link, now, narrow }) {
   return html`
     <section class=${'strip ' + state} aria-label="State">
       <span class="state" role="status"><i class="dot"></i>${word}</span>
-      <span>${newest ? html`newest event <b>${ago(newest, now)}</b>` : 'no event yet'}</span>
-      ${!narrow && status && html`
+      <span>${status?.newest === undefined ? 'looking …' : newest ? html`newest event <b>${ago(newest, now)}</b>` : 'no event yet'}</span>
+      ${!narrow && status?.rate !== undefined && html`
         <span><b>${count(status.rate)}</b> events/s</span>
         <span><${Term} word="lag"><b>${count(status.lag)}</b> behind<//></span>
         <span title=${Object.entries(status.reasons ?? {}).map(([why, n]) => `${plain(why)} ${n}`).join(', ')}><${Term} word="rejected"><b>${count(status.rejected)}</b> rejected in the last hour<//></span>
@@ -38,8 +38,7 @@ export function Headline({ tiles, alerts, pick }) {
   return html`
     <section class=${'headline ' + (c?.verdict ?? '')} aria-label="In one sentence">
       <p><b>${NAMES[lead.metric]} is ${number(tile.score, tile.unit)}</b> (${range(tile.low, tile.high, tile.unit)}, ${count(tile.n)} answers). ${feel}</p>
-      <p>${w ? html`Worst: <button class="link" onClick=${() => pick({ touchpoint: w.touchpoint, channel: w.channel })}>${plain(w.touchpoint) || 'no touchpoint'} by ${plain(w.channel)}</button>
-        with ${number(w.score, lead.unit)} (${range(w.low, w.high, lead.unit)}, n ${count(w.n)}). <b>${w.owner}</b> acts.`
+      <p>${w ? html`Worst: <button class="link" onClick=${() => pick({ touchpoint: w.touchpoint, channel: w.channel })}>${plain(w.touchpoint) || 'no touchpoint'} by ${plain(w.channel)}</button>${' '}with ${number(w.score, lead.unit)} (${range(w.low, w.high, lead.unit)}, n ${count(w.n)}). <b>${w.owner}</b> acts.`
         : 'No place is reliably worse than the rest.'}
         ${open.length > 0 && html` <span class="firing">${open.length} open ${open.length === 1 ? 'alert' : 'alerts'}.</span>`}</p>
     </section>`;
@@ -75,8 +74,8 @@ export const Tiles = ({ tiles, line, measure, choose, why, since }) => html`
           : html`<p class="big">${number(tile.score, tile.unit)}</p>
             <p class="sub"><${Term} word="interval">${range(tile.low, tile.high, tile.unit)}<//><span class="n">n ${count(tile.n)}</span></p>`}
         <p class=${'sub change ' + (c?.verdict ?? '')}>${c
-          ? html`<b>${sign} ${difference(c.value, tile.unit)}</b> vs ${since} · ${VERDICT[c.verdict]}`
-          : tile.score === null ? ' ' : `nothing to compare: no ${since}`}</p>
+          ? html`<b>${sign} ${difference(c.value, tile.unit)}</b> <${Term} word="change">${VERDICT[c.verdict]}<//><br />vs ${since}`
+          : tile.score === null ? ' ' : html`no comparison yet<br />with ${since}`}</p>
         <button class="sparkle" aria-pressed=${tile.metric === measure} aria-label=${'Show ' + NAMES[tile.metric] + ' in the line and the map'} onClick=${() => choose(tile.metric)}><${Spark} series=${line?.series?.[tile.metric]} /></button>
         ${tile.also.length > 0 && html`<p class="sub also">${tile.also.map(one => html`<span>${tile.metric === 'sentiment' ? 'model' : 'scale'} ${one.scale}: ${one.score === null ? 'too few' : number(one.score, tile.unit)} (n ${count(one.n)})</span>`)}</p>`}
       </article>`;

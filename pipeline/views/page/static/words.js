@@ -53,5 +53,7 @@ export function ago(ms, now) {
 
 const hm = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 const dhm = new Intl.DateTimeFormat(undefined, { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+const dm = new Intl.DateTimeFormat(undefined, { weekday: 'short', day: 'numeric', month: 'short' });
+export const day = s => dm.format(new Date(s * 1000));
 export const clock = s => hm.format(new Date(s * 1000));
 export const moment = (s, span) => span === '1h' ? clock(s) : dhm.format(new Date(s * 1000));
