@@ -28,12 +28,13 @@ def up(
     kafka_port: Port = 0,
     clickhouse_port: Port = 0,
     bootstrap: Annotated[str, typer.Option(help="use this Kafka (host:port) and start none")] = "",
+    page: Annotated[bool, typer.Option(help="start the live page")] = True,
     json: AsJson = False,
 ) -> None:
-    """Start Kafka, ClickHouse's engine and workers in the background; `touchline down` ends them."""
+    """Start Kafka, ClickHouse's engine, workers and the live page in the background; `touchline down` ends them."""
     from pipeline.stack.launch import Options, Stack
 
-    options = Options(workers, kafka_port, clickhouse_port, bootstrap)
+    options = Options(workers, kafka_port, clickhouse_port, bootstrap, page=page)
     try:
         addresses = Stack(folder, note=note).up(options)
     except TouchlineError as error:
@@ -44,12 +45,15 @@ def up(
             {
                 "bootstrap": addresses.bootstrap,
                 "clickhouse_url": addresses.clickhouse_url,
+                "page_url": addresses.page_url,
                 "pids": addresses.pids,
             }
         )
         return
     emit(f"Kafka       {addresses.bootstrap}")
     emit(f"ClickHouse  {addresses.clickhouse_url}")
+    if addresses.page_url:
+        emit(f"Live page   {addresses.page_url}")
     note(f'settings for other commands: eval "$(touchline env{_where(folder)})"')
 
 

@@ -154,9 +154,8 @@ class Api:
     async def _values(self, request: web.Request, grant: Grant) -> web.Response:
         since = int(time.time()) - 28 * 86_400
         found = await self._live.call(lambda client: readings.values(client, since))
-        for name, allowed in (("brand", grant.brands), ("unit", grant.units)):
-            if allowed:
-                found[name] = [value for value in found.get(name, []) if value in allowed]
+        for name, allowed in (grant.within({}) or {}).items():
+            found[name] = [value for value in found.get(name, []) if value in allowed]
         return tagged(request, orjson.dumps(found), answers.JSON)
 
 
@@ -176,7 +175,7 @@ def refused(status: int, error: str, detail: str) -> web.Response:
 
 def outside(grant: Grant) -> web.Response:
     """Nothing of what was asked may be seen."""
-    return refused(403, "scope", f"the key {grant.name} may not see that brand or unit")
+    return refused(403, "scope", f"the key {grant.name} may not see that brand, unit or channel")
 
 
 def _asked(request: web.Request, grain: str) -> Asked:

@@ -121,6 +121,8 @@ class Server:
         else:
             try:
                 answer = await handler(request)
+            except Unavailable as error:
+                answer = refused(503, "unavailable", str(error))
             except web.HTTPException as error:
                 if error.status >= 400 and error.content_type != "application/json":
                     answer = refused(error.status, "http", error.reason)

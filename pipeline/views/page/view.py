@@ -43,21 +43,26 @@ Filters = tuple[tuple[str, tuple[str, ...]], ...]
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a reader may see: every brand and unit where the tuple is empty, else only these."""
+    """What a reader may see: every brand, unit and channel where the tuple is empty, else only these."""
 
     name: str
     brands: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+
+    @property
+    def _bounds(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        return (("brand", self.brands), ("unit", self.units), ("channel", self.channels))
 
     @property
     def narrow(self) -> bool:
         """Whether something is hidden from this reader."""
-        return bool(self.brands or self.units)
+        return any(allowed for _, allowed in self._bounds)
 
     def within(self, filters: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]] | None:
         """The filters with what the grant asks for added; None when nothing is left that may be seen."""
         found = dict(filters)
-        for name, allowed in (("brand", self.brands), ("unit", self.units)):
+        for name, allowed in self._bounds:
             if not allowed:
                 continue
             asked = found.get(name)
@@ -68,8 +73,7 @@ class Grant:
 
     def sees(self, scope: Mapping[str, str]) -> bool:
         """Whether a scope lies inside the grant; a scope that names no brand covers all of them."""
-        pairs = (("brand", self.brands), ("unit", self.units))
-        return all(not allowed or scope.get(name, "") in allowed for name, allowed in pairs)
+        return all(not allowed or scope.get(name, "") in allowed for name, allowed in self._bounds)
 
 
 #: Who looks at an embedded stack on its own machine.

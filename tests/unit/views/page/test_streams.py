@@ -17,7 +17,7 @@ async def fetched(viewer: Viewer) -> bytes:
 
 
 def last_id(wire: bytes) -> str:
-    return re.findall(r"^id: (\S+)$", wire.decode(), re.MULTILINE)[-1]
+    return str(re.findall(r"^id: (\S+)$", wire.decode(), re.MULTILINE)[-1])
 
 
 async def test_all_viewers_get_the_very_same_bytes() -> None:
