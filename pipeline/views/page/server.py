@@ -138,8 +138,8 @@ class Server:
         """What a request may see; raises HTTPUnauthorized."""
         grant = await self._granted(request)
         if grant is None:
-            body = orjson.dumps({"error": "unauthorized", "detail": "a key with the right `read` is needed"})
-            raise web.HTTPUnauthorized(body=body, content_type="application/json")
+            said = orjson.dumps({"error": "unauthorized", "detail": "a key with the right `read` is needed"}).decode()
+            raise web.HTTPUnauthorized(text=said, content_type="application/json")
         return grant
 
     async def _granted(self, request: web.Request) -> Grant | None:
