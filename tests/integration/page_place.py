@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import polars as pl
@@ -18,12 +18,15 @@ from pipeline.settings import Settings
 from pipeline.slices import Partition
 from pipeline.telemetry import Telemetry
 from pipeline.views.page.server import Server, Verify
+from tests.rows import ledger_like
 
 #: (metric, scale, bins) of the answers that are made.
 MEASURES = (("nps", "0-10", 11), ("csat", "1-5", 5), ("csat", "0-1", 2), ("ces", "1-7", 7), ("sentiment", "minilm", 3))
 
 
-def filled(client: ClickHouse, seed: int, hours: int = 3) -> None:
+def filled(
+    client: ClickHouse, seed: int, hours: int = 3, touchpoints: Sequence[str] = ("checkout", "delivery")
+) -> None:
     """Windows of the last hours of two brands, three units, three channels, two touchpoints; some have few answers."""
     rng = random.Random(seed)
     now = int(time.time()) // 60 * 60
@@ -34,10 +37,38 @@ def filled(client: ClickHouse, seed: int, hours: int = 3) -> None:
         key = {"cut": "core", "metric": metric, "scale": scale, "brand": rng.choice(("aurora", "birch"))}
         place = {"unit": f"u{rng.randrange(3)}", "channel": rng.choice(("web", "app", "call"))}
         minute = now - rng.randrange(hours * 60) * 60
-        rest = {"touchpoint": rng.choice(("checkout", "delivery")), "dim": "", "minute": minute, "topic": "feedback"}
+        rest = {"touchpoint": rng.choice(touchpoints), "dim": "", "minute": minute, "topic": "feedback"}
         rows.append({**key, **place, **rest, "epoch": 1, "part": i % 2, "ver": 1, "seq": i, **counts, "s1": 0, "s2": 0})
     types: dict[str, Any] = {**dict.fromkeys(("ver", "seq"), pl.UInt64), **dict.fromkeys(("epoch", "part"), pl.UInt16)}
     client.insert("windows", pl.DataFrame(rows, schema_overrides={**types, "minute": pl.UInt32}))
+
+
+def texts_of(client: ClickHouse, text: str) -> None:
+    """Three feedbacks that say this, by an hour ago, in ledger, texts and progress."""
+    now_ms = int(time.time() * 1000)
+    rows = ledger_like(3, seed=1).with_columns(
+        pl.lit("feedback").alias("topic"),
+        pl.lit(1, pl.UInt16).alias("epoch"),
+        pl.lit(0, pl.UInt16).alias("part"),
+        pl.lit(1, pl.UInt64).alias("ver"),
+        pl.lit("aggregated").alias("disposition"),
+        pl.lit(now_ms, pl.Int64).alias("ingest_ms"),
+        pl.lit(now_ms - 60_000, pl.Int64).alias("occurred_ms"),
+        pl.lit("negative").alias("label"),
+        pl.lit(text).alias("touchpoint"),
+    )
+    known = _columns(client, "ledger")
+    client.insert("ledger", rows.select(name for name in rows.columns if name in known))
+    place = rows.select("topic", "epoch", "part", "off", "ver", "ingest_ms")
+    client.insert("texts", place.with_columns(pl.lit(text).alias("text")))
+    done = {"topic": "feedback", "epoch": 1, "part": 0, "ver": 1, "seq": 1, "position": 2, "settled": 2}
+    types: dict[str, Any] = {**dict.fromkeys(("ver", "seq"), pl.UInt64), **dict.fromkeys(("epoch", "part"), pl.UInt16)}
+    client.insert("progress", pl.DataFrame([{**done, "clock_ms": now_ms - 60_000}], schema_overrides=types))
+
+
+def _columns(client: ClickHouse, table: str) -> list[str]:
+    asked = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String}"
+    return [str(name) for name in client.query(asked, {"table": table})["name"]]
 
 
 async def published(settings: Settings) -> list[bytes]:
