@@ -35,7 +35,8 @@ export class Line extends Component {
   componentDidUpdate(before) {
     const same = before.measure === this.props.measure && before.span === this.props.span && before.theme === this.props.theme;
     const series = columns(this.props.line, this.props.measure);
-    if (!same || !this.plot || !series) { this.draw(); return; }
+    if (!same || !series || !this.plot) { if (!same || series) this.draw(); return; }
+    if (before.line === this.props.line) return;  // the cursor moved, nothing else
     this.plot.setData([series.x, series.low, series.high, series.score], !this.state.zoomed);
     if (this.state.zoomed) this.plot.redraw(false);
   }
@@ -66,7 +67,7 @@ export class Line extends Component {
       ],
       bands: [{ series: [2, 1], fill: css('--band') }],
       hooks: {
-        setCursor: [plot => this.setState({ at: plot.cursor.idx ?? null })],
+        setCursor: [plot => { const at = plot.cursor.idx ?? null; if (at !== this.state.at) this.setState({ at }); }],
         setSelect: [plot => { if (plot.select.width > 4) this.setState({ zoomed: true }); }],
         draw: [plot => this.marks(plot, series, mark, card, accent)],
       },

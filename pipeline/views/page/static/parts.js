@@ -123,10 +123,11 @@ export function Heat({ heat, tiles, measure, filters, pick, rows, setRows, units
           if (!cell) return html`<td key=${b} class="nothing"></td>`;
           const { tone, sign } = shade(cell, tile, unit, turned);
           const figure = cell.score === null ? 'too few' : number(cell.score, unit);
-          const said = `${name(a)}, ${name(b)}: ${cell.score === null ? 'too few answers' : `${figure}, ${range(cell.low, cell.high, unit)}`}, n ${count(cell.n)}${sign && ', reliably ' + (sign === '▼' ? 'below' : 'above') + ' everything'}`;
-          return html`<td key=${b}><button class=${'cell ' + tone + (cell.score === null ? ' few' : '')} aria-pressed=${chosen(a, b)} aria-label=${said} title=${said}
+          const interval = cell.score === null ? '' : range(cell.low, cell.high, unit);
+          const sure = sign && ', reliably ' + (sign === '▼' ? 'below' : 'above') + ' everything';
+          return html`<td key=${b}><button class=${'cell ' + tone + (cell.score === null ? ' few' : '')} aria-pressed=${chosen(a, b)} title=${[interval, sure].join('')}
             onClick=${() => pick(chosen(a, b) ? { [keys[0]]: '', [keys[1]]: '' } : { [keys[0]]: a, [keys[1]]: b })}>
-            <span class="v">${sign && html`<i>${sign}</i>`}${figure}</span><span class="n">n ${count(cell.n)}</span></button></td>`;
+            <span class="sr">${name(a)}, ${name(b)}: </span><span class="v">${sign && html`<i aria-hidden="true">${sign}</i>`}${figure}</span><span class="n">n ${count(cell.n)}</span><span class="sr">, ${interval}${sure}</span></button></td>`;
         })}</tr>`)}</tbody>
       </table></div>
       <p class="key"><span class="k-bad">below everything</span><span class="k-good">above everything</span><span>▼ ▲ the whole interval lies beyond: no chance</span></p>`}
