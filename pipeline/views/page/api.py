@@ -25,7 +25,6 @@ GrantOf = Callable[[web.Request], Awaitable[Grant]]
 #: Feedback is looked for in the last week, this much of it at once.
 _FEEDBACK_S: Final = 7 * 86_400
 _FEEDBACK: Final = 60
-_WEEK_MS: Final = 7 * 86_400_000
 
 
 class Api:
@@ -145,8 +144,7 @@ class Api:
         return tagged(request, orjson.dumps(_explained(found)), answers.JSON)
 
     async def _alerts(self, request: web.Request, grant: Grant) -> web.Response:
-        since = int(time.time() * 1000) - _WEEK_MS
-        found = await self._live.call(lambda client: readings.alerts(client, since))
+        found = self._live.alarms.newest(time.time())
         return tagged(
             request, orjson.dumps({"alerts": [alert for alert in found if grant.sees(alert["scope"])]}), answers.JSON
         )

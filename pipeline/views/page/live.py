@@ -1,4 +1,4 @@
-"""What is live [I/O]: reads the topic `scores` without a group, looks at ClickHouse, tells viewers what changed."""
+"""What is live [I/O]: reads `scores` and `alerts` without a group, looks at ClickHouse, tells viewers what changed."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from pipeline.telemetry import log
 from pipeline.topics import partitions_of, stopped
 from pipeline.views.demo import LogEnds, Pace
 from pipeline.views.page import frames, readings
+from pipeline.views.page.alarms import ALARMS_S, Alarms
 from pipeline.views.page.board import BINS, KEPT_S, Board
 from pipeline.views.page.frames import Cells
 from pipeline.views.page.streams import Channel, Viewer
@@ -40,11 +41,9 @@ MOST_VIEWERS: Final = 4_000
 #: A view that nobody looks at any more is kept so long for those who come back (a reload, a server's proxy).
 _KEPT_VIEW_S: Final = 60.0
 #: How often things are looked at in ClickHouse while somebody watches.
-_STATUS_S, _FEEDBACK_S, _ALERTS_S, _IMPORTED_S, _BEFORE_S = 1.0, 1.0, 3.0, 30.0, 60.0
+_STATUS_S, _FEEDBACK_S, _IMPORTED_S, _BEFORE_S = 1.0, 1.0, 30.0, 60.0
 #: Away from a part that does not answer, seconds.
 _AGAIN_S: Final = 2.0
-#: Alerts of the last week are shown.
-_ALERTS_SINCE_MS: Final = 7 * 86_400_000
 _HOUR_MS: Final = 3_600_000
 #: More behind than this and the page says that it is catching up.
 CATCHING_UP: Final = 10_000
@@ -67,7 +66,7 @@ class Live:
         self._imported = pl.DataFrame()
         self._feedback: deque[dict[str, Any]] = deque(maxlen=readings.NEWEST)
         self._positions: dict[tuple[int, int], int] = {}
-        self._alerts: list[dict[str, Any]] = []
+        self.alarms = Alarms()
         self._status: dict[str, Any] = {}
         self._pace = Pace()
         self._wake = asyncio.Event()
@@ -86,7 +85,6 @@ class Live:
             "tick": self._tick(),
             "status": self._every(_STATUS_S, "clickhouse", self._look_at_status),
             "feedback": self._every(_FEEDBACK_S, "clickhouse", self._look_at_feedback),
-            "alerts": self._every(_ALERTS_S, "clickhouse", self._look_at_alerts),
             "imported": self._every(_IMPORTED_S, "clickhouse", self._look_at_imported),
         }
         self._tasks = [asyncio.create_task(work, name=f"page {name}") for name, work in loops.items()]
@@ -155,7 +153,7 @@ class Live:
     # --- The topic ---
 
     async def _follow(self) -> None:
-        """Reads `scores` from two hours ago and goes on; whatever happens to Kafka it comes back."""
+        """Reads scores of two hours and alerts of a week and goes on; whatever happens to Kafka it comes back."""
         while True:
             consumer = AIOKafkaConsumer(
                 bootstrap_servers=self._settings.bootstrap_servers,
@@ -173,14 +171,15 @@ class Live:
             await asyncio.sleep(_AGAIN_S)
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
-        name = self._settings.topic("scores")
-        partitions = await partitions_of(consumer, name)
-        if not partitions:
-            self.trouble["kafka"] = f"there is no topic {name}: run `touchline topics apply`"
+        takers = {self._settings.topic("scores"): self._take, self._settings.topic("alerts"): self.alarms.take}
+        kept = {self._settings.topic("scores"): KEPT_S, self._settings.topic("alerts"): ALARMS_S}
+        partitions = [partition for name in takers for partition in await partitions_of(consumer, name)]
+        if {partition.topic for partition in partitions} != set(takers):
+            self.trouble["kafka"] = f"there is no topic {' or '.join(takers)}: run `touchline topics apply`"
             return
         consumer.assign(partitions)
-        since = int((self._clock() - KEPT_S) * 1000)
-        found = await consumer.offsets_for_times(dict.fromkeys(partitions, since))
+        now = self._clock()
+        found = await consumer.offsets_for_times({p: int((now - kept[p.topic]) * 1000) for p in partitions})
         ends = await consumer.end_offsets(partitions)
         for partition in partitions:
             at = found.get(partition)
@@ -188,9 +187,10 @@ class Live:
         checked = self._clock()
         while True:
             batches = await consumer.getmany(timeout_ms=500, max_records=5_000)
-            for records in batches.values():
+            for partition, records in batches.items():
+                take = takers[partition.topic]
                 for record in records:
-                    self._take(record.value)
+                    take(record.value)
             if batches:
                 self.trouble.pop("kafka", None)
             elif self._clock() - checked > _AGAIN_S:
@@ -252,7 +252,7 @@ class Live:
             "catching_up": lag > CATCHING_UP,
             "rejected": sum(found.values()),
             "reasons": found,
-            "alerts": sum(alert["state"] not in ("resolved", "closed") for alert in self._alerts),
+            "alerts": self.alarms.open(now_ms / 1000),
             "as_of": self.board.as_of,
             "trouble": sorted(self.trouble.values()),
             "incomplete": len(self.board) >= 0.9 * self.board.most,
@@ -275,10 +275,6 @@ class Live:
             mine = [item for item in reversed(new) if _matches(view, item)]
             if mine:
                 looked.channel.say("feedback", orjson.dumps(mine))
-
-    async def _look_at_alerts(self) -> None:
-        since = int(self._clock() * 1000) - _ALERTS_SINCE_MS
-        self._alerts = await self._pool.call(lambda client: readings.alerts(client, since))
 
     async def _look_at_imported(self) -> None:
         since = int(self._clock()) - KEPT_S
@@ -306,7 +302,7 @@ class Live:
         said = looked.channel.say
         status = {"at": self._status.get("at"), "newest": self._status.get("newest")} if view.narrow else self._status
         self.sent += said("status", orjson.dumps(status))
-        mine = [alert for alert in self._alerts if _concerns(view, alert["scope"])]
+        mine = [alert for alert in self.alarms.newest(now) if _concerns(view, alert["scope"])]
         self.sent += said("alerts", orjson.dumps(mine))
         state = (self.board.changes, view.first(now)) if view.live else now // view.every_s
         if state == looked.state and not looked.stale(now):

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import orjson
 import polars as pl
 
 from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
@@ -159,18 +158,6 @@ def event(client: ClickHouse, topic: str, place: tuple[int, int, int]) -> dict[s
     return found[0] if found else None
 
 
-def alerts(client: ClickHouse, since_ms: int) -> list[dict[str, Any]]:
-    """The newest step of every alert that was heard of since then, newest first."""
-    rows = client.query(
-        """SELECT alert_id, argMax(toString(state), revision) AS state, argMax(toString(rule), revision) AS rule,
-            argMax(scope, revision) AS scope, argMax(toString(owner), revision) AS owner, max(at_ms) AS at_ms,
-            min(at_ms) AS opened_ms, max(revision) AS revision, argMax(body, revision) AS body
-        FROM alerts FINAL GROUP BY alert_id HAVING at_ms >= {since:Int64} ORDER BY at_ms DESC LIMIT 100""",
-        {"since": since_ms},
-    )
-    return [{**row, "scope": _object(row["scope"]), "body": _object(row["body"])} for row in rows.iter_rows(named=True)]
-
-
 def values(client: ClickHouse, since: int) -> dict[str, list[str]]:
     """The values of each filter that had answers since then."""
     names = ", ".join(f"groupUniqArray(500)(toString({name})) AS {name}" for name in CORE)
@@ -229,12 +216,3 @@ def _kept(filters: Mapping[str, tuple[str, ...]]) -> str:
 
 def _values(filters: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
     return {f"only_{name}": list(kept) for name, kept in filters.items() if name in CORE}
-
-
-def _object(text: str) -> dict[str, Any]:
-    """A JSON object of our own tables; empty for anything else."""
-    try:
-        found = orjson.loads(text or "{}")
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}

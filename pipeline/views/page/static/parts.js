@@ -160,6 +160,16 @@ export class Feedback extends Component {
   }
 }
 
+// What an alert rests on: a score with n and interval, or nothing at all.
+function said(one) {
+  const unit = { nps: 'points', sentiment: 'points', csat: 'share' }[one.metric] ?? 'mean';
+  const times = unit === 'points' ? 100 : 1;
+  const figure = r => `${number(r.value * times, unit)} (${range(r.low * times, r.high * times, unit)}, n ${count(r.n)})`;
+  if (!one.score) return '';
+  const before = typeof one.baseline === 'number' ? `, usually ${number(one.baseline * times, unit)}` : '';
+  return `${NAMES[one.metric] ?? plain(one.metric)} ${figure(one.score)}${before}${one.began ? `, since ${clock(Date.parse(one.began) / 1000)}` : ''}`;
+}
+
 export const Alerts = ({ alerts, now }) => html`
   <section class="card alerts" aria-labelledby="alerts-title">
     <header><h2 id="alerts-title">Alerts</h2></header>
@@ -167,11 +177,12 @@ export const Alerts = ({ alerts, now }) => html`
     <ol class="scroll" tabindex="0" aria-label="Alerts">${alerts.map(one => {
       const over = ['resolved', 'closed'].includes(one.state);
       const where = Object.entries(one.scope).map(([, value]) => plain(value)).filter(Boolean).join(', ') || 'everywhere';
-      const evidence = one.body?.sentence ?? one.body?.summary ?? one.body?.evidence?.sentence;
+      const evidence = said(one);
       return html`<li key=${one.alert_id} class=${over ? 'over' : 'firing'}>
-        <p class="meta"><b class=${'chip ' + (over ? 'flat' : 'bad')}>${plain(one.state)}</b><span>${plain(one.rule)}</span><time datetime=${new Date(one.opened_ms).toISOString()}>${ago(one.opened_ms, now)}</time></p>
+        <p class="meta"><b class=${'chip ' + (over ? 'flat' : 'bad')}>${plain(one.state)}</b><span>${plain(one.rule)}</span><time datetime=${one.at}>${ago(Date.parse(one.at), now)}</time></p>
         <p><b>${where}</b>${one.owner && html`: ${plain(one.owner)} acts`}</p>
-        ${typeof evidence === 'string' && html`<p class="muted">${visible(evidence)}</p>`}
+        ${evidence && html`<p class="muted">${evidence}</p>`}
+        ${one.acked_by && html`<p class="muted">taken by ${plain(one.acked_by)}</p>`}
       </li>`;
     })}</ol>`}
   </section>`;
