@@ -30,6 +30,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "waits": ("pipeline.command.responses", "response rates and times, open cases counted as such"),
     "gap": ("pipeline.command.responses", "what the staff believes against what customers say"),
     "page": ("pipeline.command.page", "the live page and the reading API"),
+    "top": ("pipeline.command.top", "the page in a terminal"),
+    "tail": ("pipeline.command.tail", "what customers say, or alerts, line by line"),
     "audit": ("pipeline.command.proof", "prove that every offset is counted once"),
     "restate": ("pipeline.command.restate", "count late answers after all, or take doubles out"),
     "rebuild": ("pipeline.command.proof", "make the windows again from the ledger"),

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from pipeline.stack.launch import Stack, running
 from tests.bench import figures, history, journeys, latency, memory, outage, reads, startup, steps, texts, throughput
+from tests.bench import figures, history, journeys, latency, memory, outage, startup, steps, texts, throughput
+from tests.bench import figures, history, latency, memory, outage, page, startup, steps, texts, throughput
 from tests.bench.figures import Report, note
 
 Benchmark = Callable[[Stack, Report, bool], None]
@@ -29,6 +31,7 @@ BENCHMARKS: dict[str, tuple[str, Benchmark]] = {
     "history": ("History: two workers", history.run),
     "journeys": ("Journeys, drivers, customers: time of one question", journeys.run),
     "reads": ("Reading: 30 days of 5,000,000 answers", reads.run),
+    "page": ("Live page", page.run),
     "cli": ("Command line", startup.run),
 }
 

@@ -17,7 +17,8 @@ from pipeline.scores.meters import ENOUGH, FORMS
 from pipeline.scores.reading import Question, read_scores
 from pipeline.views.page import answers, readings
 from pipeline.views.page.document import document
-from pipeline.views.page.live import Live, shown
+from pipeline.views.page.items import shown
+from pipeline.views.page.live import Live
 from pipeline.views.page.questions import Asked, asked, filters
 from pipeline.views.page.view import FILTERS, Grant
 

@@ -6,27 +6,25 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import msgspec
 import orjson
 import polars as pl
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from pipeline.clickhouse import ClickHouse, Pool
 from pipeline.customers.registry import Registry
 from pipeline.errors import Unavailable
-from pipeline.scores.meters import FORMS
 from pipeline.settings import Settings
 from pipeline.telemetry import log
-from pipeline.topics import partitions_of, stopped
 from pipeline.views.demo import LogEnds, Pace
 from pipeline.views.page import frames, readings
 from pipeline.views.page.alarms import ALARMS_S, Alarms
 from pipeline.views.page.board import BINS, KEPT_S, Board
+from pipeline.views.page.following import Following, Take
 from pipeline.views.page.frames import Cells
+from pipeline.views.page.items import concerns, matches, shown
 from pipeline.views.page.streams import Channel, Viewer
 from pipeline.views.page.view import View
 from schemas.outgoing import Score
@@ -81,13 +79,21 @@ class Live:
     async def start(self) -> None:
         """Begins to read; nothing has to be reachable yet."""
         loops = {
-            "kafka": self._follow(),
+            "kafka": Following(self._settings, self._takers(), self.trouble, self._clock).run(),
             "tick": self._tick(),
             "status": self._every(_STATUS_S, "clickhouse", self._look_at_status),
             "feedback": self._every(_FEEDBACK_S, "clickhouse", self._look_at_feedback),
             "imported": self._every(_IMPORTED_S, "clickhouse", self._look_at_imported),
         }
         self._tasks = [asyncio.create_task(work, name=f"page {name}") for name, work in loops.items()]
+
+    def _takers(self) -> dict[str, tuple[Take, int]]:
+        """What is read from Kafka: by topic who takes it, and how far back."""
+        return {"scores": (self._take, KEPT_S), "alerts": (self.alarms.take, ALARMS_S)}
+
+    def _take(self, value: bytes | None) -> None:
+        with contextlib.suppress(msgspec.MsgspecError):
+            self.board.take(_decode(value or b""))
 
     async def stop(self) -> None:
         """Ends all connections and reads no more."""
@@ -137,7 +143,7 @@ class Live:
 
     def snapshot(self, view: View) -> list[dict[str, Any]]:
         """The newest feedback that a view shows, newest first."""
-        return [item for item in self._feedback if _matches(view, item)]
+        return [item for item in self._feedback if matches(view, item)]
 
     @property
     def status(self) -> dict[str, Any]:
@@ -149,62 +155,6 @@ class Live:
         for view, looked in list(self._channels.items()):
             if looked.left_at is not None and now - looked.left_at >= kept_s:
                 del self._channels[view]
-
-    # --- The topic ---
-
-    async def _follow(self) -> None:
-        """Reads scores of two hours and alerts of a week and goes on; whatever happens to Kafka it comes back."""
-        while True:
-            consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._settings.bootstrap_servers,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                **self._settings.kafka_security(),
-            )
-            try:
-                await consumer.start()
-                await self._read(consumer)
-            except (KafkaError, OSError) as error:
-                self.trouble["kafka"] = f"Kafka does not answer ({type(error).__name__})"
-            finally:
-                await stopped(consumer)
-            await asyncio.sleep(_AGAIN_S)
-
-    async def _read(self, consumer: AIOKafkaConsumer) -> None:
-        takers = {self._settings.topic("scores"): self._take, self._settings.topic("alerts"): self.alarms.take}
-        kept = {self._settings.topic("scores"): KEPT_S, self._settings.topic("alerts"): ALARMS_S}
-        partitions = [partition for name in takers for partition in await partitions_of(consumer, name)]
-        if {partition.topic for partition in partitions} != set(takers):
-            self.trouble["kafka"] = f"there is no topic {' or '.join(takers)}: run `touchline topics apply`"
-            return
-        consumer.assign(partitions)
-        now = self._clock()
-        found = await consumer.offsets_for_times({p: int((now - kept[p.topic]) * 1000) for p in partitions})
-        ends = await consumer.end_offsets(partitions)
-        for partition in partitions:
-            at = found.get(partition)
-            consumer.seek(partition, ends[partition] if at is None else at.offset)
-        checked = self._clock()
-        while True:
-            batches = await consumer.getmany(timeout_ms=500, max_records=5_000)
-            for partition, records in batches.items():
-                take = takers[partition.topic]
-                for record in records:
-                    take(record.value)
-            if batches:
-                self.trouble.pop("kafka", None)
-            elif self._clock() - checked > _AGAIN_S:
-                # A consumer whose broker is gone only goes quiet: asking for the ends says whether it is.
-                checked = self._clock()
-                await asyncio.wait_for(self._ends(consumer, partitions), 10.0)
-                self.trouble.pop("kafka", None)
-
-    async def _ends(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
-        await consumer.end_offsets(partitions)
-
-    def _take(self, value: bytes | None) -> None:
-        with contextlib.suppress(msgspec.MsgspecError):
-            self.board.take(_decode(value or b""))
 
     # --- ClickHouse ---
 
@@ -272,7 +222,7 @@ class Live:
         new = [shown(row) for row in reversed(rows)]
         self._feedback.extendleft(new)
         for view, looked in self._channels.items():
-            mine = [item for item in reversed(new) if _matches(view, item)]
+            mine = [item for item in reversed(new) if matches(view, item)]
             if mine:
                 looked.channel.say("feedback", orjson.dumps(mine))
 
@@ -301,8 +251,10 @@ class Live:
         now = int(self._clock())
         said = looked.channel.say
         status = {"at": self._status.get("at"), "newest": self._status.get("newest")} if view.narrow else self._status
-        self.sent += said("status", orjson.dumps(status))
-        mine = [alert for alert in self.alarms.newest(now) if _concerns(view, alert["scope"])]
+        if self._status and self._status is not looked.status:
+            looked.status = self._status
+            self.sent += said("status", orjson.dumps({**status, "said": int(self._clock() * 1000)}))
+        mine = [alert for alert in self.alarms.newest(now) if concerns(view, alert["scope"])]
         self.sent += said("alerts", orjson.dumps(mine))
         state = (self.board.changes, view.first(now)) if view.live else now // view.every_s
         if state == looked.state and not looked.stale(now):
@@ -371,6 +323,7 @@ class _Looked:
         self.channel = channel
         self.left_at: float | None = None
         self.state: object = None
+        self.status: object = None
         self.before: pl.DataFrame | None = None
         self.before_at = 0
         self.changes: dict[int, dict[str, int]] | None = None
@@ -379,39 +332,3 @@ class _Looked:
     def stale(self, now: int) -> bool:
         """Whether what it is compared with was read too long ago."""
         return now - self.before_at >= _BEFORE_S
-
-
-def shown(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A ledger row as the page shows it."""
-    names = (
-        "occurred_ms",
-        "source",
-        "metric",
-        "scale",
-        "brand",
-        "unit",
-        "channel",
-        "touchpoint",
-        "language",
-        "label",
-        "tier",
-        "text",
-    )
-    return {
-        "id": f"{row['topic']}:{row['epoch']}:{row['part']}:{row['off']}",
-        **{name: row[name] for name in names},
-        "answer": row["answer"] if row["metric"] in FORMS else None,
-        "confidence": row["confidence"] / 10_000 if row["label"] else None,
-    }
-
-
-def _matches(view: View, item: Mapping[str, Any]) -> bool:
-    return all(item[name] in values for name, values in view.filters)
-
-
-def _concerns(view: View, scope: Mapping[str, str]) -> bool:
-    """An alert belongs to a view when its scope lies inside; a wide one is shown to those who may see everything."""
-    return all(
-        (name in scope and scope[name] in values) or (name not in scope and not view.narrow)
-        for name, values in view.filters
-    )
