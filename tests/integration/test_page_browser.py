@@ -9,9 +9,7 @@ import asyncio
 import contextlib
 import gzip
 import hashlib
-import os
 import re
-import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -30,15 +28,12 @@ from pipeline.stack.launch import Stack
 from pipeline.views.page.entry import Seals
 from pipeline.views.page.server import STATIC
 from tests.chaos.harness import Case, Worker, deployed, eventually
+from tests.integration.chromium import ARGUMENTS, chromium
 from tests.integration.page_place import filled, published, texts_of
+from tests.integration.picture import MOST
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
-#: Runs as root, in a container, without a display, and asks nobody anything.
-_ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-]
 AXE = Path(__file__).with_name("vendor") / "axe.min.js"
 Result = TypeVar("Result")
 #: All files of the page together, packed.
@@ -47,22 +42,11 @@ BUDGET = 60_000
 HOSTILE = '<script>window.hit=1</script>"><img src=x onerror="window.hit=1">javascript:alert(1)\u202egnp'
 
 
-def chromium() -> str:
-    """Where Chromium is; skips or fails where it is not."""
-    found = shutil.which("chromium")
-    if found is None:
-        said = "no Chromium: `apt-get install chromium`"
-        if os.environ.get("CI"):
-            pytest.fail(said)
-        pytest.skip(said)
-    return found
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     path = chromium()
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
+        started = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield started
         started.close()
 
@@ -354,6 +338,12 @@ def test_all_files_of_the_page_together_are_light() -> None:
     }
     assert sum(sizes.values()) <= BUDGET, sizes
     assert sum(sizes.values()) > 20_000
+
+
+def test_the_picture_of_the_readme_is_one_and_is_light() -> None:
+    picture = (Path(__file__).resolve().parents[2] / "docs" / "page.webp").read_bytes()
+    assert picture[:4] + picture[8:12] == b"RIFFWEBP"
+    assert 20_000 < len(picture) <= MOST
 
 
 def test_vendored_files_are_those_that_the_notices_name() -> None:
