@@ -82,7 +82,7 @@ class App extends Component {
       const fresh = items.filter(item => !known.has(item.id));
       if (fresh.length === 0) return null;
       const newest = list => list.sort((a, b) => b.occurred_ms - a.occurred_ms).slice(0, 60);
-      if (this.holds.size && !first) {
+      if (this.holds.size && !first && state.list.length) {
         const waiting = [...fresh, ...state.waiting].slice(0, 200);
         return { waiting, fresh: waiting.length };
       }

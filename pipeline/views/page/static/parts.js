@@ -237,7 +237,7 @@ export class Why extends Component {
         ${!content && !wrong && html`<p class="few">Looking it up …</p>`}
         ${content && html`
           <dl class="facts">
-            <dt>Counted</dt><dd>${since}, as of ${new Date(content.as_of).toLocaleTimeString()}</dd>
+            <dt>Counted</dt><dd>${since}, as of ${clock(Date.parse(content.as_of) / 1000)}</dd>
             <dt>Interval</dt><dd>${{ adjusted_wald: 'adjusted Wald', wilson: 'Wilson', normal: 'normal, of the mean' }[content.definition.method] ?? content.definition.method}, 95 %</dd>
             <dt>Selection</dt><dd>${Object.entries(content.where).map(([name, values]) => `${name}: ${values.map(plain).join(', ')}`).join('; ') || 'everything'}</dd>
             ${shown.map(one => html`<dt>${metric === 'sentiment' ? 'Model' : 'Scale'} ${one.scale}</dt>
