@@ -62,10 +62,10 @@ def run(stack: Stack, report: Report, quick: bool) -> None:
         stream.start()
         until(lambda: len(stream.marked) > 20, "the stream runs")
         if shutil.which("chromium"):
-            _in_a_browser(place, served, report, 10 if quick else 40)
+            _in_a_browser(place, served, report, 10 if quick else 25)
         else:
             report.say("No Chromium: what a browser sees was not measured.")
-        _many_viewers(served, report, 100 if quick else 1_000, 5 if quick else 20)
+        _many_viewers(served, report, 100 if quick else 1_000, 5 if quick else 15)
         stream.stop()
     drop_place(place)
 
