@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "page": ("pipeline.command.page", "the live page and the reading API"),
     "top": ("pipeline.command.top", "the page in a terminal"),
     "tail": ("pipeline.command.tail", "what customers say, or alerts, line by line"),
+    "report": ("pipeline.command.report", "the week as one HTML file, and as PDF"),
     "audit": ("pipeline.command.proof", "prove that every offset is counted once"),
     "restate": ("pipeline.command.restate", "count late answers after all, or take doubles out"),
     "rebuild": ("pipeline.command.proof", "make the windows again from the ledger"),
