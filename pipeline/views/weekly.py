@@ -208,7 +208,8 @@ _STYLE: Final = (
     "main{max-width:720px;margin:32px auto;padding:0 20px}h1{font-size:26px;margin:0}h2{margin:32px 0 8px}"
     "h3{margin:20px 0 0}small{color:#556270;font-weight:400}.big{font-size:26px;font-weight:700;margin:0}"
     ".big small{font-size:15px}p{margin:4px 0}.few{color:#556270}"
-    "svg{width:100%;height:auto;margin:8px 0;overflow:visible}polyline{fill:none;stroke:#0b6e6e;stroke-width:1.5}.band{fill:#0b6e6e24}text{font-size:11px;fill:#556270}"
+    "svg{width:100%;height:auto;margin:8px 0;overflow:visible}"
+    "polyline{fill:none;stroke:#0b6e6e;stroke-width:1.5}.band{fill:#0b6e6e24}text{font-size:11px;fill:#556270}"
     "table{border-collapse:collapse;width:100%;font-size:13.5px}td,th{padding:5px 8px;border-bottom:1px solid #dde3e9;"
     "text-align:left}li{margin:6px 0}section{break-inside:avoid}footer{margin:32px 0;color:#556270;font-size:12.5px}"
 )
