@@ -35,7 +35,8 @@ export class Line extends Component {
   componentDidUpdate(before) {
     const same = before.measure === this.props.measure && before.span === this.props.span && before.theme === this.props.theme;
     const series = columns(this.props.line, this.props.measure);
-    if (!same || !series || !this.plot) { if (!same || series) this.draw(); return; }
+    if (!series) { this.plot?.destroy(); this.plot = null; return; }
+    if (!same || !this.plot) { this.draw(); return; }
     if (before.line === this.props.line) return;  // the cursor moved, nothing else
     this.plot.setData([series.x, series.low, series.high, series.score], !this.state.zoomed);
     if (this.state.zoomed) this.plot.redraw(false);
@@ -69,7 +70,7 @@ export class Line extends Component {
       hooks: {
         setCursor: [plot => { const at = plot.cursor.idx ?? null; if (at !== this.state.at) this.setState({ at }); }],
         setSelect: [plot => { if (plot.select.width > 4) this.setState({ zoomed: true }); }],
-        draw: [plot => this.marks(plot, series, mark, card, accent)],
+        draw: [plot => this.marks(plot, mark, card, accent)],
       },
     }, [series.x, series.low, series.high, series.score], this.box);
     this.setState({ at: null, zoomed: false });
@@ -83,8 +84,10 @@ export class Line extends Component {
     return [Math.max(ends[0], low - air), Math.min(ends[1], high + air)];
   }
 
-  marks(plot, series, mark, card, accent) {
-    const { line } = this.props;
+  marks(plot, mark, card, accent) {
+    const { line, measure } = this.props;
+    const series = columns(line, measure);
+    if (!series) return;
     const paint = plot.ctx, ratio = devicePixelRatio || 1;
     const spot = i => [plot.valToPos(series.x[i], 'x', true), plot.valToPos(series.score[i], 'y', true)];
     paint.save();
