@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -241,12 +242,16 @@ def test_the_commands_start_show_and_end_a_stack(tmp_path: Path) -> None:
         assert f"export TOUCHLINE_BOOTSTRAP_SERVERS={addresses['bootstrap']}\n" in shown
         assert f"export TOUCHLINE_CLICKHOUSE_URL={addresses['clickhouse_url']}\n" in shown
         status = touchline("status", *where, "--json")
-        assert {row["name"] for row in json.loads(status.stdout)["processes"]} == {"kafka", "clickhouse"}
+        assert {row["name"] for row in json.loads(status.stdout)["processes"]} == {"kafka", "clickhouse", "page"}
+        port = addresses["page_url"].rstrip("/").rpartition(":")[2]
+        assert f"export TOUCHLINE_PAGE_PORT={port}\n" in shown
+        with urllib.request.urlopen(addresses["page_url"], timeout=10) as answer:  # an embedded stack lets everybody in
+            assert b"<title>Touchline</title>" in answer.read()
         os.kill(addresses["pids"]["clickhouse"], signal.SIGKILL)
         assert gone([addresses["pids"]["clickhouse"]])
         broken = touchline("status", *where)
         assert (broken.returncode, "GONE" in broken.stdout) == (4, True)
     finally:
         ended = touchline("down", *where)
-    assert (ended.returncode, ended.stdout) == (0, "ended: kafka\n")
+    assert (ended.returncode, ended.stdout) == (0, "ended: kafka, page\n")
     assert gone(list(addresses["pids"].values()), 0)
