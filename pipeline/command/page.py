@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None)
 
+#: A file for each of 4,000 viewers, and some for Kafka, ClickHouse and requests that come and go.
+_FILES = 8_192
+
 
 @app.command("page")
 def page(
@@ -56,6 +59,16 @@ def is_open(settings: Settings) -> bool:
     return settings.insecure_keys and settings.page_host in ("127.0.0.1", "::1", "localhost")
 
 
+def _widen() -> None:
+    """As many open files as the machine allows, up to what all viewers need: many shells give 1,024."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _serve(host: str, port: int, json: bool) -> int:
     import asyncio
     import os
@@ -67,6 +80,7 @@ def _serve(host: str, port: int, json: bool) -> int:
     changed = {**({"page_host": host} if host else {}), **({"page_port": port} if port >= 0 else {})}
     settings = load_settings(**changed)
     settings.require_keys()
+    _widen()
     configure_logs(settings.log_format, settings.log_level)
 
     async def go() -> int:
