@@ -155,7 +155,11 @@ async def _mark(place: Place, seconds: int, sent: dict[str, float]) -> None:
 def _many_viewers(served: Served, report: Report, viewers: int, seconds: int) -> None:
     """All in this process, so what they wait for the client itself is in the figure."""
     note(f"{viewers:,} viewers for {seconds} s")
+    # What the process grows by in the same time with one viewer (scores that come in) is not the viewers'.
+    first_mb = processes.memory_mb(served.process) or 0.0
+    asyncio.run(_viewers(served, 1, seconds))
     before_mb = processes.memory_mb(served.process) or 0.0
+    before_mb += max(0.0, before_mb - first_mb)
     waits, used = asyncio.run(_viewers(served, viewers, seconds))
     after_mb = processes.memory_mb(served.process) or 0.0
     about = f"{viewers:,} viewers, the page's own stream at {RATE:,} events/s, client on the same machine"

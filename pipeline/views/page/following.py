@@ -24,7 +24,10 @@ Take = Callable[[bytes | None], object]
 
 
 class Following:
-    """Reads each topic of `takers` (who takes a value, seconds back); `trouble["kafka"]` says what is wrong."""
+    """Reads each topic of `takers` (who takes a value, seconds back); `trouble["kafka"]` says what is wrong.
+
+    `heard` is called after each batch.
+    """
 
     def __init__(
         self,
@@ -32,11 +35,13 @@ class Following:
         takers: Mapping[str, tuple[Take, int]],
         trouble: dict[str, str],
         clock: Callable[[], float],
+        heard: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._takers = {settings.topic(name): taker for name, taker in takers.items()}
         self._trouble = trouble
         self._clock = clock
+        self._heard = heard
 
     async def run(self) -> None:
         """Never ends."""
@@ -77,6 +82,8 @@ class Following:
                 take = self._takers[partition.topic][0]
                 for record in records:
                     take(record.value)
+            if batches:
+                self._heard()
             if not batches and self._clock() - checked > _AGAIN_S:
                 # A consumer whose broker is gone only goes quiet: asking for the ends says whether it is.
                 checked = self._clock()

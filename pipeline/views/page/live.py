@@ -32,6 +32,8 @@ from schemas.outgoing import Score
 #: Two frames a second of one view at most, and no more than a fifth of the time of one core for all of them.
 TICK_S: Final = 0.5
 _REST: Final = 4
+#: Between two turns of one view: TICK_S, less what timers are off by.
+_LEAST_S: Final = 0.45
 #: Different views that are looked at at the same time; another one is refused with a sentence.
 MOST_VIEWS: Final = 200
 #: Connections at the same time.
@@ -67,7 +69,8 @@ class Live:
         self.alarms = Alarms()
         self._status: dict[str, Any] = {}
         self._pace = Pace()
-        self._wake = asyncio.Event()
+        self._heard = asyncio.Event()
+        self._joined = asyncio.Event()
         self._settled: dict[tuple[int, int], int] = {}
         self._log = log("page")
         self.board = Board()
@@ -79,7 +82,7 @@ class Live:
     async def start(self) -> None:
         """Begins to read; nothing has to be reachable yet."""
         loops = {
-            "kafka": Following(self._settings, self._takers(), self.trouble, self._clock).run(),
+            "kafka": Following(self._settings, self._takers(), self.trouble, self._clock, self._heard.set).run(),
             "tick": self._tick(),
             "status": self._every(_STATUS_S, "clickhouse", self._look_at_status),
             "feedback": self._every(_FEEDBACK_S, "clickhouse", self._look_at_feedback),
@@ -129,7 +132,8 @@ class Live:
         looked = self._channels.setdefault(view, _Looked(Channel(self._era)))
         looked.left_at = None
         self.viewers += 1
-        self._wake.set()
+        if not looked.channel.latest:
+            self._joined.set()
         return looked.channel.join(viewer, last)
 
     def leave(self, view: View, viewer: Viewer) -> None:
@@ -242,12 +246,17 @@ class Live:
                 if looked.channel.viewers:
                     await self._say(view, looked)
                     await asyncio.sleep(0)
-            self._wake.clear()
-            with contextlib.suppress(TimeoutError):
-                # A new viewer need not wait for the next turn.
-                await asyncio.wait_for(self._wake.wait(), max(TICK_S, _REST * (time.monotonic() - began)))
+            # What is heard after this rest goes out at once; a new view need not wait for it.
+            await _at_most(self._joined, max(TICK_S, _REST * (time.monotonic() - began)))
+            if not self._joined.is_set():
+                await _at_most(self._heard, TICK_S)
+            self._joined.clear()
+            self._heard.clear()
 
     async def _say(self, view: View, looked: _Looked) -> None:
+        if looked.channel.latest and time.monotonic() - looked.said_at < _LEAST_S:
+            return  # this turn is for a view that is new
+        looked.said_at = time.monotonic()
         now = int(self._clock())
         said = looked.channel.say
         status = {"at": self._status.get("at"), "newest": self._status.get("newest")} if view.narrow else self._status
@@ -322,6 +331,7 @@ class _Looked:
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.left_at: float | None = None
+        self.said_at = 0.0
         self.state: object = None
         self.status: object = None
         self.before: pl.DataFrame | None = None
@@ -332,3 +342,9 @@ class _Looked:
     def stale(self, now: int) -> bool:
         """Whether what it is compared with was read too long ago."""
         return now - self.before_at >= _BEFORE_S
+
+
+async def _at_most(event: asyncio.Event, seconds: float) -> None:
+    """Waits for an event, but no longer."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
