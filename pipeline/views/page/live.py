@@ -103,9 +103,10 @@ class Live:
         for looked in self._channels.values():
             for viewer in looked.channel.viewers:
                 viewer.close()
-        for task in self._tasks:
+        saying = [looked.task for looked in self._channels.values() if looked.task is not None]
+        for task in (*self._tasks, *saying):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *saying, return_exceptions=True)
         self._pool.close()
 
     @property
@@ -238,16 +239,22 @@ class Live:
     # --- What is said ---
 
     async def _tick(self) -> None:
-        """Says what changed, view by view; rests longer after a turn that took long."""
+        """Says what changed, each view by itself; rests longer after a turn that took much of the processor."""
         while True:
-            began = time.monotonic()
+            used = time.thread_time()
             self._forget(_KEPT_VIEW_S)
             for view, looked in list(self._channels.items()):
-                if looked.channel.viewers:
-                    await self._say(view, looked)
-                    await asyncio.sleep(0)
+                if looked.task is not None and looked.task.done():
+                    looked.task.result()  # nothing but a mistake of ours raises: then the process says it is not ready
+                    looked.task = None
+                if looked.channel.viewers and looked.task is None:
+                    looked.task = asyncio.create_task(self._say(view, looked))
+            # A view that waits for ClickHouse holds up no other.
+            saying = [looked.task for looked in self._channels.values() if looked.task is not None]
+            if saying:
+                await asyncio.wait(saying, timeout=TICK_S)
             # What is heard after this rest goes out at once; a new view need not wait for it.
-            await _at_most(self._joined, max(TICK_S, _REST * (time.monotonic() - began)))
+            await _at_most(self._joined, max(TICK_S, _REST * (time.thread_time() - used)))
             if not self._joined.is_set():
                 await _at_most(self._heard, TICK_S)
             self._joined.clear()
@@ -332,6 +339,7 @@ class _Looked:
         self.channel = channel
         self.left_at: float | None = None
         self.said_at = 0.0
+        self.task: asyncio.Task[None] | None = None
         self.state: object = None
         self.status: object = None
         self.before: pl.DataFrame | None = None
