@@ -138,7 +138,7 @@ def _rights(words: list[str]) -> Any:
 
 
 def _ms(text: str) -> int:
-    from pipeline.command.scores import duration
+    from pipeline.command.typed import duration
 
     return duration(text) * 1000
 

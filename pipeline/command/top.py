@@ -67,7 +67,7 @@ def top(
 
 def view_of(choice: Choice, where: list[str]) -> View:
     """The view that was asked for. Raises UsageError."""
-    from pipeline.command.scores import conditions
+    from pipeline.command.typed import conditions
     from pipeline.views.page.view import View
 
     return View.of(choice.span, conditions(where))

@@ -13,10 +13,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.stack.launch import Stack, running
-from tests.bench import figures, history, journeys, latency, memory, outage, reads, startup, steps, texts, throughput
-from tests.bench import figures, history, journeys, latency, memory, outage, startup, steps, texts, throughput
-from tests.bench import figures, history, latency, memory, outage, page, startup, steps, texts, throughput
-from tests.bench import figures, history, journeys, latency, memory, outage, page, startup, steps, texts, throughput
+from tests.bench import (
+    figures,
+    history,
+    journeys,
+    latency,
+    memory,
+    outage,
+    page,
+    reads,
+    startup,
+    steps,
+    texts,
+    throughput,
+)
 from tests.bench.figures import Report, note
 
 Benchmark = Callable[[Stack, Report, bool], None]

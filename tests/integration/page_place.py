@@ -13,6 +13,7 @@ import polars as pl
 from aiokafka import AIOKafkaProducer
 
 from pipeline.clickhouse import ClickHouse, Pool
+from pipeline.scores.defined import definitions_of
 from pipeline.scores.publishing import Publisher
 from pipeline.settings import Settings
 from pipeline.slices import Partition
@@ -89,7 +90,9 @@ async def published(settings: Settings) -> list[bytes]:
 
     pool = Pool(settings)
     try:
-        await Publisher(pool, send, ends, settings.topic_partitions).step(int(time.time() * 1000), 1)
+        await Publisher(pool, send, ends, settings.topic_partitions, definitions_of(settings)).step(
+            int(time.time() * 1000), 1
+        )
     finally:
         pool.close()
         await producer.stop()
