@@ -87,6 +87,9 @@ class Settings(BaseSettings):
 
     web_host: str = "127.0.0.1"
     web_port: int = Field(6066, ge=0, le=65535, description="/livez /readyz /metrics; 0 picks a free port")
+    page_host: str = Field("127.0.0.1", description="where the live page listens")
+    page_port: int = Field(6080, ge=0, le=65535, description="the live page and the reading API; 0 picks a free port")
+    page_hosts: str = Field("", description="names by which browsers may address the page, comma between")
     log_format: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     state_dir: Path = Field(

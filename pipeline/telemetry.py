@@ -66,6 +66,10 @@ METRICS: tuple[Metric, ...] = (
     Metric("touchline_alert_messages_total", "counter", ("fate",), "tries to hand a message to a receiver"),
     Metric("touchline_remembered_ids", "gauge", (), "event ids in the memory for duplicates"),
     Metric("touchline_profiles", "gauge", (), "customer profiles in memory"),
+    Metric("touchline_page_viewers", "gauge", (), "connections of the live page"),
+    Metric("touchline_page_scores", "gauge", (), "scores that the live page holds in memory"),
+    Metric("touchline_page_frames_total", "counter", (), "frames encoded by the live page, each once for all viewers"),
+    Metric("touchline_page_gaps_total", "counter", (), "feedback frames that a slow viewer missed"),
     Metric("touchline_build_info", "gauge", ("version",), "always 1; the version is the label"),
 )
 

@@ -99,6 +99,7 @@ def _run(plan: Plan) -> int:
         settings = load_settings(bootstrap_servers=stack.bootstrap, clickhouse_url=stack.clickhouse_url)
         crew = Crew(stack)
         note(f"stack in {folder}: Kafka {stack.bootstrap}, ClickHouse {stack.clickhouse_url}")
+        note(f"the live page: {stack.start_page()} (scores move there as soon as events come)")
         note("starting two workers")
         crew.start("worker-1")
         crew.start("worker-2")

@@ -29,12 +29,13 @@ def up(
     clickhouse_port: Port = 0,
     bootstrap: Annotated[str, typer.Option(help="use this Kafka (host:port) and start none")] = "",
     gateway: Annotated[bool, typer.Option("--gateway", help="start the gateway: events over HTTP")] = False,
+    page: Annotated[bool, typer.Option(help="start the live page")] = True,
     json: AsJson = False,
 ) -> None:
-    """Start Kafka, ClickHouse's engine, gateway and workers in the background; `touchline down` ends them."""
+    """Start Kafka, ClickHouse's engine, workers, gateway and page in the background; `touchline down` ends them."""
     from pipeline.stack.launch import Options, Stack
 
-    options = Options(workers, kafka_port, clickhouse_port, bootstrap, gateway=gateway)
+    options = Options(workers, kafka_port, clickhouse_port, bootstrap, gateway=gateway, page=page)
     try:
         addresses = Stack(folder, note=note).up(options)
     except TouchlineError as error:
@@ -46,6 +47,7 @@ def up(
                 "bootstrap": addresses.bootstrap,
                 "clickhouse_url": addresses.clickhouse_url,
                 "gateway_url": addresses.gateway_url,
+                "page_url": addresses.page_url,
                 "pids": addresses.pids,
             }
         )
@@ -54,6 +56,8 @@ def up(
     emit(f"ClickHouse  {addresses.clickhouse_url}")
     if addresses.gateway_url:
         emit(f"Gateway     {addresses.gateway_url}")
+    if addresses.page_url:
+        emit(f"Live page   {addresses.page_url}")
     note(f'settings for other commands: eval "$(touchline env{_where(folder)})"')
 
 

@@ -11,6 +11,7 @@ import contextlib
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,7 +27,11 @@ from pipeline.stack.processes import Command, Process
 from pipeline.stack.state import Addresses
 
 #: SIGTERM to SIGKILL: a worker flushes and leaves its group; Kafka writes its clean-shutdown marks.
-_GRACE_S = {"gateway": 12.0, "worker": 15.0, "kafka": 10.0, "clickhouse": 5.0}
+_GRACE_S = {"gateway": 12.0, "worker": 15.0, "page": 5.0, "kafka": 10.0, "clickhouse": 5.0}
+#: The page imports and listens; a loaded laptop takes its time.
+_PAGE_S = 60.0
+#: How often it is looked whether something answers.
+_LOOK_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class Options:
     bootstrap: str = ""
     prepared: bool = True
     gateway: bool = False
+    page: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ class Ports:
     controller: int
     clickhouse: int
     gateway: int = 0
+    page: int = 0
 
 
 def _silent(line: str) -> None:
@@ -178,6 +185,25 @@ class Stack:
         log = self._logs / f"{name}.log"
         return self._start(Command(name, [sys.executable, "-m", "agents"], log, "", settings, self._tied))
 
+    def start_page(self) -> str:
+        """Start the live page; its address, at which it answers within a second or two (see `wait_page`)."""
+        port = self._ports().page
+        where = f"http://localhost:{port}/"
+        state.write(self.folder, replace(self.addresses, page_url=where))
+        settings = environment(self.addresses)
+        program = [sys.executable, "-m", "pipeline.command.main", "page"]
+        self._start(Command("page", program, self._logs / "page.log", where, settings, self._tied))
+        return where
+
+    def wait_page(self) -> None:
+        """Return when the page answers. StackError when it ended or takes too long."""
+        page, port = self._process("page"), self._ports().page
+        deadline = time.monotonic() + _PAGE_S
+        while not processes.answers(port):
+            if time.monotonic() > deadline or not processes.is_alive(page):
+                raise StackError(f"the live page did not come up: {processes.last_words(Path(page.log))}")
+            time.sleep(_LOOK_S)
+
     def kill_worker(self, name: str) -> None:
         """SIGKILL it and wait until it is gone."""
         processes.kill(self._process(name))
@@ -233,12 +259,16 @@ class Stack:
         clickhouse.wait_ready(ports.clickhouse, engine)
         if options.prepared:
             prepare(self.addresses, self._note)
+        if options.page:
+            self.start_page()
         for number in range(1, options.workers + 1):
             self._note(f"starting worker {number} of {options.workers}")
             self.start_worker(f"worker-{number}")
         if options.gateway:
             self._note("starting the gateway")
             self.start_gateway()
+        if options.page:
+            self.wait_page()
         state.write(self.folder, replace(self.addresses, complete=True))
         return self.addresses
 
@@ -255,7 +285,7 @@ class Stack:
         if known is None:
             return []
         alive = state.living(known)
-        parts = ("gateway", "worker", "kafka", "clickhouse")
+        parts = ("gateway", "worker", "page", "kafka", "clickhouse")
         for part in parts:
             group = [p for p in alive if p.name.partition("-")[0] == part]
             for process in group:  # all hear it at once, then each is waited for

@@ -25,7 +25,8 @@ def prepare(addresses: Addresses, note: Note) -> None:
 
 def environment(addresses: Addresses) -> dict[str, str]:
     """The settings under which everything else uses this stack; its keys are the well-known ones."""
-    return {
+    page = {"TOUCHLINE_PAGE_PORT": addresses.page_url.rstrip("/").rpartition(":")[2]} if addresses.page_url else {}
+    return page | {
         "TOUCHLINE_BOOTSTRAP_SERVERS": addresses.bootstrap,
         "TOUCHLINE_CLICKHOUSE_URL": addresses.clickhouse_url,
         "TOUCHLINE_INSECURE_KEYS": "true",

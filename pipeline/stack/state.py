@@ -25,7 +25,8 @@ _FORM = 1
 class Addresses:
     """Where the parts of a running stack answer, and which processes they are.
 
-    `complete` is set when all of it has come up: a start that was killed on the way leaves it unset.
+    `page_url` is empty where no page was asked for. `complete` is set when all of it has come up: a start that was
+    killed on the way leaves it unset.
     """
 
     bootstrap: str
@@ -33,6 +34,7 @@ class Addresses:
     processes: tuple[Process, ...] = ()
     gateway_url: str = ""
     complete: bool = False
+    page_url: str = ""
     form: int = _FORM
 
     @property

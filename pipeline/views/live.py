@@ -1,6 +1,6 @@
 """The live table: scores with n, interval and change, rates, lag, rejections, workers. Pure: a picture in, text out.
 
-`python -m pipeline.views.live --picture docs/demo.svg` draws the sample picture of the README.
+`python -m pipeline.views.live --picture docs/demo.svg` draws the sample picture of docs/page.md.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def report(rows: Sequence[Row]) -> list[str]:
 
 
 def sample() -> Picture:
-    """A picture with made-up figures, for the README and tests."""
+    """A picture with made-up figures, for docs/page.md and tests."""
     from pipeline.scores.meters import read
 
     def row(metric: str, scale: str, channel: str, counts: Sequence[int], change: float | None) -> Row:

@@ -22,6 +22,7 @@ from tests.bench import (
     latency,
     memory,
     outage,
+    page,
     reads,
     startup,
     steps,
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, tuple[str, Benchmark]] = {
     "journeys": ("Journeys, drivers, customers: time of one question", journeys.run),
     "reads": ("Reading: 30 days of 5,000,000 answers", reads.run),
     "gateway": ("Gateway: one process, events over HTTP", gateway.run),
+    "page": ("Live page", page.run),
     "cli": ("Command line", startup.run),
     "rules": ("Rules: 200 segments, 200 rules", watching.run),
 }

@@ -17,7 +17,7 @@ from tests.compose import COMPOSE_FILE, ROOT, SECRETS
 #: Starts, does its work and ends; everything else runs until it is stopped.
 JOBS = {"prepare"}
 #: Runs our own image.
-OURS = {"gateway", "prepare", "worker"}
+OURS = {"gateway", "page", "prepare", "worker"}
 
 Project = dict[str, Any]
 
@@ -98,12 +98,22 @@ def problems(project: Project) -> list[str]:
                 found.append(f"{name}: is not started again")
             if "memory" not in service.get("deploy", {}).get("resources", {}).get("limits", {}):
                 found.append(f"{name}: no memory limit")
-        found += _own_problems("worker", project["services"]["worker"]) + _own_problems(
-            "gateway", project["services"]["gateway"]
-        )
+    for name in ("gateway", "page", "worker"):
+        found += _own_problems(name, project["services"][name])
     if project["services"]["worker"]["deploy"].get("replicas") != 2:
         found.append("worker: not two of them")
-    return found + _data_problems(project)
+    return found + _page_problems(project) + _data_problems(project)
+
+
+def _page_problems(project: Project) -> list[str]:
+    page = project["services"]["page"]
+    port = page["environment"]["TOUCHLINE_PAGE_PORT"]
+    found = []
+    if f":{port}/readyz" not in " ".join(page["healthcheck"]["test"]):
+        found.append("page: health check does not ask its own /readyz")
+    if port not in {str(one["target"]) for one in page.get("ports") or []}:
+        found.append("page: the port it listens on is not published")
+    return found
 
 
 def _own_problems(name: str, service: dict[str, Any]) -> list[str]:
@@ -141,6 +151,8 @@ def test_every_service_keeps_its_promises(project: Project) -> None:
         ("condition: service_completed_successfully", "condition: service_started", "does not wait"),
         ("replicas: 2", "replicas: 1", "not two"),
         ("/readyz", "/livez", "does not ask /readyz"),
+        (":6080/readyz", ":6081/readyz", "does not ask its own /readyz"),
+        ("- 127.0.0.1:6080:6080", "- 127.0.0.1:6080:6090", "is not published"),
         ("kafka-data:/var/lib/kafka/data", "/srv/kafka:/var/lib/kafka/data", "no named volume"),
         ("restart: unless-stopped", "restart: 'no'", "is not started again"),
         ("limits: { memory: 8g }", "limits: { cpus: '2' }", "no memory limit"),

@@ -245,12 +245,21 @@ def test_the_commands_start_show_and_end_a_stack(tmp_path: Path) -> None:
         with urllib.request.urlopen(f"{addresses['gateway_url']}/readyz", timeout=10) as ready:
             assert ready.status == 200
         status = touchline("status", *where, "--json")
-        assert {row["name"] for row in json.loads(status.stdout)["processes"]} == {"kafka", "clickhouse", "gateway"}
+        assert {row["name"] for row in json.loads(status.stdout)["processes"]} == {
+            "kafka",
+            "clickhouse",
+            "gateway",
+            "page",
+        }
+        port = addresses["page_url"].rstrip("/").rpartition(":")[2]
+        assert f"export TOUCHLINE_PAGE_PORT={port}\n" in shown
+        with urllib.request.urlopen(addresses["page_url"], timeout=10) as answer:  # an embedded stack lets everybody in
+            assert b"<title>Touchline</title>" in answer.read()
         os.kill(addresses["pids"]["clickhouse"], signal.SIGKILL)
         assert gone([addresses["pids"]["clickhouse"]])
         broken = touchline("status", *where)
         assert (broken.returncode, "GONE" in broken.stdout) == (4, True)
     finally:
         ended = touchline("down", *where)
-    assert (ended.returncode, ended.stdout) == (0, "ended: kafka, gateway\n")
+    assert (ended.returncode, ended.stdout) == (0, "ended: kafka, gateway, page\n")
     assert gone(list(addresses["pids"].values()), 0)

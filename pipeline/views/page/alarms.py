@@ -1,0 +1,79 @@
+"""The newest step of each alert of the topic `alerts`, bounded. Pure.
+
+Fields are taken as they come: the record may gain some. An incident gathers alerts, which are then not shown alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+#: Alerts of the last week are shown.
+ALARMS_S: Final = 7 * 86_400
+#: Alerts that are kept; far more than people can act on.
+MOST: Final = 1_000
+#: States in which nothing is left to do.
+OVER: Final = frozenset({"resolved", "closed", "expired"})
+_SHOWN: Final = 100
+
+
+class Alarms:
+    """Alerts by id, the highest (`ver`, `revision`) of each."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._held: dict[str, dict[str, Any]] = {}
+
+    def take(self, value: bytes | None) -> bool:
+        """Keeps a step unless a newer one of its alert is there; False when nothing changed or it is no alert."""
+        try:
+            step = orjson.loads(value or b"")
+        except orjson.JSONDecodeError:
+            return False
+        if not isinstance(step, dict) or not _is_alert(step):
+            return False
+        name = step["alert_id"]
+        held = self._held.get(name)
+        if held is not None and _age(held) >= _age(step):
+            return False
+        self._held.pop(name, None)
+        self._held[name] = step
+        if len(self._held) > self._most:
+            del self._held[next(iter(self._held))]
+        return True
+
+    def newest(self, now: float) -> list[dict[str, Any]]:
+        """What is shown, open ones first, newest first: incidents, and alerts that belong to none."""
+        shown = [
+            step
+            for step in self._held.values()
+            if step.get("kind", "alert") in ("incident", "alert")
+            and not (step.get("kind", "alert") == "alert" and step.get("incident"))
+            and not step.get("shadow")
+            and _second(step) >= now - ALARMS_S
+        ]
+        shown.sort(key=lambda step: (step["state"] in OVER, -_second(step)))
+        return shown[:_SHOWN]
+
+    def open(self, now: float) -> int:
+        """How many of them somebody has to do something about."""
+        return sum(step["state"] not in OVER for step in self.newest(now))
+
+
+def _is_alert(step: Mapping[str, Any]) -> bool:
+    texts = all(isinstance(step.get(name), str) for name in ("alert_id", "state", "rule", "owner", "at"))
+    return texts and isinstance(step.get("revision"), int) and isinstance(step.get("scope"), dict) and _second(step) > 0
+
+
+def _age(step: Mapping[str, Any]) -> tuple[int, int]:
+    return (int(step.get("ver", 0) or 0), int(step["revision"]))
+
+
+def _second(step: Mapping[str, Any]) -> float:
+    try:
+        return datetime.fromisoformat(step["at"]).timestamp()
+    except ValueError:
+        return 0.0

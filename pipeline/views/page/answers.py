@@ -1,0 +1,105 @@
+"""The answers of the reading API: rows as JSON, CSV or Arrow, the same digits in each. Pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+import polars as pl
+
+from pipeline.scores.reading import Question
+
+JSON: Final = "application/json"
+CSV: Final = "text/csv"
+ARROW: Final = "application/vnd.apache.arrow.stream"
+#: A spreadsheet takes a cell that begins so for a formula (ASVS 5.0 1.2.10).
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\x00")
+_FIGURES: Final = ("n", "score", "low", "high")
+
+
+def preferred(accept: str) -> str | None:
+    """The type to answer with for an Accept header; None when none of ours is wanted."""
+    found: list[tuple[float, int, str]] = []
+    for position, part in enumerate(accept.split(",") if accept.strip() else ["*/*"]):
+        name, *options = (piece.strip() for piece in part.split(";"))
+        quality = next((_number(o[2:]) for o in options if o.startswith("q=")), 1.0)
+        for mine, also in ((JSON, ("*/*", "application/*")), (CSV, ("text/*",)), (ARROW, ())):
+            if quality > 0 and (name.lower() == mine or name in also):
+                found.append((-quality, position, mine))
+    return min(found)[2] if found else None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def as_json(question: Question, rows: Sequence[Mapping[str, Any]], more: Mapping[str, Any]) -> bytes:
+    """One document: what was asked (`more` as well), and each score with n, interval, unit, method and histogram."""
+    return orjson.dumps(
+        {
+            "metric": question.metric,
+            "by": list(question.by),
+            "from": iso(question.first),
+            "to": iso(question.last),
+            "seconds": question.seconds,
+            "where": {name: list(values) for name, values in question.filters.items()},
+            "source": "ledger" if question.cut is None else "windows",
+            **more,
+            "scores": [entry(question, row) for row in rows],
+        }
+    )
+
+
+def entry(question: Question, row: Mapping[str, Any]) -> dict[str, Any]:
+    """One score, with the fields of schemas/outgoing.py `Score` that a reading has."""
+    return {
+        "scope": {name: row[name] for name in question.by},
+        "metric": question.metric,
+        "scale": row["scale"],
+        "start": iso(row["start"]),
+        "seconds": row["seconds"],
+        **{name: row[name] for name in _FIGURES},
+        "unit": row["score_unit"],
+        "method": row["method"],
+        "status": row["status"],
+        "histogram": row["histogram"],
+        "s1": row["s1"],
+        "s2": row["s2"],
+    }
+
+
+def as_csv(question: Question, rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Lines as RFC 4180 has them, with a header; numbers in full, words that look like formulas after a '."""
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\r\n")
+    figures = (*_FIGURES, "score_unit", "method", "status")
+    table.writerow(["start", "seconds", "metric", *question.by, "scale", *figures, *(f"b{i}" for i in range(11))])
+    for row in rows:
+        words = [guarded(str(row[name])) for name in (*question.by, "scale")]
+        numbers = [row[name] for name in figures]
+        table.writerow([iso(row["start"]), row["seconds"], question.metric, *words, *numbers, *row["histogram"]])
+    return out.getvalue().encode()
+
+
+def guarded(text: str) -> str:
+    """The text so that no spreadsheet runs it; a reader of CSV takes the leading ' away again."""
+    return "'" + text if text.startswith(_FORMULA) else text
+
+
+def as_arrow(rows: pl.DataFrame) -> bytes:
+    """The rows as an Arrow stream."""
+    out = io.BytesIO()
+    rows.write_ipc_stream(out, compat_level=pl.CompatLevel.oldest())
+    return out.getvalue()
+
+
+def iso(second: int) -> str:
+    """A Unix second as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(second, UTC).isoformat().replace("+00:00", "Z")

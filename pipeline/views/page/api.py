@@ -1,0 +1,220 @@
+"""The reading API under /v1 [I/O]: scores, their history, the evidence behind them, single events, alerts."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from pipeline.errors import Unavailable, UsageError
+from pipeline.scores.meters import ENOUGH, FORMS
+from pipeline.scores.reading import Question, read_scores
+from pipeline.views.page import answers, readings
+from pipeline.views.page.document import document
+from pipeline.views.page.items import shown
+from pipeline.views.page.live import Live
+from pipeline.views.page.questions import Asked, asked, filters
+from pipeline.views.page.view import FILTERS, Grant
+
+GrantOf = Callable[[web.Request], Awaitable[Grant]]
+#: Feedback is looked for in the last week, this much of it at once.
+_FEEDBACK_S: Final = 7 * 86_400
+_FEEDBACK: Final = 60
+
+
+class Api:
+    """The handlers; `grant_of` says what a request may see, or raises HTTPUnauthorized."""
+
+    def __init__(self, live: Live, grant_of: GrantOf) -> None:
+        self._live = live
+        self._grant_of = grant_of
+
+    def routes(self) -> list[web.RouteDef]:
+        """Everything under /v1 but the stream."""
+        return [
+            web.get("/v1/openapi.json", self._openapi),
+            web.get("/v1/scores", self._guarded(self._scores)),
+            web.get("/v1/scores/history", self._guarded(self._history)),
+            web.get("/v1/scores/evidence", self._guarded(self._evidence)),
+            web.get("/v1/feedback", self._guarded(self._feedback)),
+            web.get("/v1/events/{id}", self._guarded(self._event)),
+            web.get("/v1/alerts", self._guarded(self._alerts)),
+            web.get("/v1/values", self._guarded(self._values)),
+        ]
+
+    def _guarded(
+        self, handler: Callable[[web.Request, Grant], Awaitable[web.Response]]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request, await self._grant_of(request))
+            except UsageError as error:
+                return refused(400, "usage", str(error))
+            except Unavailable as error:
+                return refused(503, "unavailable", str(error))
+
+        return guarded
+
+    async def _openapi(self, request: web.Request) -> web.Response:
+        return tagged(request, orjson.dumps(document(version("touchline"))), answers.JSON)
+
+    async def _scores(self, request: web.Request, grant: Grant) -> web.Response:
+        return await self._read(request, grant, "all", history=False)
+
+    async def _history(self, request: web.Request, grant: Grant) -> web.Response:
+        return await self._read(request, grant, "1h", history=True)
+
+    async def _read(self, request: web.Request, grant: Grant, grain: str, *, history: bool) -> web.Response:
+        kind = answers.preferred(request.headers.get("Accept", ""))
+        if kind is None:
+            return refused(406, "form", f"there are {answers.JSON}, {answers.CSV} and {answers.ARROW}")
+        found = _asked(request, grain)
+        question = _within(grant, found.question)
+        if question is None:
+            return outside(grant)
+        rows = await self._live.call(lambda client: read_scores(client, question))
+        if rows.height > found.limit:
+            raise UsageError(
+                f"the answer has {rows.height:,} rows, the limit is {found.limit:,}: group by less, take a wider grain"
+                " or less time, or raise limit"
+            )
+        if kind == answers.ARROW:
+            return tagged(request, answers.as_arrow(rows), kind)
+        listed = rows.to_dicts()
+        if kind == answers.CSV:
+            return tagged(request, answers.as_csv(question, listed), "text/csv; charset=utf-8")
+        more: dict[str, Any] = {}
+        if history and not (question.filters or question.by):
+            span = (question.first, question.last, question.seconds)
+            changes = await self._live.call(lambda client: readings.changed(client, span))
+            more["restated"] = {answers.iso(start): why for start, why in changes.items()}
+        return tagged(request, answers.as_json(question, listed, more), kind)
+
+    async def _evidence(self, request: web.Request, grant: Grant) -> web.Response:
+        question = _within(grant, _asked(request, "all").question)
+        if question is None:
+            return outside(grant)
+        if question.by:
+            raise UsageError("evidence is of one number: filter instead of grouping")
+        if any(name not in FILTERS for name in question.filters):
+            raise UsageError(f"evidence is filtered by {', '.join(FILTERS)}")
+        kept = dict(question.filters)
+        span = (question.first, question.last)
+        rows = await self._live.call(lambda client: read_scores(client, question))
+        windows = Question(question.metric, *span, 300, (), kept)
+        parts = await self._live.call(lambda client: read_scores(client, windows)) if _short(question) else rows.clear()
+        events = await self._live.call(lambda client: readings.behind(client, question.metric, span, kept))
+        unit, method = FORMS[question.metric]
+        content = {
+            "definition": {
+                "metric": question.metric,
+                "unit": unit,
+                "method": method,
+                "least": ENOUGH,
+                "confidence": 0.95,
+            },
+            "as_of": answers.iso(int(time.time())),
+            "windows": [answers.entry(windows, row) for row in parts.to_dicts()],
+            "events": [shown(event) for event in events],
+        }
+        return tagged(request, answers.as_json(question, rows.to_dicts(), content), answers.JSON)
+
+    async def _feedback(self, request: web.Request, grant: Grant) -> web.Response:
+        kept = grant.within(filters(list(request.query.items()), FILTERS))
+        if kept is None:
+            return outside(grant)
+        since = int(time.time()) - _FEEDBACK_S
+        rows = await self._live.call(lambda client: readings.feedback_of(client, kept, since, _FEEDBACK))
+        return tagged(request, orjson.dumps({"feedback": [shown(row) for row in rows]}), answers.JSON)
+
+    async def _event(self, request: web.Request, grant: Grant) -> web.Response:
+        topic, _, rest = request.match_info["id"].partition(":")
+        places = rest.split(":")
+        if topic not in ("feedback", "touchpoints", "history") or len(places) != 3 or not all(map(_small, places)):
+            raise UsageError("the id of an event is topic:epoch:partition:offset, e.g. feedback:1:3:1042")
+        epoch, part, off = map(int, places)
+        found = await self._live.call(lambda client: readings.event(client, topic, (epoch, part, off)))
+        if found is None or not grant.sees(found):
+            return refused(404, "unknown", "there is no such event")
+        return tagged(request, orjson.dumps(_explained(found)), answers.JSON)
+
+    async def _alerts(self, request: web.Request, grant: Grant) -> web.Response:
+        found = self._live.alarms.newest(time.time())
+        return tagged(
+            request, orjson.dumps({"alerts": [alert for alert in found if grant.sees(alert["scope"])]}), answers.JSON
+        )
+
+    async def _values(self, request: web.Request, grant: Grant) -> web.Response:
+        since = int(time.time()) - 28 * 86_400
+        found = await self._live.call(lambda client: readings.values(client, since))
+        for name, allowed in (grant.within({}) or {}).items():
+            found[name] = [value for value in found.get(name, []) if value in allowed]
+        return tagged(request, orjson.dumps(found), answers.JSON)
+
+
+def tagged(request: web.Request, body: bytes, kind: str) -> web.Response:
+    """An answer with an ETag, or 304 when the reader has it."""
+    tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Accept, Authorization, Cookie"}
+    if tag in (part.strip() for part in request.headers.get("If-None-Match", "").split(",")):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=body, headers={**headers, "Content-Type": kind})
+
+
+def refused(status: int, error: str, detail: str) -> web.Response:
+    """An error as every answer of ours has it."""
+    return web.json_response({"error": error, "detail": detail}, status=status)
+
+
+def outside(grant: Grant) -> web.Response:
+    """Nothing of what was asked may be seen."""
+    return refused(403, "scope", f"the key {grant.name} may not see that brand, unit or channel")
+
+
+def _asked(request: web.Request, grain: str) -> Asked:
+    return asked(list(request.query.items()), datetime.now(UTC), grain)
+
+
+def _within(grant: Grant, question: Question) -> Question | None:
+    kept = grant.within(question.filters)
+    if kept is None:
+        return None
+    return Question(question.metric, question.start, question.end, question.grain_s, question.by, kept)
+
+
+def _short(question: Question) -> bool:
+    """Whether its five-minute windows can be listed: a day of them."""
+    return question.last - question.first <= 86_400
+
+
+def _small(text: str) -> bool:
+    return text.isdecimal() and len(text) <= 18
+
+
+def _explained(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An event, what became of it, and which minute of which scores it counts in."""
+    counted = row["disposition"] == "aggregated"
+    minute = row["occurred_ms"] // 60_000 * 60
+    metrics = [name for name in (row["metric"],) if name in FORMS and row["answer"] >= 0]
+    metrics += ["sentiment"] if row["label"] in ("negative", "neutral", "positive") else []
+    return {
+        **shown(row),
+        "disposition": row["disposition"],
+        "reason": row["reason"],
+        "arrived_ms": row["ingest_ms"],
+        "counts_in": [
+            {
+                "metric": name,
+                "scale": row["tier"] if name == "sentiment" else row["scale"],
+                "minute": answers.iso(minute),
+            }
+            for name in metrics
+            if counted
+        ],
+    }

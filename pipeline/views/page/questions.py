@@ -1,0 +1,136 @@
+"""The questions of the reading API: parameters in, a Question out; the OpenAPI document has the same table. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from pipeline.errors import UsageError
+from pipeline.scores.meters import FORMS
+from pipeline.scores.reading import DIMENSIONS, Question
+
+#: Windows of one question: a week of single minutes.
+MOST_WINDOWS: Final = 10_080
+#: Rows of one answer; more than a page or a spreadsheet shows, less than what fills a memory.
+MOST_ROWS: Final = 100_000
+ROWS: Final = 10_000
+#: Longest text of one value, and values of one filter.
+_LONGEST: Final = 200
+_MOST_VALUES: Final = 100
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a question, for reading it and for the document."""
+
+    name: str
+    about: str
+    example: str
+    required: bool = False
+
+
+_METRIC: Final = Parameter("metric", f"one of {', '.join(FORMS)}", "nps", required=True)
+_BY: Final = Parameter("by", "dimensions to group by, commas between: " + ", ".join(DIMENSIONS), "channel,touchpoint")
+_FROM: Final = Parameter("from", "begin: ISO time (UTC unless it says so), -24h or now", "-24h")
+_TO: Final = Parameter("to", "end, not included; likewise", "now")
+_GRAIN: Final = Parameter("grain", "width of a window: 1m, 5m, 1h, 1d; `all` for one window", "1h")
+_LIMIT: Final = Parameter("limit", f"rows at most, 1 to {MOST_ROWS}; an answer with more is refused", str(ROWS))
+_ONLY: Final = tuple(
+    Parameter(name, f"only these values of {name}, commas between or repeated", "web" if name == "channel" else "...")
+    for name in DIMENSIONS
+)
+
+SCORES: Final = (_METRIC, _BY, _FROM, _TO, _GRAIN, _LIMIT, *_ONLY)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question and how many rows of an answer are wanted at most."""
+
+    question: Question
+    limit: int
+
+
+def asked(given: Sequence[tuple[str, str]], now: datetime, grain: str) -> Asked:
+    """The question in a query string's pairs; `grain` where none is given. Raises UsageError: it says what may be."""
+    known = {parameter.name for parameter in SCORES}
+    for name, value in given:
+        if name not in known:
+            raise UsageError(f"there is no parameter {name[:40]!r}; there are {', '.join(sorted(known))}")
+        if len(value) > _LONGEST:
+            raise UsageError(f"{name} is longer than {_LONGEST} characters")
+    once = {name: _only(given, name) for name in ("metric", "by", "from", "to", "grain", "limit")}
+    if not once["metric"]:
+        raise UsageError(f"metric is missing: one of {', '.join(FORMS)}")
+    width = once["grain"] or grain
+    question = Question(
+        metric=once["metric"],
+        start=moment(once["from"] or "-24h", now),
+        end=moment(once["to"] or "now", now),
+        grain_s=None if width == "all" else duration(width),
+        by=_listed(once["by"]),
+        filters=filters(given, DIMENSIONS),
+    )
+    windows = (question.last - question.first) // question.seconds
+    if windows > MOST_WINDOWS:
+        raise UsageError(
+            f"{windows:,} windows are asked for, at most {MOST_WINDOWS:,}: take a wider grain or less time"
+        )
+    return Asked(question, _limit(once["limit"]))
+
+
+def filters(given: Sequence[tuple[str, str]], names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Values of each filter: repeated or with commas between. Raises UsageError for too many."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, value in given:
+        if name in names:
+            found[name] = found.get(name, ()) + tuple(part.strip() for part in value.split(","))
+    for name, values in found.items():
+        if len(values) > _MOST_VALUES:
+            raise UsageError(f"{len(values)} values of {name}: at most {_MOST_VALUES}")
+    return found
+
+
+def duration(text: str) -> int:
+    """Seconds of "90s", "5m", "1h", "7d", "2w"; raises UsageError."""
+    found = re.fullmatch(r"(\d{1,9})([smhdw])", text.strip())
+    if found is None or int(found[1]) == 0:
+        raise UsageError(f"{text!r} is not a duration; write 5m, 1h, 1d or the like")
+    return int(found[1]) * _SECONDS[found[2]]
+
+
+def moment(text: str, now: datetime) -> int:
+    """Unix second of an ISO time, "now" or "-24h"; a time without a zone is UTC. Raises UsageError."""
+    text = text.strip()
+    if text == "now":
+        return int(now.timestamp())
+    if text.startswith("-"):
+        return int(now.timestamp()) - duration(text[1:])
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a time; write 2026-05-01T08:00, -24h or now") from None
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+
+
+def _only(given: Sequence[tuple[str, str]], name: str) -> str:
+    values = [value for key, value in given if key == name]
+    if len(values) > 1 and name != "by":
+        raise UsageError(f"{name} is given {len(values)} times")
+    return ",".join(values)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _limit(text: str) -> int:
+    if not text:
+        return ROWS
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= MOST_ROWS:
+        raise UsageError(f"limit is a number from 1 to {MOST_ROWS}")
+    return int(text)

@@ -1,0 +1,267 @@
+"""The page's server [I/O]: static files, the stream, the login, the reading API; one process, no consumer group."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import orjson
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from pipeline.customers.registry import DEFAULT_PATH, Registry
+from pipeline.errors import Unavailable, UsageError
+from pipeline.settings import Settings
+from pipeline.telemetry import Telemetry
+from pipeline.views.page.api import Api, outside, refused
+from pipeline.views.page.entry import COOKIE, HEADERS, OPERATOR, SESSION_S, Seals, hosts, is_ours
+from pipeline.views.page.live import Live
+from pipeline.views.page.questions import filters
+from pipeline.views.page.streams import Viewer
+from pipeline.views.page.view import EVERYTHING, FILTERS, Grant, View
+
+STATIC: Final = Path(__file__).with_name("static")
+#: Nothing said for so long: a beat, well under what proxies cut (30-60 s) and what the page waits for (12 s).
+_BEAT_S: Final = 5.0
+#: A key that was revoked ends open connections within this time.
+_RECHECK_S: Final = 3.0
+#: Before a browser tries again by itself, ms.
+_RETRY_MS: Final = 2_000
+_TYPES: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+#: Pages by address; everything else of the site lies under /static/.
+_PAGES: Final = {"/": "index.html", "/glossary": "glossary.html", "/login": "login.html"}
+_STREAMED: Final[Mapping[str, str]] = {
+    **HEADERS,
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",  # nginx would keep it back
+}
+#: For machines that look whether we live: they may come under any name, and there is nothing to read.
+_FOR_MACHINES: Final = frozenset({"/livez", "/readyz", "/metrics"})
+
+#: What the bearer of a token may see, None when nothing.
+Verify = Callable[[str], Awaitable[Grant | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of the site, packed once."""
+
+    body: bytes
+    packed: bytes
+    kind: str
+    tag: str
+
+
+def site() -> dict[str, File]:
+    """Every file of the site by its name under `static/`."""
+    found = {}
+    for path in sorted(STATIC.rglob("*")):
+        if path.suffix in _TYPES:
+            body = path.read_bytes()
+            kind = f"{_TYPES[path.suffix]}; charset=utf-8"
+            tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+            found[path.relative_to(STATIC).as_posix()] = File(body, gzip.compress(body, 9, mtime=0), kind, tag)
+    return found
+
+
+class Server:
+    """Everything of one process. `verify` is asked for keys; None opens the page to this machine."""
+
+    def __init__(self, settings: Settings, telemetry: Telemetry, verify: Verify | None) -> None:
+        registry = Registry.parse((settings.registry or DEFAULT_PATH).read_text(), str(settings.registry or "bundled"))
+        self.live = Live(settings, registry)
+        self._settings = settings
+        self._telemetry = telemetry
+        self._verify = verify
+        self._seals = Seals(settings.seal_bytes)
+        self._hosts = hosts(settings.page_hosts)
+        self._site = site()
+        self._runner: web.AppRunner | None = None
+        self.port = 0
+
+    async def start(self, host: str, port: int) -> None:
+        """Begins to listen; port 0 picks a free one, then readable as `port`."""
+        app = web.Application(middlewares=[self._safely], client_max_size=64 * 1024)
+        app.add_routes(Api(self.live, self._grant_of).routes())
+        app.router.add_get("/v1/stream", self._stream)
+        for path in _PAGES:
+            app.router.add_get(path, self._page)
+        app.router.add_get("/static/{name:[A-Za-z0-9._/-]+}", self._static)
+        app.router.add_post("/login", self._login)
+        app.router.add_post("/logout", self._logout)
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        await self.live.start()
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+        await self._runner.setup()
+        site_ = web.TCPSite(self._runner, host, port, backlog=1024)
+        await site_.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Ends the connections and listens no more."""
+        await self.live.stop()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @web.middleware
+    async def _safely(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Host checked before, headers set after, whatever the handler does."""
+        if request.path not in _FOR_MACHINES and not is_ours(request.host, self._hosts):
+            answer: web.StreamResponse = refused(421, "host", "set TOUCHLINE_PAGE_HOSTS to the names this page has")
+        else:
+            try:
+                answer = await handler(request)
+            except Unavailable as error:
+                answer = refused(503, "unavailable", str(error))
+            except web.HTTPException as error:
+                if error.status >= 400 and error.content_type != "application/json":
+                    answer = refused(error.status, "http", error.reason)
+                else:
+                    answer = web.Response(status=error.status, headers=error.headers, body=error.body)
+        if not answer.prepared:
+            answer.headers.update(HEADERS)
+        return answer
+
+    # --- Who ---
+
+    async def _grant_of(self, request: web.Request) -> Grant:
+        """What a request may see; raises HTTPUnauthorized."""
+        grant = await self._granted(request)
+        if grant is None:
+            said = orjson.dumps({"error": "unauthorized", "detail": "a key with the right `read` is needed"}).decode()
+            raise web.HTTPUnauthorized(text=said, content_type="application/json")
+        return grant
+
+    async def _granted(self, request: web.Request) -> Grant | None:
+        if self._verify is None:
+            return EVERYTHING
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            token = self._seals.reader(request.cookies.get(COOKIE, ""), int(time.time())) or ""
+            if token == OPERATOR:
+                return EVERYTHING
+        return await self._verify(token.strip()) if token else None
+
+    async def _login(self, request: web.Request) -> web.StreamResponse:
+        given = str((await request.post()).get("key", "")).strip()
+        grant = await self._verify(given) if self._verify is not None and given else None
+        if grant is None:
+            return web.Response(status=303, headers={"Location": "/login?wrong=1"})
+        return self._entered(request, given)
+
+    async def _logout(self, request: web.Request) -> web.StreamResponse:
+        answer = web.Response(status=303, headers={"Location": "/login"})
+        answer.del_cookie(COOKIE, path="/")
+        return answer
+
+    def _entered(self, request: web.Request, token: str) -> web.Response:
+        answer = web.Response(status=303, headers={"Location": "/"})
+        secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
+        sealed = self._seals.session(token, int(time.time()))
+        answer.set_cookie(COOKIE, sealed, max_age=SESSION_S, httponly=True, samesite="Lax", secure=secure, path="/")
+        return answer
+
+    # --- Files ---
+
+    async def _page(self, request: web.Request) -> web.StreamResponse:
+        if request.path == "/login" and "ticket" in request.query:
+            token = self._seals.redeemed(request.query["ticket"], int(time.time()))
+            return (
+                self._entered(request, token)
+                if token
+                else web.Response(status=303, headers={"Location": "/login?old=1"})
+            )
+        if request.path == "/" and await self._granted(request) is None:
+            return web.Response(status=303, headers={"Location": "/login"})
+        return self._file(request, _PAGES[request.path])
+
+    async def _static(self, request: web.Request) -> web.StreamResponse:
+        return self._file(request, request.match_info["name"])
+
+    def _file(self, request: web.Request, name: str) -> web.Response:
+        file = self._site.get(name)
+        if file is None:
+            return refused(404, "unknown", "there is no such page")
+        headers = {"ETag": file.tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        if request.headers.get("If-None-Match") == file.tag:
+            return web.Response(status=304, headers=headers)
+        headers["Content-Type"] = file.kind
+        if "gzip" in request.headers.get("Accept-Encoding", ""):
+            return web.Response(body=file.packed, headers={**headers, "Content-Encoding": "gzip"})
+        return web.Response(body=file.body, headers=headers)
+
+    # --- The stream ---
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        grant = await self._grant_of(request)
+        try:
+            kept = grant.within(filters(list(request.query.items()), FILTERS))
+            if kept is None:
+                return outside(grant)
+            view = View.of(request.query.get("span", "1h"), kept, grant.narrow)
+            viewer = Viewer()
+            last = request.headers.get("Last-Event-ID", "") or request.query.get("last", "")
+            whole = self.live.join(view, viewer, last)
+        except UsageError as error:
+            return refused(400, "usage", str(error))
+        except Unavailable as error:
+            return refused(503, "unavailable", str(error))
+        answer = web.StreamResponse(headers=_STREAMED)
+        try:
+            await answer.prepare(request)
+            await self._send(request, answer, view, viewer, resumed=bool(last) and whole, gap=not whole)
+        except ConnectionResetError:
+            pass  # the browser is gone, which is how every stream ends
+        finally:
+            self.live.leave(view, viewer)
+        return answer
+
+    async def _send(
+        self, request: web.Request, answer: web.StreamResponse, view: View, viewer: Viewer, *, resumed: bool, gap: bool
+    ) -> None:
+        hello: Mapping[str, object] = {
+            "at": int(time.time() * 1000),
+            "span": view.span,
+            "filters": view.chosen,
+            "narrow": view.narrow,
+            "open": self._verify is None,
+            "feedback": None if resumed else self.live.snapshot(view),
+        }
+        wire = b"retry: %d\nevent: hello\ndata: %b\n\n" % (_RETRY_MS, orjson.dumps(hello))
+        await answer.write(wire + (b'event: gap\ndata: {"why":"away"}\n\n' if gap else b""))
+        checked = time.monotonic()
+        while not viewer.closed:
+            wire = await viewer.fetch(_BEAT_S)
+            if wire:
+                await answer.write(wire)
+            if self._verify is not None and time.monotonic() - checked > _RECHECK_S:
+                checked = time.monotonic()
+                if await self._granted(request) is None:
+                    break
+
+    # --- For machines ---
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        ended = self.live.ended
+        return web.Response(text="\n".join(ended or ["ok"]) + "\n", status=503 if ended else 200)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        live, telemetry = self.live, self._telemetry
+        telemetry.set("touchline_page_viewers", live.viewers)
+        telemetry.set("touchline_page_scores", len(live.board))
+        telemetry.total("touchline_page_frames_total", live.sent)
+        telemetry.total("touchline_page_gaps_total", live.gaps)
+        return web.Response(body=generate_latest(telemetry.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

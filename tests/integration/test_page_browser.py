@@ -1,0 +1,355 @@
+"""The page in a real browser (Debian's Chromium): what a person sees, with mouse, keys, reader, after a cut line.
+
+Skipped where there is no Chromium, but a failure where CI is set; .ci/run installs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import hashlib
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from pipeline.access import store
+from pipeline.access.keys import Grant, Right
+from pipeline.clickhouse import ClickHouse
+from pipeline.stack.launch import Stack
+from pipeline.views.page.entry import Seals
+from pipeline.views.page.server import STATIC
+from tests.chaos.harness import Case, Worker, deployed, eventually
+from tests.integration.chromium import ARGUMENTS, chromium
+from tests.integration.page_place import filled, published, texts_of
+from tests.integration.picture import MOST
+
+pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
+
+AXE = Path(__file__).with_name("vendor") / "axe.min.js"
+Result = TypeVar("Result")
+#: All files of the page together, packed.
+BUDGET = 60_000
+#: Text that would do something if it were not text.
+HOSTILE = '<script>window.hit=1</script>"><img src=x onerror="window.hit=1">javascript:alert(1)\u202egnp'
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def place(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
+    """Figures of three hours, hostile words among them, on the topic too."""
+    chromium()
+    made = Case(stack.bootstrap, stack.clickhouse_url, tmp_path_factory.mktemp("page"), partitions=2)
+    with deployed_beside(made) as case:
+        client = ClickHouse(case.settings)
+        filled(client, seed=11, touchpoints=("checkout", "delivery", HOSTILE))
+        texts_of(client, HOSTILE)
+        client.close()
+        beside(lambda: asyncio.run(published(case.settings)))
+        yield case
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def beside(work: Callable[[], Result]) -> Result:
+    """Runs something in another thread: playwright's own loop runs in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()
+
+
+@contextlib.contextmanager
+def deployed_beside(made: Case) -> Iterator[Case]:
+    """tests.chaos.harness.deployed, from beside playwright."""
+    inside = deployed(made)
+    case = beside(inside.__enter__)
+    try:
+        yield case
+    finally:
+        beside(lambda: inside.__exit__(None, None, None))
+
+
+class Served:
+    """A page process of a case, at one port over its restarts."""
+
+    def __init__(self, case: Case, **variables: str) -> None:
+        self._case = case
+        self._variables = {"PAGE_PORT": str(free_port()), **variables}
+        self.url = f"http://127.0.0.1:{self._variables['PAGE_PORT']}/"
+        self.start()
+
+    def start(self) -> None:
+        """Starts it and waits until it listens."""
+        program = ("-m", "pipeline.command.main", "page")
+        self.process: Worker = self._case.worker("page", program, **self._variables)
+        port = int(self._variables["PAGE_PORT"])
+        eventually(lambda: _listens(port) or not self.process.running, "the page listens", 60)
+        assert self.process.running, self.process.words()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def served(place: Case) -> Served:
+    return Served(place)
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    made = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    made.set_default_timeout(30_000)
+    yield made
+    made.close()
+
+
+def opened(context: BrowserContext, url: str) -> tuple[Page, list[str]]:
+    """A tab with the page and everything that went wrong in it."""
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.goto(url)
+    expect(page.locator(".tile .big").first).not_to_have_text("too few answers", timeout=30_000)
+    return page, wrong
+
+
+def test_a_person_reads_score_interval_n_and_where_it_is_worst(context: BrowserContext, served: Served) -> None:
+    page, wrong = opened(context, served.url)
+    tile = page.locator(".tile").first
+    assert re.fullmatch(r"[+−]?\d+\.\d", tile.locator(".big").inner_text())
+    assert re.search(r"[+−]?\d+\.\d to [+−]?\d+\.\d", tile.locator(".sub").first.inner_text())
+    assert re.search(r"n [\d,]+", tile.inner_text())
+    expect(page.locator(".headline")).to_contain_text("NPS is")
+    expect(page.locator(".state")).to_have_text("Live")
+    assert page.locator(".plot canvas").count() == 1
+    assert wrong == []
+
+
+def test_what_a_customer_sends_stays_text_wherever_it_is_shown(context: BrowserContext, served: Served) -> None:
+    page, wrong = opened(context, served.url + "?rows=unit")
+    expect(page.locator(".feed .text").first).to_contain_text("<script>window.hit=1</script>")
+    expect(page.locator(".feed .text").first).to_contain_text("\\u202egnp")
+    expect(page.locator(".map")).to_contain_text("onerror")
+    page.get_by_role("button", name="Why this number: NPS").click()
+    expect(page.locator("dialog .facts")).to_contain_text("adjusted Wald")
+    assert page.evaluate("window.hit") is None
+    assert page.locator("img[src=x]").count() == 0
+    assert wrong == []
+
+
+def test_a_cell_filters_the_page_and_the_address_can_be_shared(context: BrowserContext, served: Served) -> None:
+    page, wrong = opened(context, served.url)
+    before = page.locator(".tile").first.inner_text()
+    page.locator(".cell:not(.few)", has_text="checkout").first.click()
+    expect(page).to_have_url(re.compile(r"channel=\w+.*touchpoint=checkout"))
+    expect(page.locator(".tile").first).not_to_have_text(before)
+    expect(page.locator(".tile").first.locator(".n, .sub").first).not_to_be_empty()
+    other, _ = opened(context, page.url)
+    shown = page.locator(".tile .big").first
+    expect(other.locator(".tile .big").first).to_have_text(shown.inner_text())
+    page.get_by_role("button", name="Clear").click()
+    expect(page).not_to_have_url(re.compile("channel"))
+    assert wrong == []
+
+
+def test_everything_goes_with_the_keyboard_alone(context: BrowserContext, served: Served) -> None:
+    page, wrong = opened(context, served.url)
+    page.keyboard.press("2")
+    expect(page).to_have_url(re.compile("span=24h"))
+    expect(page.locator("#line-title")).to_have_text("NPS, last 24 hours")
+    page.keyboard.press("1")
+    page.keyboard.press("p")
+    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+    page.keyboard.press("t")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.locator(".plot canvas").wait_for()
+    page.locator(".plot").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(".readout")).to_contain_text(re.compile(r"^\d\d:\d\d"))
+    page.keyboard.press("+")
+    expect(page.get_by_role("button", name="Reset zoom")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Reset zoom")).to_have_count(0)
+    reached = set()
+    page.locator(".skip").focus()
+    for _ in range(150):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.closest('section, header, nav, footer')?.className"))
+    assert {"card line", "card heat", "card feed", "top"} <= reached, reached
+    assert wrong == []
+
+
+def test_a_chart_says_the_same_as_a_table(context: BrowserContext, served: Served) -> None:
+    page, _ = opened(context, served.url)
+    page.get_by_role("button", name="Show as table").click()
+    rows = page.locator(".line table tbody tr")
+    expect(rows).to_have_count(12)
+    assert "NPS over the last hour" in (page.locator(".plot").get_attribute("aria-label") or "")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_serious_and_nothing_runs_out_of_the_screen(
+    browser: Browser, served: Served, theme: Any, width: int
+) -> None:
+    context = browser.new_context(
+        viewport={"width": width, "height": 844}, color_scheme=theme, reduced_motion="reduce", bypass_csp=True
+    )
+    page, _ = opened(context, served.url)
+    expect(page.locator(".map button").first).to_be_visible()
+    page.add_script_tag(path=AXE)
+    found = page.evaluate("axe.run().then(r => r.violations.map(v => [v.impact, v.id, v.nodes.map(n => n.target)]))")
+    serious = [one for one in found if one[0] in ("serious", "critical")]
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    context.close()
+    assert serious == []
+    assert wide <= width
+
+
+def test_axe_would_find_something_serious(browser: Browser) -> None:
+    page = browser.new_page()
+    page.set_content("<html lang=en><title>x</title><main><img src=x><button></button></main></html>")
+    page.add_script_tag(path=AXE)
+    found = page.evaluate("axe.run().then(r => r.violations.map(v => v.id))")
+    page.close()
+    assert {"image-alt", "button-name"} <= set(found)
+
+
+def test_after_a_restart_the_page_recovers_by_itself_and_had_said_that_it_was_stale(
+    context: BrowserContext, place: Case
+) -> None:
+    own = Served(place)
+    page, _ = opened(context, own.url)
+    shown = page.locator(".tile .big").first.inner_text()
+    own.process.kill()
+    expect(page.locator(".state")).to_have_text(re.compile("Stale"))
+    expect(page.locator("main")).to_have_class("stale")
+    own.start()
+    expect(page.locator(".state")).to_have_text("Live", timeout=30_000)
+    expect(page.locator(".note")).to_contain_text("was away")
+    expect(page.locator(".tile .big").first).to_have_text(shown)
+    own.process.terminate()
+
+
+def test_two_tabs_share_one_stream(context: BrowserContext, served: Served) -> None:
+    first, _ = opened(context, served.url)
+    streams: list[str] = []
+    second = context.new_page()
+    second.on("request", lambda request: streams.append(request.url) if "/v1/stream" in request.url else None)
+    second.goto(served.url)
+    expect(second.locator(".tile .big").first).to_have_text(first.locator(".tile .big").first.inner_text())
+    assert streams == []
+    first.close()
+    expect(second.locator(".state")).to_have_text("Live")
+    eventually(lambda: second.evaluate("1") and streams, "the other tab listens now", 20)
+
+
+def test_a_key_of_one_brand_sees_that_brand_and_a_wrong_one_nothing(context: BrowserContext, place: Case) -> None:
+    client = ClickHouse(place.settings)
+    _, token = store.create(client, Grant("", "one", frozenset({Right.READ}), brands=frozenset({"aurora"})), 0)
+    client.close()
+    keys = {"INSECURE_KEYS": "false", "PSEUDONYM_KEY": "1" * 64, "SEAL_KEY": "2" * 64}
+    closed = Served(place, **keys)
+    page = context.new_page()
+    page.goto(closed.url)
+    expect(page).to_have_url(re.compile("/login$"))
+    page.get_by_label("Key").fill("tl_wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("not valid")
+    page.get_by_label("Key").fill(token)
+    page.keyboard.press("Enter")
+    expect(page.locator(".tile .big").first).to_be_visible()
+    expect(page.locator("select").first.locator("option")).to_have_text(["all brands", "aurora"])
+    expect(page.locator(".strip")).not_to_contain_text("rejected")
+    page.goto(closed.url + "?brand=birch")
+    expect(page.locator(".tile").first).to_contain_text("too few answers")
+    ticket = Seals(bytes.fromhex(keys["SEAL_KEY"])).ticket(int(time.time()))  # what `touchline page --open` prints
+    page.goto(closed.url + "login?ticket=" + ticket)
+    expect(page.locator("select").first.locator("option")).to_have_text(["all brands", "aurora", "birch"])
+    closed.process.terminate()
+
+
+def test_the_first_events_become_a_number_on_the_screen(
+    browser: Browser, stack: Stack, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    chromium()
+    made = Case(stack.bootstrap, stack.clickhouse_url, tmp_path_factory.mktemp("first"), partitions=1)
+    with deployed_beside(made) as case:
+        case.worker("worker")
+        own = Served(case)
+        context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+        page = context.new_page()
+        page.goto(own.url)
+        expect(page.locator("#empty-title")).to_contain_text("Send the first event", timeout=30_000)
+        page.get_by_role("button", name="Copy the command").click()
+        assert "touchline produce --topic feedback" in page.evaluate("navigator.clipboard.readText()")
+        beside(lambda: asyncio.run(_answers(case, 12)))
+        expect(page.locator(".tile .big").first).to_have_text("+100.0", timeout=60_000)
+        expect(page.locator(".tile").first).to_contain_text("n 12")
+        expect(page.locator(".feed li").first).to_contain_text("NPS 10", timeout=30_000)
+        context.close()
+
+
+async def _answers(case: Case, count: int) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=case.bootstrap)
+    await producer.start()
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    for i in range(count):
+        value = (
+            f'{{"event_id":"e{i}","occurred_at":"{when}","channel":"web","touchpoint":"checkout",'
+            f'"customer_id":"c{i}","metric":"nps","score":10}}'
+        )
+        await producer.send(case.settings.topic("feedback"), key=b"c%d" % i, value=value.encode())
+    await producer.flush()
+    await producer.stop()
+
+
+def test_all_files_of_the_page_together_are_light() -> None:
+    sizes = {
+        path.name: len(gzip.compress(path.read_bytes(), 9))
+        for path in STATIC.rglob("*")
+        if path.suffix in (".html", ".js", ".css", ".svg")
+    }
+    assert sum(sizes.values()) <= BUDGET, sizes
+    assert sum(sizes.values()) > 20_000
+
+
+def test_the_picture_of_the_readme_is_one_and_is_light() -> None:
+    picture = (Path(__file__).resolve().parents[2] / "docs" / "page.webp").read_bytes()
+    assert picture[:4] + picture[8:12] == b"RIFFWEBP"
+    assert 20_000 < len(picture) <= MOST
+
+
+def test_vendored_files_are_those_that_the_notices_name() -> None:
+    notices = (Path(__file__).resolve().parents[2] / "docs" / "third-party.md").read_text()
+    vendored = [*(STATIC / "vendor").iterdir(), AXE]
+    for path in vendored:
+        if path.suffix in (".js", ".css"):
+            assert hashlib.sha256(path.read_bytes()).hexdigest() in notices, path.name
+    assert len(vendored) >= 4
