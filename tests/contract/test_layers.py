@@ -28,6 +28,7 @@ LAYERS: Mapping[str, frozenset[str]] = {
 _DOMAIN = frozenset({"arrival", "customers", "texts", "ledger", "scores", "alerts"})
 #: Room of pipeline -> the rooms it may import. Every room may import pipeline's top files.
 ROOMS: Mapping[str, frozenset[str]] = {
+    "access": frozenset(),  # keys: what every server asks
     "arrival": frozenset(),
     "customers": frozenset(),
     "texts": frozenset(),
@@ -35,9 +36,9 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "scores": frozenset(),
     "alerts": frozenset(),
     "stack": frozenset({"ledger"}),
-    "intake": frozenset({"arrival", "customers"}),
-    "views": _DOMAIN | {"stack"},
-    "command": _DOMAIN | {"stack", "intake", "views"},
+    "intake": frozenset({"access", "arrival", "customers"}),
+    "views": _DOMAIN | {"access", "stack"},
+    "command": _DOMAIN | {"access", "stack", "intake", "views"},
 }
 #: Top files of pipeline that stand above the rooms and bring them together for the agents; all others stand below.
 TOP_FILES: Mapping[str, frozenset[str]] = {"pipeline.desk": _DOMAIN | {"views"}}
@@ -244,7 +245,7 @@ def impure(modules: Modules) -> list[str]:
     return [
         f"{module.name} is pure and loads {own}, which is [I/O]"
         for module in modules.values()
-        if module.room in _DOMAIN and not module.is_package and "[I/O]" not in module.headline
+        if module.room in _DOMAIN | {"access"} and not module.is_package and "[I/O]" not in module.headline
         for name in imports(module, at_load=True)
         if (own := _own(name, modules)) and "[I/O]" in modules[own].headline
     ]

@@ -1,0 +1,1 @@
+"""Who may write and read over HTTP: keys, their scopes, and the verifier that every server asks."""

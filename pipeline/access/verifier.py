@@ -1,0 +1,103 @@
+"""The verifier that a server asks [I/O]: all keys in memory, read again every two seconds.
+
+    verifier = Verifier(pool)
+    await verifier.start()                       # Unavailable when ClickHouse does not answer
+    grant = await verifier.grant(presented(request.headers.get("Authorization", "")))
+
+A revoked or expired key is refused within `REFRESH_S` and the time of one query: less than five seconds. A token made a
+moment ago is known at once, since a refused one is looked up again (a few times a second for all together, whatever
+comes). While ClickHouse does not answer nobody can revoke anything, so what was read last holds, but not for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+
+from pipeline.access import store
+from pipeline.access.keys import NO_DIGEST, Grant, Key, digest_of, id_of
+from pipeline.clickhouse import Pool
+from pipeline.errors import Unavailable
+
+#: How often all keys are read: revoking must be effective in five seconds, of which a slow query may take the rest.
+REFRESH_S = 2.0
+#: Least time between two readings because of refused tokens: guessing makes no more than four queries a second.
+AGAIN_S = 0.25
+#: Keys read longer ago than this are believed no more: an outage of ClickHouse is bridged, a cut-off server is not.
+STALE_S = 3600.0
+
+_NOBODY = Key(Grant("", "", frozenset()), NO_DIGEST, 0)
+
+
+class Verifier:
+    """Keys in memory. `clock` gives seconds since 1970; `read` is how they are read (tests put their own in)."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        clock: Callable[[], float] = time.time,
+        read: Callable[[Pool], Mapping[str, Key]] | None = None,
+    ) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._read = read
+        self._keys: Mapping[str, Key] = {}
+        self._read_at = float("-inf")
+        self._reading: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Reads all keys and goes on reading them; raises Unavailable when that fails now."""
+        await self._load()
+        self._keeping = asyncio.create_task(self._keep(), name="keys")
+
+    async def stop(self) -> None:
+        """Reads no more."""
+        for task in (self._keeping, self._reading):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Unavailable):
+                    await task
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since all keys were last read."""
+        return self._clock() - self._read_at
+
+    async def grant(self, token: str) -> Grant | None:
+        """What the bearer of a token may do; None for every token that is not valid, whatever the reason.
+
+        Raises Unavailable when the keys in memory are too old to be believed.
+        """
+        found = self._look(token)
+        if found is None and self.age_s >= AGAIN_S:
+            # Made or rotated a moment ago, perhaps. All that wait share one reading.
+            with contextlib.suppress(Unavailable):
+                await self._load_once()
+            found = self._look(token)
+        if self.age_s > STALE_S:
+            raise Unavailable("the keys were read too long ago: ClickHouse does not answer; see `touchline doctor`")
+        return found
+
+    def _look(self, token: str) -> Grant | None:
+        key = self._keys.get(id_of(token) or "", _NOBODY)
+        digest = digest_of(token)
+        return key.grant if key.admits(digest, int(self._clock() * 1000)) and key is not _NOBODY else None
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            with contextlib.suppress(Unavailable):
+                await self._load_once()
+
+    async def _load_once(self) -> None:
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._load(), name="read keys")
+        await asyncio.shield(self._reading)
+
+    async def _load(self) -> None:
+        asked_at = self._clock()
+        self._keys = await self._pool.call(store.load) if self._read is None else self._read(self._pool)
+        self._read_at = asked_at
