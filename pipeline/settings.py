@@ -64,6 +64,14 @@ class Settings(BaseSettings):
     label_limit_s: float = Field(10.0, gt=0, description="longest wait for the labels of one slice")
     burst_lag_s: float = Field(20.0, ge=0, description="older than this at labelling time means a backlog: static tier")
 
+    gateway_host: str = Field("127.0.0.1", description="where the gateway listens; behind a proxy that speaks TLS")
+    gateway_port: int = Field(8080, ge=0, le=65535, description="0 picks a free port")
+    gateway_rate: float = Field(100_000, ge=0, description="events a second that one gateway takes; 0: no limit")
+    gateway_key_rate: float = Field(20_000, ge=0, description="events a second of one key at one gateway; 0: no limit")
+    unknown_fields: Literal["attributes", "refuse"] = Field(
+        "attributes", description="what the gateway does with fields that our records do not have"
+    )
+
     web_host: str = "127.0.0.1"
     web_port: int = Field(6066, ge=0, le=65535, description="/livez /readyz /metrics; 0 picks a free port")
     log_format: Literal["auto", "json", "text"] = "auto"

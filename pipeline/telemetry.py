@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,6 +64,26 @@ METRICS: tuple[Metric, ...] = (
     Metric("touchline_build_info", "gauge", ("version",), "always 1; the version is the label"),
 )
 
+#: Of the gateway, instead of the above. Events: received = accepted + rejected + shed, once nothing is on its way.
+GATEWAY_METRICS: tuple[Metric, ...] = (
+    Metric("touchline_gateway_received_total", "counter", ("producer",), "events that came by HTTP, by the key's name"),
+    Metric(
+        "touchline_gateway_accepted_total",
+        "counter",
+        ("producer",),
+        "of them: acknowledged by Kafka, answered `accepted`",
+    ),
+    Metric("touchline_gateway_rejected_total", "counter", ("producer", "reason"), "of them: refused for good"),
+    Metric("touchline_gateway_shed_total", "counter", ("producer", "cause"), "of them: to come again later (429, 503)"),
+    Metric("touchline_gateway_requests_total", "counter", ("route", "status"), "answers, by route and HTTP status"),
+    Metric("touchline_gateway_request_seconds", "histogram", (), "time from a request's headers to its answer"),
+    Metric("touchline_gateway_kafka_seconds", "histogram", (), "time from a run's start to Kafka's acknowledgement"),
+    Metric("touchline_gateway_waiting_bytes", "gauge", (), "bytes that wait to be sent or acknowledged"),
+    Metric("touchline_gateway_connections", "gauge", (), "open connections"),
+    Metric("touchline_gateway_keys_age_seconds", "gauge", (), "time since the keys were last read"),
+    Metric("touchline_build_info", "gauge", ("version",), "always 1; the version is the label"),
+)
+
 _BY_NAME = {metric.name: metric for metric in METRICS}
 
 #: From a cached slice to a slow model; seconds.
@@ -73,11 +93,11 @@ _BUCKETS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 class Telemetry:
     """The counters of one process. Unknown names and wrong labels raise at once, so nothing is misspelt for long."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Sequence[Metric] = METRICS) -> None:
         self.registry = CollectorRegistry()
         self._made: dict[str, Counter | Gauge | Histogram] = {}
         self._seen: dict[tuple[str, tuple[str, ...]], float] = {}
-        for metric in METRICS:
+        for metric in metrics:
             if metric.kind == "counter":
                 made: Counter | Gauge | Histogram = Counter(
                     metric.name.removesuffix("_total"), metric.about, metric.labels, registry=self.registry
@@ -110,7 +130,7 @@ class Telemetry:
         """Adds one observation to a histogram."""
         made = self._made[name]
         assert isinstance(made, Histogram)
-        made.labels(**labels).observe(seconds)
+        (made.labels(**labels) if labels else made).observe(seconds)
 
 
 def configure_logs(log_format: str, level: str) -> None:

@@ -122,6 +122,9 @@ class Reason(StrEnum):
     # dead_letter, found while accepting
     BAD_TIME = "bad_time"
     WRONG_KEY_FORM = "wrong_key_form"
+    # refused by the gateway before there is an offset
+    OUT_OF_SCOPE = "out_of_scope"
+    UNKNOWN_FIELD = "unknown_field"
     # dead_letter, found later
     STEP_FAILED = "step_failed"
     REFUSED_BY_SINK = "refused_by_sink"

@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("pipeline.command.stack", "what runs, where, how large"),
     "env": ("pipeline.command.stack", "the settings to export for a running stack"),
     "worker": ("pipeline.command.admin", "run one worker, the same as `python -m agents`"),
+    "gateway": ("pipeline.command.gateway", "take events over HTTP, with a verdict for each"),
     "topics": ("pipeline.command.admin", "apply or diff the topics on the broker"),
     "migrate": ("pipeline.command.admin", "bring ClickHouse's tables up to date"),
     "offsets": ("pipeline.command.admin", "begin a new epoch of a topic that was made again"),

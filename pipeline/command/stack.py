@@ -28,12 +28,13 @@ def up(
     kafka_port: Port = 0,
     clickhouse_port: Port = 0,
     bootstrap: Annotated[str, typer.Option(help="use this Kafka (host:port) and start none")] = "",
+    gateway: Annotated[bool, typer.Option("--gateway", help="start the gateway: events over HTTP")] = False,
     json: AsJson = False,
 ) -> None:
-    """Start Kafka, ClickHouse's engine and workers in the background; `touchline down` ends them."""
+    """Start Kafka, ClickHouse's engine, gateway and workers in the background; `touchline down` ends them."""
     from pipeline.stack.launch import Options, Stack
 
-    options = Options(workers, kafka_port, clickhouse_port, bootstrap)
+    options = Options(workers, kafka_port, clickhouse_port, bootstrap, gateway=gateway)
     try:
         addresses = Stack(folder, note=note).up(options)
     except TouchlineError as error:
@@ -44,12 +45,15 @@ def up(
             {
                 "bootstrap": addresses.bootstrap,
                 "clickhouse_url": addresses.clickhouse_url,
+                "gateway_url": addresses.gateway_url,
                 "pids": addresses.pids,
             }
         )
         return
     emit(f"Kafka       {addresses.bootstrap}")
     emit(f"ClickHouse  {addresses.clickhouse_url}")
+    if addresses.gateway_url:
+        emit(f"Gateway     {addresses.gateway_url}")
     note(f'settings for other commands: eval "$(touchline env{_where(folder)})"')
 
 

@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -41,8 +41,9 @@ LINGER_MS = 5
 #: Sent and not yet acknowledged runs of `send_many`: enough to keep the broker busy, little to hold in memory.
 RUNS_IN_FLIGHT = 3
 
-_is_pseudonym = re.compile(FORM).search
+is_pseudonym = re.compile(FORM).search
 Event = Touchpoint | Feedback | Profile
+Same = TypeVar("Same", bound=Event)
 
 
 class Producer:
@@ -172,13 +173,13 @@ def key_of(event: Event) -> bytes:
     return (event.customer_id or submission or event.event_id).encode()
 
 
-def with_pseudonym(event: Event, pseudonyms: Pseudonyms | None) -> Event:
+def with_pseudonym(event: Same, pseudonyms: Pseudonyms | None) -> Same:
     """The event with the customer's pseudonym for the plain id; as it is where none is wanted or it has one."""
     if pseudonyms is None:
         return event
     field = "customer" if isinstance(event, Profile) else "customer_id"
     plain = getattr(event, field)
-    if not plain or _is_pseudonym(plain):
+    if not plain or is_pseudonym(plain):
         return event
     return msgspec.structs.replace(event, **{field: pseudonyms.text(plain)})
 

@@ -1,4 +1,4 @@
-"""The embedded stack of one folder [I/O]: Kafka, ClickHouse's engine and workers, up, down, one by one.
+"""The embedded stack of one folder [I/O]: Kafka, ClickHouse's engine, gateway and workers, up, down, one by one.
 
 D/stack.json   what runs (state.py)        D/kafka        Kafka's configuration and data
 D/ports.json   ports taken last time       D/clickhouse   the engine's data
@@ -19,14 +19,14 @@ from typing import Any
 import orjson
 
 from pipeline.errors import StackError
-from pipeline.stack import clickhouse, kafka, processes, state
+from pipeline.stack import clickhouse, gateway, kafka, processes, state
 from pipeline.stack.jars import Note
 from pipeline.stack.prepare import environment, prepare
 from pipeline.stack.processes import Command, Process
 from pipeline.stack.state import Addresses
 
 #: SIGTERM to SIGKILL: a worker flushes and leaves its group; Kafka writes its clean-shutdown marks.
-_GRACE_S = {"worker": 15.0, "kafka": 10.0, "clickhouse": 5.0}
+_GRACE_S = {"gateway": 12.0, "worker": 15.0, "kafka": 10.0, "clickhouse": 5.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Options:
     clickhouse_port: int = 0
     bootstrap: str = ""
     prepared: bool = True
+    gateway: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Ports:
     kafka: int
     controller: int
     clickhouse: int
+    gateway: int = 0
 
 
 def _silent(line: str) -> None:
@@ -184,6 +186,18 @@ class Stack:
         """End it cleanly (SIGTERM)."""
         processes.stop(self._process(name), _GRACE_S["worker"])
 
+    def start_gateway(self) -> Process:
+        """Start the gateway on its port, and wait until it takes events."""
+        port = self._ports().gateway
+        state.write(self.folder, replace(self.addresses, gateway_url=gateway.url(port)))
+        process = self._start(gateway.command(port, environment(self.addresses), self._logs, self._tied))
+        gateway.wait_ready(port, process)
+        return process
+
+    def kill_gateway(self) -> None:
+        """SIGKILL it and wait until it is gone."""
+        processes.kill(self._process("gateway"))
+
     # --- inside ----------------------------------------------------------------------------------
     @property
     def _logs(self) -> Path:
@@ -222,6 +236,9 @@ class Stack:
         for number in range(1, options.workers + 1):
             self._note(f"starting worker {number} of {options.workers}")
             self.start_worker(f"worker-{number}")
+        if options.gateway:
+            self._note("starting the gateway")
+            self.start_gateway()
         state.write(self.folder, replace(self.addresses, complete=True))
         return self.addresses
 
@@ -238,7 +255,7 @@ class Stack:
         if known is None:
             return []
         alive = state.living(known)
-        parts = ("worker", "kafka", "clickhouse")
+        parts = ("gateway", "worker", "kafka", "clickhouse")
         for part in parts:
             group = [p for p in alive if p.name.partition("-")[0] == part]
             for process in group:  # all hear it at once, then each is waited for
@@ -257,7 +274,7 @@ class Stack:
 
     def _choose_ports(self, options: Options) -> Ports:
         file = self.folder / "ports.json"
-        before = self._ports() if file.exists() else Ports(0, 0, 0)
+        before = self._ports() if file.exists() else Ports(0, 0, 0, 0)
         wanted = replace(
             before,
             kafka=options.kafka_port or before.kafka,

@@ -29,6 +29,7 @@ def environment(addresses: Addresses) -> dict[str, str]:
         "TOUCHLINE_BOOTSTRAP_SERVERS": addresses.bootstrap,
         "TOUCHLINE_CLICKHOUSE_URL": addresses.clickhouse_url,
         "TOUCHLINE_INSECURE_KEYS": "true",
+        **({"TOUCHLINE_GATEWAY_URL": addresses.gateway_url} if addresses.gateway_url else {}),
     }
 
 

@@ -31,6 +31,7 @@ class Addresses:
     bootstrap: str
     clickhouse_url: str
     processes: tuple[Process, ...] = ()
+    gateway_url: str = ""
     complete: bool = False
     form: int = _FORM
 

@@ -5,23 +5,18 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pipeline.telemetry import METRICS
+from pipeline.telemetry import GATEWAY_METRICS, METRICS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 
 
 def page() -> str:
     """The page's whole text."""
-    rows = [f"| `{m.name}` | {m.kind} | {', '.join(m.labels) or '-'} | {m.about} |" for m in METRICS]
-    head = [
-        "# Metrics",
-        "",
-        "Of each worker, on `/metrics`. Made from `pipeline/telemetry.py` by `python -m pipeline.views.metrics`.",
-        "",
-        "| name | kind | labels | what it tells |",
-        "|---|---|---|---|",
-    ]
-    return "\n".join([*head, *rows]) + "\n"
+    lines = ["# Metrics", "", "Made from `pipeline/telemetry.py` by `python -m pipeline.views.metrics`."]
+    for title, metrics in (("Of each worker", METRICS), ("Of each gateway", GATEWAY_METRICS)):
+        lines += ["", f"{title}, on `/metrics`:", "", "| name | kind | labels | what it tells |", "|---|---|---|---|"]
+        lines += [f"| `{m.name}` | {m.kind} | {', '.join(m.labels) or '-'} | {m.about} |" for m in metrics]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

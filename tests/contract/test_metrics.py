@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.telemetry import METRICS, Telemetry
+from pipeline.telemetry import GATEWAY_METRICS, METRICS, Telemetry
 from pipeline.views.metrics import PAGE, page
 
 
@@ -13,7 +13,7 @@ def test_the_page_of_metrics_is_what_the_code_says() -> None:
 
 
 def test_names_follow_the_conventions() -> None:
-    for metric in METRICS:
+    for metric in (*METRICS, *GATEWAY_METRICS):
         assert metric.name.startswith("touchline_")
         assert metric.name.endswith("_total") == (metric.kind == "counter"), metric.name
 

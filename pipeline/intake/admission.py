@@ -1,0 +1,236 @@
+"""What becomes of each value of a request: an event ready for Kafka, or a reason and a path. Pure: time is an argument.
+
+Most values are bare JSON of our own fields and cost one typed decode and one encode, without a look at any envelope.
+Whatever is not (an envelope, an unknown field, something broken or near a limit) is judged singly by schemas/codec.py,
+so a verdict here is the verdict of the worker. An event is always written anew: nothing that a producer sends besides
+our fields and flat attributes gets into a topic.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from pipeline.access.keys import Grant
+from pipeline.arrival import checks
+from pipeline.arrival.rules import ArrivalRules
+from pipeline.customers.cleaning import cleaned
+from pipeline.customers.masking import LEAST_ID, mask_text
+from pipeline.customers.pseudonyms import Pseudonyms
+from pipeline.intake.bodies import Items
+from pipeline.intake.producing import is_pseudonym, key_of, refusal, with_pseudonym
+from schemas import envelopes, guards
+from schemas.codec import check, decode, encode
+from schemas.envelopes import Headers, Mode
+from schemas.explain import DECODE_ERRORS, Rejection, reject
+from schemas.feedback import Feedback, Reference
+from schemas.limits import MAX_KEYS, MAX_NAME, MAX_TEXT
+from schemas.touchpoint import Touchpoint
+from schemas.vocabulary import Reason
+
+Event = Touchpoint | Feedback
+#: What is done with fields that our records do not have.
+Unknown = Literal["attributes", "refuse"]
+
+
+class _Reference(Reference, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
+    """A reference that says when there is more in it than we know."""
+
+
+class _Feedback(Feedback, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    """Feedback that says when there is more in a value than we know, and is written without its defaults."""
+
+    ref: _Reference | None = None
+
+
+class _Touchpoint(Touchpoint, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    """The same of a touchpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a deployment takes events. `pseudonyms` is set where the gateway makes them."""
+
+    arrival: ArrivalRules
+    pseudonyms: Pseudonyms | None = None
+    unknown: Unknown = "attributes"
+
+
+class Judged(NamedTuple):
+    """One value: topic, Kafka key and bytes to send, its event id (empty when it has none), or why it is refused."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    event_id: str
+    rejection: Rejection | None
+
+
+_feedback = msgspec.json.Decoder(_Feedback).decode
+_touchpoint = msgspec.json.Decoder(_Touchpoint).decode
+_write = msgspec.json.Encoder().encode
+_any = msgspec.json.Decoder().decode
+_TOPIC_OF: dict[type[msgspec.Struct], str] = {
+    **dict.fromkeys((Feedback, _Feedback), "feedback"),
+    **dict.fromkeys((Touchpoint, _Touchpoint), "touchpoints"),
+}
+_FIELDS: dict[type[msgspec.Struct], frozenset[str]] = {
+    record: frozenset(field.encode_name for field in msgspec.structs.fields(record))
+    for record in (Feedback, Touchpoint, Reference)
+}
+#: Words that most events leave to their default; who writes them out gets the same bytes as who does not.
+_WORDY = ((b',"brand":"default"', b""), (b',"question_id":"q1"', b""))
+
+
+class _Id(msgspec.Struct):
+    """The name of an event that is otherwise unreadable; `id` is an envelope's."""
+
+    event_id: str = ""
+    id: str = ""
+
+
+_id = msgspec.json.Decoder(_Id).decode
+
+
+def judge(items: Items, grant: Grant, rules: Rules, now_ms: int) -> list[Judged]:
+    """A verdict for each value, in order. `now_ms` is the broker's time as far as it is known."""
+    return [
+        _refused(value, headers, found) if isinstance(found, Rejection) else _judged(found, grant, rules, now_ms)
+        for value, headers, found in zip(items.values, items.headers, _read(items, rules), strict=True)
+    ]
+
+
+def judge_events(events: Sequence[Event], grant: Grant, rules: Rules, now_ms: int) -> list[Judged]:
+    """The same for events that were made from something else (a webhook's payload)."""
+    return [_judged(event, grant, rules, now_ms) for event in events]
+
+
+def _read(items: Items, rules: Rules) -> Iterator[Event | Rejection]:
+    """Each value as an event, the usual way or the careful one."""
+    near = not guards.all_within(items.values)
+    for value, headers in zip(items.values, items.headers, strict=True):
+        if headers or (near and guards.may_exceed(value)):
+            yield _careful(value, headers, rules)
+            continue
+        try:
+            yield _feedback(value) if b'"metric"' in value else _touchpoint(value)
+        except DECODE_ERRORS:
+            yield _careful(value, headers, rules)
+
+
+def _careful(value: bytes, headers: Headers, rules: Rules) -> Event | Rejection:
+    found = decode("history", [value], [headers])  # the topic that takes both records
+    read = found.events[0]
+    if read is None:
+        bad = found.rejections[0]
+        return bad._replace(path=bad.path.replace("headers.ce_", "headers.ce-"))
+    extra = _unknown(read, _data_of(value, headers))
+    event = _with_extra(read, extra, rules.unknown) if extra else read
+    return event if isinstance(event, Rejection) else refusal(event, encode(event)) or event
+
+
+def _judged(event: Event, grant: Grant, rules: Rules, now_ms: int) -> Judged:
+    bad = _fault(event, grant, rules, now_ms)
+    if bad is not None:
+        return Judged("", b"", b"", event.event_id, bad)
+    value = written(event)
+    if _may_be_plain(event, value):
+        event = cleaned(event)
+        value = written(event)
+    if rules.pseudonyms is not None:
+        event = with_pseudonym(event, rules.pseudonyms)
+        value = written(event)
+    return Judged(_TOPIC_OF[type(event)], key_of(event), value, event.event_id, None)
+
+
+def _fault(event: Event, grant: Grant, rules: Rules, now_ms: int) -> Rejection | None:
+    """What is wrong with an event that could be read: its answer, its time, its customer's form, its scope."""
+    if isinstance(event, Feedback) and (bad := check(event)):
+        return bad
+    occurred = event.occurred_at.timestamp() * 1000
+    if not now_ms - rules.arrival.max_age_ms <= occurred <= now_ms + rules.arrival.max_ahead_ms:
+        return checks.bad_time("", rules.arrival)
+    if rules.pseudonyms is None and event.customer_id and is_pseudonym(event.customer_id):
+        return checks.wrong_form("plain")
+    if not grant.unbounded and (dimension := grant.outside(event.channel, event.brand, event.unit)):
+        return reject(Reason.OUT_OF_SCOPE, f"$.{dimension}", "the key is not for it")
+    return None
+
+
+def written(event: Event) -> bytes:
+    """The event as schemas/codec.py writes it, faster where that is the same."""
+    if event.attributes or type(event) not in (_Feedback, _Touchpoint) or getattr(event, "ref", None) is not None:
+        return encode(event)
+    value = _write(event)
+    # No attributes: outside of strings, where a quote would be escaped, these can only be our own fields.
+    for wordy, nothing in _WORDY:
+        value = value.replace(wordy, nothing)
+    return value
+
+
+def _may_be_plain(event: Event, value: bytes) -> bool:
+    """Whether there may be something to mask: an address, a number in a text, the customer's own id a second time."""
+    if event.attributes or b"@" in value:
+        return True
+    if isinstance(event, Feedback) and event.text and mask_text(event.text) != event.text:
+        return True
+    plain = event.customer_id
+    return plain is not None and len(plain) >= LEAST_ID and value.count(_write(plain)[1:-1]) > 1
+
+
+def _data_of(value: bytes, headers: Headers) -> bytes:
+    """The bytes of the event itself, in whatever envelope a value that could be read came."""
+    mode = envelopes.mode_of(headers)
+    payload = envelopes.unframe(value) or b""
+    if mode is Mode.BINARY:
+        cloud = envelopes.open_binary(payload, headers)
+    elif mode is Mode.STRUCTURED or (b'"specversion"' in payload and "channel" not in _any(payload)):
+        cloud = envelopes.open_structured(payload, headers)
+    else:
+        return payload
+    return payload if isinstance(cloud, Rejection) else cloud.data
+
+
+def _unknown(event: Event, data: bytes) -> dict[str, Any]:
+    """The fields that our records do not have."""
+    whole = _any(data)
+    extra = {name: value for name, value in whole.items() if name not in _FIELDS[type(event)]}
+    reference = whole.get("ref") if isinstance(event, Feedback) else None
+    for name, value in (reference or {}).items():
+        if name not in _FIELDS[Reference]:
+            extra[f"ref.{name}"] = value
+    return extra
+
+
+def _with_extra(event: Event, extra: dict[str, Any], policy: Unknown) -> Event | Rejection:
+    """The event with unknown fields among its attributes (its own go first), or the rejection of the first."""
+    first = next(iter(extra))
+    if policy == "refuse":
+        return reject(Reason.UNKNOWN_FIELD, _path(first), "no field of ours; attributes take what is your own")
+    for name, value in extra.items():
+        if isinstance(value, dict | list):
+            return reject(Reason.UNKNOWN_FIELD, _path(name), "no field of ours, and attributes are never nested")
+        if not 0 < len(name) <= MAX_NAME or (isinstance(value, str) and len(value) > MAX_TEXT):
+            return reject(Reason.TOO_LONG, _path(name), f"a name of at most {MAX_NAME} signs, a text of {MAX_TEXT}")
+    attributes = {**extra, **event.attributes}
+    if len(attributes) > MAX_KEYS:
+        return reject(Reason.TOO_MANY_KEYS, "$.attributes", f"{len(attributes)} with the unknown fields")
+    return msgspec.structs.replace(event, attributes=attributes)
+
+
+def _path(name: str) -> str:
+    return f"$.{name[:MAX_NAME]}"
+
+
+def _refused(value: bytes, headers: Headers, rejection: Rejection) -> Judged:
+    """A value that is no event; its name all the same when it can be found."""
+    name = dict(headers).get("ce_id", b"").decode("utf-8", "replace")
+    if not name and not guards.may_exceed(value):
+        with contextlib.suppress(*DECODE_ERRORS):
+            found = _id(value)
+            name = found.event_id or found.id
+    return Judged("", b"", b"", name[:MAX_NAME], rejection)

@@ -1,0 +1,285 @@
+"""The gateway's requests [I/O]: POST /v1/events takes events in any form and answers with a verdict for each.
+
+Nothing is answered with 202 before Kafka has acknowledged it with acks=all. Every event that came is counted once:
+received = accepted + rejected + shed; a request that could not be cut into events counts as one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
+
+from aiohttp import web
+
+from pipeline.access.keys import UNAUTHORIZED, Grant, Right, presented
+from pipeline.access.verifier import Verifier
+from pipeline.errors import Unavailable
+from pipeline.intake import answers, bodies
+from pipeline.intake.admission import Judged, Rules, judge
+from pipeline.intake.bodies import MAX_BODY_BYTES, MAX_EVENTS, Items, Refused
+from pipeline.intake.idempotency import MAX_HEADER, Sent, event_ids
+from pipeline.intake.pipe import Parcel, Pipe
+from pipeline.intake.rates import Rates
+from pipeline.intake.unpacking import ENCODINGS, Broken, TooLarge, unpacked
+from pipeline.telemetry import Telemetry, log
+from schemas.limits import MAX_VALUE_BYTES
+
+#: A body must be here so long after its headers.
+READ_S = 10.0
+#: Bytes of all bodies that are being read; beyond it requests are asked to come again.
+MOST_READING = 64 * 1024 * 1024
+#: When to come again while Kafka does not answer.
+AGAIN_S = 5
+#: Who sent it and by which way, for whoever reads the topic; the worker names producers by the first.
+PRODUCER_HEADER, SOURCE_HEADER = "touchline_producer", "touchline_source"
+
+_UNAUTHORIZED = answers.encode(UNAUTHORIZED)
+_CONTENT_TYPES = [
+    *("application/json", "application/x-ndjson"),
+    *("application/cloudevents+json", "application/cloudevents-batch+json"),
+]
+#: A page of any origin may send: a key is a header, never a cookie, so nobody's browser lends it to others.
+_ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
+_PREFLIGHT = {
+    **_ANY_ORIGIN,
+    "Access-Control-Allow-Methods": "POST, OPTIONS",
+    "Access-Control-Allow-Headers": "authorization, content-type, content-encoding, idempotency-key",
+    "Access-Control-Max-Age": "86400",
+    "Allow": "POST, OPTIONS",
+}
+_log = log("touchline.gateway")
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+class Shed(Exception):
+    """The request is to come again: status 429 or 503, seconds to wait, one word, a sentence."""
+
+    def __init__(self, status: HTTPStatus, wait_s: float, error: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.wait_s, self.error, self.detail = status, wait_s, error, detail
+
+
+class Gateway:
+    """What takes events by HTTP. `routes` are added to an application; webhooks and others use `admit`."""
+
+    def __init__(self, verifier: Verifier, pipe: Pipe, telemetry: Telemetry, rules: Rules, rates: Rates) -> None:
+        self._verifier = verifier
+        self._pipe = pipe
+        self._telemetry = telemetry
+        self._rates = rates
+        self._sent = Sent()
+        self._reading = 0
+        self.rules = rules
+
+    def routes(self, limits: answers.Limits) -> list[web.RouteDef]:
+        """The routes of the API; `limits` is what GET /v1/limits tells."""
+        told = answers.encode(limits)
+        rate = str(math.floor(limits.events_per_second.key * 60)) if limits.events_per_second.key else "*"
+
+        async def limits_told(_: web.Request) -> web.Response:
+            return _json(HTTPStatus.OK, told)
+
+        async def handshake(request: web.Request) -> web.Response:
+            """CloudEvents' webhook handshake, and what browsers ask before they send to another origin."""
+            headers = dict(_PREFLIGHT)
+            if origin := request.headers.get("WebHook-Request-Origin"):
+                headers |= {"WebHook-Allowed-Origin": origin, "WebHook-Allowed-Rate": rate}
+            return web.Response(status=HTTPStatus.OK, headers=headers)
+
+        return [
+            web.post("/v1/events", self.guarded(self._events)),
+            web.options("/v1/events", handshake),
+            web.get("/v1/limits", limits_told),
+        ]
+
+    def guarded(self, handle: Handler) -> Handler:
+        """A handler with its time and status counted, whose `Shed` and defects become answers."""
+
+        async def guard(request: web.Request) -> web.Response:
+            began = time.monotonic()
+            try:
+                response = await handle(request)
+            except Shed as shed:
+                response = _problem(shed.status, shed.error, shed.detail)
+                response.headers["Retry-After"] = str(max(1, math.ceil(shed.wait_s)))
+            except ConnectionError:
+                raise  # the client is gone: there is nobody to answer
+            except Exception as error:  # noqa: BLE001 - the server's edge: a defect must not look like an acceptance
+                _log.error("a request failed", error=type(error).__name__, exc_info=error)
+                self.count_shed("", 1, "internal")
+                response = _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "a defect of the gateway; come again")
+            route = request.match_info.route.resource
+            self._telemetry.count(
+                "touchline_gateway_requests_total",
+                route=route.canonical if route else "",
+                status=str(response.status),
+            )
+            self._telemetry.observe("touchline_gateway_request_seconds", time.monotonic() - began)
+            return response
+
+        return guard
+
+    async def grant(self, token: str) -> Grant | None:
+        """Who bears this token; raises Shed when the keys cannot be read."""
+        try:
+            return await self._verifier.grant(token)
+        except Unavailable as error:
+            self.count_shed("", 1, "keys")
+            raise Shed(HTTPStatus.SERVICE_UNAVAILABLE, AGAIN_S, "unavailable", str(error)) from error
+
+    async def admit(self, grant: Grant, judged: Sequence[Judged], source: str = "http") -> answers.Answer:
+        """Sends the valid ones of events and counts all; returns when Kafka has acknowledged. Raises Shed."""
+        parcels = self._parcels(grant, judged, source)
+        if parcels:
+            try:
+                await self._pipe.put(parcels)
+            except Unavailable as error:
+                self.count_shed(grant.name, len(judged), "kafka")
+                raise Shed(HTTPStatus.SERVICE_UNAVAILABLE, AGAIN_S, "unavailable", str(error)) from error
+        self._count(grant.name, judged, len(parcels))
+        return answers.answer_of(judged)
+
+    def limit(self, grant: Grant, count: int) -> None:
+        """Raises Shed when the key, or all together, have sent too much."""
+        wait = self._rates.admit(grant.key_id, count, time.monotonic())
+        if wait > 0:
+            self.count_shed(grant.name, count, "rate")
+            raise Shed(HTTPStatus.TOO_MANY_REQUESTS, wait, "too_many_requests", "over the limit of events a second")
+
+    async def body(self, request: web.Request) -> bytes | Refused:
+        """The body of a request, unpacked. Raises Shed when too much is being read at once."""
+        length = request.content_length
+        if length is not None and length > MAX_BODY_BYTES:
+            return bodies.too_large(MAX_BODY_BYTES)
+        raw = await self._read(request)
+        encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+        if isinstance(raw, Refused) or encoding in ("", "identity"):
+            return raw
+        if encoding not in ENCODINGS:
+            detail = f"Content-Encoding may be {' or '.join(ENCODINGS)}"
+            return Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail)
+        try:
+            return unpacked(raw, encoding, MAX_BODY_BYTES)
+        except TooLarge:
+            return bodies.too_large(MAX_BODY_BYTES)
+        except Broken:
+            return Refused(HTTPStatus.BAD_REQUEST, "bad_encoding", f"the body is not {encoding}, or cut off")
+
+    def refuse(self, grant: Grant | None, refused: Refused, count: int = 1) -> web.Response:
+        """The answer to a request that is not looked at, counted."""
+        producer = grant.name if grant else ""
+        self._telemetry.count("touchline_gateway_received_total", count, producer=producer)
+        self._telemetry.count("touchline_gateway_rejected_total", count, producer=producer, reason=refused.error)
+        return _problem(refused.status, refused.error, refused.detail)
+
+    def unauthorized(self) -> web.Response:
+        """The one answer to whoever has no valid key."""
+        self.refuse(None, Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", ""))
+        return _json(HTTPStatus.UNAUTHORIZED, _UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
+
+    def count_shed(self, producer: str, count: int, cause: str) -> None:
+        """Events that are to come again."""
+        self._telemetry.count("touchline_gateway_received_total", count, producer=producer)
+        self._telemetry.count("touchline_gateway_shed_total", count, producer=producer, cause=cause)
+
+    # --- inside ----------------------------------------------------------------------------------
+    async def _events(self, request: web.Request) -> web.Response:
+        grant = await self.grant(presented(request.headers.get("Authorization", "")))
+        if grant is None:
+            return self.unauthorized()
+        if not grant.may(Right.WRITE):
+            return self.refuse(grant, Refused(HTTPStatus.FORBIDDEN, "forbidden", "this key has no right to write"))
+        form = bodies.form_of(request.headers.get("Content-Type", ""), request.raw_headers)
+        if isinstance(form, Refused):
+            return self.refuse(grant, form)
+        body = await self.body(request)
+        if isinstance(body, Refused):
+            return self.refuse(grant, body)
+        items = bodies.items_of(form, body, request.raw_headers)
+        if isinstance(items, Refused):
+            return self.refuse(grant, items)
+        self.limit(grant, len(items.values))
+        named = self._named(grant, request.headers, items, body)
+        if isinstance(named, Refused):
+            return self.refuse(grant, named, len(items.values))
+        answer = await self.admit(grant, judge(named, grant, self.rules, self._pipe.now_ms()))
+        return _json(answers.status_of(answer), answers.encode(answer))
+
+    def _named(self, grant: Grant, headers: Mapping[str, str], items: Items, body: bytes) -> Items | Refused:
+        """The items, each with a name where the request has an Idempotency-Key."""
+        header = headers.get("Idempotency-Key", "").strip()
+        if not header:
+            return items
+        if len(header) > MAX_HEADER or not header.isprintable():
+            detail = f"Idempotency-Key has at most {MAX_HEADER} printable signs"
+            return Refused(HTTPStatus.BAD_REQUEST, "bad_idempotency_key", detail)
+        if self._sent.differs(grant.key_id, header, body):
+            detail = "another body came under this Idempotency-Key before"
+            return Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+        if any(items.headers):  # a CloudEvent has its own id
+            return items
+        return Items(bodies.numbered(items.values, event_ids(grant.key_id, header, len(items.values))), items.headers)
+
+    async def _read(self, request: web.Request) -> bytes | Refused:
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(READ_S):
+                while part := await request.content.readany():
+                    parts.append(part)
+                    size += len(part)
+                    self._reading += len(part)
+                    if size > MAX_BODY_BYTES:
+                        return bodies.too_large(MAX_BODY_BYTES)
+                    if self._reading > MOST_READING:
+                        self.count_shed("", 1, "memory")
+                        raise Shed(HTTPStatus.SERVICE_UNAVAILABLE, 1, "overloaded", "too many bodies at once")
+        except TimeoutError:
+            return Refused(HTTPStatus.REQUEST_TIMEOUT, "timeout", f"the body was not here after {READ_S:.0f} s")
+        except web.RequestPayloadError:
+            return Refused(HTTPStatus.BAD_REQUEST, "broken_body", "the body ended too early")
+        finally:
+            self._reading -= size
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _parcels(self, grant: Grant, judged: Sequence[Judged], source: str) -> list[Parcel]:
+        headers = [(PRODUCER_HEADER, grant.name.encode()), (SOURCE_HEADER, source.encode())]
+        return [Parcel(each.topic, each.key, each.value, headers) for each in judged if each.rejection is None]
+
+    def _count(self, producer: str, judged: Sequence[Judged], accepted: int) -> None:
+        count = self._telemetry.count
+        count("touchline_gateway_received_total", len(judged), producer=producer)
+        if accepted:
+            count("touchline_gateway_accepted_total", accepted, producer=producer)
+        if accepted < len(judged):
+            for each in judged:
+                if each.rejection is not None:
+                    reason = each.rejection.reason.value
+                    count("touchline_gateway_rejected_total", producer=producer, reason=reason)
+
+
+def limits_of(key_rate: float, rate: float) -> answers.Limits:
+    """What GET /v1/limits tells."""
+    return answers.Limits(
+        max_events=MAX_EVENTS,
+        max_bytes=MAX_BODY_BYTES,
+        max_event_bytes=MAX_VALUE_BYTES,
+        read_timeout_s=READ_S,
+        content_types=_CONTENT_TYPES,
+        content_encodings=list(ENCODINGS),
+        events_per_second=answers.Rate(key=key_rate, all=rate),
+    )
+
+
+def _json(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(
+        status=status, body=body, content_type="application/json", headers={**_ANY_ORIGIN, **(headers or {})}
+    )
+
+
+def _problem(status: int, error: str, detail: str) -> web.Response:
+    return _json(status, answers.encode(answers.Problem(error=error, detail=detail)))

@@ -1,0 +1,59 @@
+"""What the gateway shows to people [I/O]: the OpenAPI document and a viewer of it.
+
+The viewer is RapiDoc 9.3.8 (MIT), one file, unchanged, packed as it comes in its package; see docs/third-party.md.
+"""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+from aiohttp import web
+
+from pipeline.intake.openapi import FILE
+
+STATIC = Path(__file__).with_name("static")
+VIEWER = STATIC / "rapidoc-min.js.gz"
+
+_PAGE = b"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Touchline gateway</title>
+<script type="module" src="/docs/viewer.js"></script>
+</head>
+<body>
+<rapi-doc spec-url="/openapi.json" render-style="read" theme="light" show-header="false" allow-server-selection="false"
+ load-fonts="false" schema-style="table" persist-auth="false"></rapi-doc>
+</body>
+</html>
+"""
+#: Scripts only from here. The viewer sets styles on its elements, so those may stand inline.
+_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+_GUARDS = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+#: Files change with the version of the gateway only.
+_KEPT = {"Cache-Control": "public, max-age=3600"}
+
+
+def routes() -> list[web.RouteDef]:
+    """`/openapi.json`, `/docs` and the viewer's script."""
+    described = FILE.read_bytes()
+    packed = VIEWER.read_bytes()
+
+    async def openapi(_: web.Request) -> web.Response:
+        return web.Response(
+            body=described, content_type="application/json", headers={"Access-Control-Allow-Origin": "*"}
+        )
+
+    async def docs(_: web.Request) -> web.Response:
+        return web.Response(body=_PAGE, content_type="text/html", charset="utf-8", headers=_GUARDS)
+
+    async def viewer(request: web.Request) -> web.Response:
+        if "gzip" in request.headers.get("Accept-Encoding", ""):
+            body, headers = packed, {**_KEPT, "Content-Encoding": "gzip"}
+        else:
+            body, headers = gzip.decompress(packed), _KEPT
+        return web.Response(body=body, content_type="text/javascript", charset="utf-8", headers=headers)
+
+    return [web.get("/openapi.json", openapi), web.get("/docs", docs), web.get("/docs/viewer.js", viewer)]

@@ -1,0 +1,159 @@
+"""The gateway as a process of its own [I/O]: it listens before Kafka and ClickHouse answer, and until told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import resource
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from pipeline.access.verifier import STALE_S, Verifier
+from pipeline.arrival.rules import ArrivalRules
+from pipeline.clickhouse import Pool
+from pipeline.errors import Unavailable
+from pipeline.intake import pages
+from pipeline.intake.admission import Rules
+from pipeline.intake.bodies import MAX_EVENTS
+from pipeline.intake.gateway import Gateway, limits_of
+from pipeline.intake.pipe import WAIT_S, Pipe
+from pipeline.intake.producing import pseudonyms_of
+from pipeline.intake.rates import Rates
+from pipeline.settings import Settings
+from pipeline.telemetry import GATEWAY_METRICS, Telemetry, log
+from pipeline.topics import require_topics
+
+#: A connection without a whole request's headers for so long is closed, a new one and one kept alive.
+IDLE_S = 15.0
+#: What is still sent to a request that was refused unread is thrown away for so long.
+LINGER_S = 2.0
+#: Connections that wait to be accepted; the kernel may allow fewer.
+BACKLOG = 4096
+#: Open files: connections, and a few for Kafka and ClickHouse.
+FILES = 16_384
+
+_log = log("touchline.gateway")
+
+
+class Server:
+    """One gateway: `async with started(settings) as server`, then `server.url`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._telemetry = Telemetry(GATEWAY_METRICS)
+        self._pool = Pool(settings)
+        self.verifier = Verifier(self._pool)
+        self.pipe = Pipe(settings, self._telemetry)
+        rules = Rules(ArrivalRules(settings.customer_form), pseudonyms_of(settings), settings.unknown_fields)
+        rates = Rates(settings.gateway_key_rate, settings.gateway_rate, MAX_EVENTS)
+        self.gateway = Gateway(self.verifier, self.pipe, self._telemetry, rules, rates)
+        self._telemetry.set("touchline_build_info", 1, version=version("touchline"))
+        self._runner: web.AppRunner | None = None
+        self._keys: asyncio.Task[None] | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        """Listens; Kafka and ClickHouse may come later (503 until then)."""
+        self.pipe.start()
+        self._keys = asyncio.create_task(self._read_keys(), name="first keys")
+        self._runner = web.AppRunner(
+            self._application(),
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=IDLE_S,
+            lingering_time=LINGER_S,
+            auto_decompress=False,  # a bomb would unpack before anybody looks
+            shutdown_timeout=WAIT_S,
+        )
+        await self._runner.setup()
+        host, port = self._settings.gateway_host, self._settings.gateway_port
+        await web.TCPSite(self._runner, host, port, backlog=BACKLOG).start()
+        self.url = f"http://{host}:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        """Takes no more requests, answers those that came, closes."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._keys is not None:
+            self._keys.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keys
+        await self.verifier.stop()
+        await self.pipe.stop()
+        self._pool.close()
+
+    def _application(self) -> web.Application:
+        app = web.Application()
+        app.add_routes(self.gateway.routes(limits_of(self._settings.gateway_key_rate, self._settings.gateway_rate)))
+        app.add_routes(pages.routes())
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        return app
+
+    async def _read_keys(self) -> None:
+        while True:
+            with contextlib.suppress(Unavailable):
+                await self.verifier.start()
+                return
+            await asyncio.sleep(1)
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        keys = None if self.verifier.age_s < STALE_S else "the keys cannot be read: ClickHouse does not answer"
+        found = {"kafka": self.pipe.trouble, "keys": keys}
+        lines = [f"[{'-' if reason else '+'}]{name} {reason or 'ok'}" for name, reason in found.items()]
+        return web.Response(text="\n".join(lines) + "\n", status=503 if any(found.values()) else 200)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        telemetry = self._telemetry
+        telemetry.set("touchline_gateway_waiting_bytes", self.pipe.waiting_bytes)
+        telemetry.set("touchline_gateway_keys_age_seconds", min(self.verifier.age_s, 1e9))
+        server = self._runner.server if self._runner else None
+        telemetry.set("touchline_gateway_connections", len(server.connections) if server else 0)
+        body = generate_latest(telemetry.registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+@asynccontextmanager
+async def started(settings: Settings) -> AsyncIterator[Server]:
+    """A gateway for a block of code."""
+    server = Server(settings)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
+    """Serves until SIGTERM or SIGINT; `tell` gets the address. Raises NotReady where topics are missing or wrong."""
+    with contextlib.suppress(Unavailable):  # Kafka may come later
+        await require_topics(settings)
+    _allow_files()
+    # Each broken request line of a scanner would be a traceback there.
+    logging.getLogger("aiohttp.server").setLevel("CRITICAL")
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    async with started(settings) as server:
+        tell(server.url)
+        _log.info("gateway listens", url=server.url)
+        await ended.wait()
+        _log.info("gateway ends")
+
+
+def _allow_files() -> None:
+    """As many connections as the system lets one process have, up to what we are measured with."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
