@@ -28,8 +28,8 @@ def cleaned(event: Event) -> Event:
     names = _DIMENSIONS if isinstance(event, Feedback) else _OF_TOUCHPOINTS
     words: dict[str, Any] = {name: value for name in names if (value := getattr(event, name))}
     if isinstance(event, Feedback) and event.text:
-        words["text"] = _masked(event.text, plain, MAX_TEXT)
-    if any("@" in value for value in words.values()):  # one sign in a row is enough, as over columns
+        words["text"] = mask_text(event.text)
+    if any("@" in value or _holds(value, plain) for value in words.values()):  # one sign is enough, as over columns
         words = {name: value if name == "text" else mask_addresses(value) for name, value in words.items()}
     words = {
         name: without_id(value, plain)[: MAX_TEXT if name == "text" else MAX_NAME] for name, value in words.items()
@@ -52,4 +52,8 @@ def _masked(word: str, plain: str, most: int) -> str:
 
 def without_id(value: str, plain: str) -> str:
     """A value in which [id] stands for the customer's id; an id of a few signs is left (it is in every second word)."""
-    return value.replace(plain, "[id]") if len(plain) >= LEAST_ID else value
+    return value.replace(plain, "[id]") if _holds(value, plain) else value
+
+
+def _holds(value: str, plain: str) -> bool:
+    return len(plain) >= LEAST_ID and plain in value
