@@ -10,6 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from aiohttp import web
@@ -27,8 +28,6 @@ from pipeline.intake.unpacking import ENCODINGS, Broken, TooLarge, unpacked
 from pipeline.telemetry import Telemetry, log
 from schemas.limits import MAX_VALUE_BYTES
 
-#: A body must be here so long after its headers.
-READ_S = 10.0
 #: Bytes of all bodies that are being read; beyond it requests are asked to come again.
 MOST_READING = 64 * 1024 * 1024
 #: When to come again while Kafka does not answer.
@@ -63,22 +62,46 @@ class Shed(Exception):
         self.status, self.wait_s, self.error, self.detail = status, wait_s, error, detail
 
 
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a gateway takes: rules of events, events a second (0: no limit), seconds that a body may take."""
+
+    rules: Rules
+    key_rate: float
+    rate: float
+    patience_s: float
+
+    @property
+    def limits(self) -> answers.Limits:
+        """What GET /v1/limits tells."""
+        return answers.Limits(
+            max_events=MAX_EVENTS,
+            max_bytes=MAX_BODY_BYTES,
+            max_event_bytes=MAX_VALUE_BYTES,
+            read_timeout_s=self.patience_s,
+            content_types=_CONTENT_TYPES,
+            content_encodings=list(ENCODINGS),
+            events_per_second=answers.Rate(key=self.key_rate, all=self.rate),
+        )
+
+
 class Gateway:
     """What takes events by HTTP. `routes` are added to an application; webhooks and others use `admit`."""
 
-    def __init__(self, verifier: Verifier, pipe: Pipe, telemetry: Telemetry, rules: Rules, rates: Rates) -> None:
+    def __init__(self, verifier: Verifier, pipe: Pipe, telemetry: Telemetry, policy: Policy) -> None:
         self._verifier = verifier
         self._pipe = pipe
         self._telemetry = telemetry
-        self._rates = rates
+        self._rates = Rates(policy.key_rate, policy.rate, MAX_EVENTS)
+        self._policy = policy
         self._sent = Sent()
         self._reading = 0
-        self.rules = rules
+        self.rules = policy.rules
 
-    def routes(self, limits: answers.Limits) -> list[web.RouteDef]:
-        """The routes of the API; `limits` is what GET /v1/limits tells."""
-        told = answers.encode(limits)
-        rate = str(math.floor(limits.events_per_second.key * 60)) if limits.events_per_second.key else "*"
+    def routes(self) -> list[web.RouteDef]:
+        """The routes of the API."""
+        told = answers.encode(self._policy.limits)
+        rate = str(math.floor(self._policy.key_rate * 60)) if self._policy.key_rate else "*"
 
         async def limits_told(_: web.Request) -> web.Response:
             return _json(HTTPStatus.OK, told)
@@ -228,7 +251,7 @@ class Gateway:
         parts: list[bytes] = []
         size = 0
         try:
-            async with asyncio.timeout(READ_S):
+            async with asyncio.timeout(self._policy.patience_s):
                 while part := await request.content.readany():
                     parts.append(part)
                     size += len(part)
@@ -239,7 +262,7 @@ class Gateway:
                         self.count_shed("", 1, "memory")
                         raise Shed(HTTPStatus.SERVICE_UNAVAILABLE, 1, "overloaded", "too many bodies at once")
         except TimeoutError:
-            return Refused(HTTPStatus.REQUEST_TIMEOUT, "timeout", f"the body was not here after {READ_S:.0f} s")
+            return Refused(HTTPStatus.REQUEST_TIMEOUT, "timeout", f"not here after {self._policy.patience_s:g} s")
         except web.RequestPayloadError:
             return Refused(HTTPStatus.BAD_REQUEST, "broken_body", "the body ended too early")
         finally:
@@ -260,19 +283,6 @@ class Gateway:
                 if each.rejection is not None:
                     reason = each.rejection.reason.value
                     count("touchline_gateway_rejected_total", producer=producer, reason=reason)
-
-
-def limits_of(key_rate: float, rate: float) -> answers.Limits:
-    """What GET /v1/limits tells."""
-    return answers.Limits(
-        max_events=MAX_EVENTS,
-        max_bytes=MAX_BODY_BYTES,
-        max_event_bytes=MAX_VALUE_BYTES,
-        read_timeout_s=READ_S,
-        content_types=_CONTENT_TYPES,
-        content_encodings=list(ENCODINGS),
-        events_per_second=answers.Rate(key=key_rate, all=rate),
-    )
 
 
 def _json(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -20,17 +20,13 @@ from pipeline.clickhouse import Pool
 from pipeline.errors import Unavailable
 from pipeline.intake import pages
 from pipeline.intake.admission import Rules
-from pipeline.intake.bodies import MAX_EVENTS
-from pipeline.intake.gateway import Gateway, limits_of
+from pipeline.intake.gateway import Gateway, Policy
 from pipeline.intake.pipe import WAIT_S, Pipe
 from pipeline.intake.producing import pseudonyms_of
-from pipeline.intake.rates import Rates
 from pipeline.settings import Settings
 from pipeline.telemetry import GATEWAY_METRICS, Telemetry, log
 from pipeline.topics import require_topics
 
-#: A connection without a whole request's headers for so long is closed, a new one and one kept alive.
-IDLE_S = 15.0
 #: What is still sent to a request that was refused unread is thrown away for so long.
 LINGER_S = 2.0
 #: Connections that wait to be accepted; the kernel may allow fewer.
@@ -51,8 +47,8 @@ class Server:
         self.verifier = Verifier(self._pool)
         self.pipe = Pipe(settings, self._telemetry)
         rules = Rules(ArrivalRules(settings.customer_form), pseudonyms_of(settings), settings.unknown_fields)
-        rates = Rates(settings.gateway_key_rate, settings.gateway_rate, MAX_EVENTS)
-        self.gateway = Gateway(self.verifier, self.pipe, self._telemetry, rules, rates)
+        policy = Policy(rules, settings.gateway_key_rate, settings.gateway_rate, settings.gateway_patience_s)
+        self.gateway = Gateway(self.verifier, self.pipe, self._telemetry, policy)
         self._telemetry.set("touchline_build_info", 1, version=version("touchline"))
         self._runner: web.AppRunner | None = None
         self._keys: asyncio.Task[None] | None = None
@@ -66,7 +62,7 @@ class Server:
             self._application(),
             access_log=None,
             handle_signals=False,
-            keepalive_timeout=IDLE_S,
+            keepalive_timeout=self._settings.gateway_patience_s,  # a new connection and an idle one alike
             lingering_time=LINGER_S,
             auto_decompress=False,  # a bomb would unpack before anybody looks
             shutdown_timeout=WAIT_S,
@@ -90,7 +86,7 @@ class Server:
 
     def _application(self) -> web.Application:
         app = web.Application()
-        app.add_routes(self.gateway.routes(limits_of(self._settings.gateway_key_rate, self._settings.gateway_rate)))
+        app.add_routes(self.gateway.routes())
         app.add_routes(pages.routes())
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
