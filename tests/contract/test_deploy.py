@@ -17,7 +17,7 @@ from tests.compose import COMPOSE_FILE, ROOT, SECRETS
 #: Starts, does its work and ends; everything else runs until it is stopped.
 JOBS = {"prepare"}
 #: Runs our own image.
-OURS = {"prepare", "worker"}
+OURS = {"gateway", "prepare", "worker"}
 
 Project = dict[str, Any]
 
@@ -98,18 +98,21 @@ def problems(project: Project) -> list[str]:
                 found.append(f"{name}: is not started again")
             if "memory" not in service.get("deploy", {}).get("resources", {}).get("limits", {}):
                 found.append(f"{name}: no memory limit")
-    return found + _worker_problems(project["services"]["worker"]) + _data_problems(project)
-
-
-def _worker_problems(worker: dict[str, Any]) -> list[str]:
-    found = []
-    waits = {name: entry["condition"] for name, entry in worker.get("depends_on", {}).items()}
-    if waits.get("prepare") != "service_completed_successfully":
-        found.append("worker: does not wait for topics and tables")
-    if worker["deploy"].get("replicas") != 2:
+        found += _own_problems("worker", project["services"]["worker"]) + _own_problems(
+            "gateway", project["services"]["gateway"]
+        )
+    if project["services"]["worker"]["deploy"].get("replicas") != 2:
         found.append("worker: not two of them")
-    if "/readyz" not in " ".join(worker["healthcheck"]["test"]):
-        found.append("worker: health check does not ask /readyz")
+    return found + _data_problems(project)
+
+
+def _own_problems(name: str, service: dict[str, Any]) -> list[str]:
+    found = []
+    waits = {other: entry["condition"] for other, entry in service.get("depends_on", {}).items()}
+    if waits.get("prepare") != "service_completed_successfully":
+        found.append(f"{name}: does not wait for topics and tables")
+    if "/readyz" not in " ".join(service["healthcheck"]["test"]):
+        found.append(f"{name}: health check does not ask /readyz")
     return found
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.stack import gateway, processes
 from pipeline.stack.launch import Stack
+from pipeline.stack.processes import Process
 from tests.commands import Command, blocks, lookalikes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +28,7 @@ EXCEPTIONS: Mapping[str, str] = {
     "make check": "runs this test",
     "make demo": "tests/integration/test_demo.py runs what it runs, in short",
     "make test": "runs this test",
-    "touchline up --workers 1": "the test brings its own stack; tests/integration/test_stack.py runs it",
+    "touchline up --workers 1 --gateway": "the test brings its own stack; tests/integration/test_stack.py runs it",
     'eval "$(touchline env)"': "the test has its own settings; tests/integration/test_stack.py runs it",
     "touchline down": "the test brings its own stack",
     "cp deploy/compose.env.example .env": "only for the next command",
@@ -121,6 +123,15 @@ def folder_like_ours(folder: Path) -> Path:
     return folder
 
 
+def started_gateway(folder: Path, settings: dict[str, str]) -> Process:
+    """The gateway that a document tells people to send to; its address joins the settings."""
+    port = processes.free_port()
+    settings["TOUCHLINE_GATEWAY_URL"] = gateway.url(port)
+    process = processes.start(gateway.command(port, settings, folder, tied=True))
+    gateway.wait_ready(port, process)
+    return process
+
+
 @pytest.mark.kafka
 @pytest.mark.clickhouse
 @pytest.mark.slow
@@ -143,9 +154,12 @@ def test_what_a_document_tells_people_to_type_works(
     }
     prepared = run("touchline topics apply && touchline migrate", folder, settings)
     assert prepared.returncode == 0, prepared.stderr
+    running = started_gateway(folder, settings) if "TOUCHLINE_GATEWAY_URL" in file.read_text() else None
     try:
         result = run(script(found, EXCEPTIONS), folder, settings)
         assert result.returncode == 0, result.stderr[-4000:]
     finally:
         # A page may start a stack of its own with `touchline up` and leave it running.
         run("touchline down", folder, settings)
+        if running is not None:
+            processes.kill(running)

@@ -1,0 +1,195 @@
+"""Kafka and the gateway die under load: every 202 is in the ledger, once, and nothing else was promised."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from pipeline.access import store
+from pipeline.access.keys import Grant, Right
+from pipeline.clickhouse import ClickHouse
+from pipeline.stack.launch import Stack, running
+from pipeline.stack.processes import free_port
+from tests.chaos.harness import Case, Worker, deployed, eventually
+
+pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
+
+GATEWAY = ("-m", "pipeline.command.main", "gateway")
+PRODUCERS = 6
+BATCH = 20
+
+
+@pytest.fixture
+def mortal(tmp_path: Path) -> Iterator[tuple[Case, Stack]]:
+    """A deployment on a stack of its own."""
+    with running(tmp_path / "stack") as stack, deployed(Case(stack.bootstrap, stack.clickhouse_url, tmp_path)) as case:
+        yield case, stack
+
+
+class Gateway:
+    """A gateway process of a case, on one port over its restarts, and a key for it."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        client = ClickHouse(case.settings)
+        self.token = store.create(client, Grant("", "load", frozenset({Right.WRITE})), 0)[1]
+        client.close()
+        self.process = self.start()
+
+    def start(self) -> Worker:
+        more = {"GATEWAY_PORT": str(self.port), "GATEWAY_KEY_RATE": "0"}
+        self.process = self.case.worker("gateway", GATEWAY, **more)
+        eventually(self.ready, f"the gateway is ready\n{self.process.words()}", 40)
+        return self.process
+
+    def ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+class Load:
+    """Producers that send numbered events in batches and repeat each until it is accepted, as the docs tell them."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self.accepted: Counter[str] = Counter()
+        self.statuses: Counter[int] = Counter()
+        self.ending = False
+
+    async def run(self, script: Callable[[Load], None]) -> None:
+        """Sends while `script` breaks things in a thread."""
+        timeout = aiohttp.ClientTimeout(total=20)
+        async with aiohttp.ClientSession(timeout=timeout) as client:
+            senders = [asyncio.create_task(self._send(client, number)) for number in range(PRODUCERS)]
+            try:
+                await asyncio.to_thread(script, self)
+            finally:
+                self.ending = True
+            await asyncio.gather(*senders)
+
+    async def _send(self, client: aiohttp.ClientSession, number: int) -> None:
+        batch = 0
+        while not self.ending:
+            now = datetime.now(UTC).isoformat()
+            ids = [f"p{number}-{batch}-{each}" for each in range(BATCH)]
+            events = [
+                {"event_id": name, "occurred_at": now, "channel": "web", "touchpoint": "checkout"}
+                | {"customer_id": f"c{number}-{each}", "metric": "nps", "score": (batch + each) % 11}
+                for each, name in enumerate(ids)
+            ]
+            await self._repeated(client, events)
+            self.accepted.update(ids)
+            batch += 1
+
+    async def _repeated(self, client: aiohttp.ClientSession, events: list[dict[str, object]]) -> None:
+        """The same request until it is accepted."""
+        while True:
+            if await self._accepted(client, events):
+                return
+            await asyncio.sleep(0.2)
+
+    async def _accepted(self, client: aiohttp.ClientSession, events: list[dict[str, object]]) -> bool:
+        headers = {"Authorization": f"Bearer {self._gateway.token}"}
+        try:
+            async with client.post(f"{self._gateway.url}/v1/events", json=events, headers=headers) as answer:
+                self.statuses[answer.status] += 1
+                await answer.read()
+                assert answer.status != 503 or int(answer.headers["Retry-After"]) >= 1
+                return answer.status == 202
+        except (aiohttp.ClientError, TimeoutError):
+            self.statuses[0] += 1
+            return False
+
+    def grown(self, more: int = 200) -> None:
+        """Waits until so many more events are accepted."""
+        before = self.accepted.total()
+        eventually(lambda: self.accepted.total() >= before + more, f"{more} more accepted ({self.statuses})", 60)
+
+
+def test_every_202_is_in_the_ledger_once_over_kills_of_kafka_and_of_the_gateway(mortal: tuple[Case, Stack]) -> None:
+    """T22, T35: the short form; 503 while Kafka is away, and never a 202."""
+    case, stack = mortal
+    case.worker("one")
+    gateway = Gateway(case)
+
+    def script(load: Load) -> None:
+        load.grown()
+        stack.kill_kafka()
+        at = load.statuses[503]
+        eventually(lambda: load.statuses[503] >= at + PRODUCERS, f"503 while Kafka is away ({load.statuses})", 40)
+        quiet = load.accepted.total()
+        assert not gateway.ready()
+        time.sleep(0.5)  # nothing to wait for: in this time nothing may be accepted
+        assert load.accepted.total() == quiet
+        stack.start_kafka()
+        load.grown()
+        gateway.process.kill()
+        gateway.start()
+        load.grown()
+
+    load = Load(gateway)
+    asyncio.run(load.run(script))
+    assert set(load.statuses) <= {0, 202, 503}, load.statuses
+    assert set(load.accepted.values()) == {1}
+    case.settle(90)
+    sql = "SELECT uniqExact(event_hash) AS ids, count() AS n FROM ledger FINAL WHERE disposition = 'aggregated'"
+    (row,) = case.rows(sql)
+    assert (row["ids"], row["n"]) == (len(load.accepted), len(load.accepted))
+    case.verify(60)
+
+
+def test_old_and_new_producers_of_every_way_count_and_a_version_of_the_future_is_named(case: Case) -> None:
+    """T47, and the first event of a newcomer: seen in the scores, with n and without a number."""
+    case.worker("one")
+    gateway = Gateway(case)
+    now = datetime.now(UTC).isoformat()
+    answer = {"occurred_at": now, "channel": "web", "touchpoint": "checkout", "metric": "nps", "score": 9}
+
+    def post(*events: dict[str, object]) -> dict[str, object]:
+        request = urllib.request.Request(
+            f"{gateway.url}/v1/events",
+            json.dumps(events).encode(),
+            {"Authorization": f"Bearer {gateway.token}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=20) as found:
+            document: dict[str, object] = json.load(found)
+            return document
+
+    assert post({**answer, "event_id": "http-1", "customer_id": "c1"})["accepted"] == 1
+
+    def shown() -> list[dict[str, object]]:
+        read = case.command("scores", "--metric", "nps", "--by", "channel,touchpoint", "--from", "-1h", "--json")
+        rows: list[dict[str, object]] = json.loads(read.stdout)["scores"]
+        return rows
+
+    (first,) = eventually(lambda: [row for row in shown() if row["n"] == 1], "the first event is seen", 30)
+    assert (first["score"], first["status"]) == (None, "insufficient")
+    line = json.dumps({**answer, "event_id": "kafka-1", "customer_id": "c2"})
+    produced = case.folder / "events.ndjson"
+    produced.write_text(line + "\n")
+    assert case.command("produce", str(produced)).returncode == 0
+    mixed = post(
+        {**answer, "event_id": "http-2", "customer_id": "c3", "version": 1},
+        {**answer, "event_id": "http-3", "customer_id": "c4", "field_of_version_2": "x"},
+        {**answer, "event_id": "http-4", "customer_id": "c5", "version": 99},
+    )
+    assert (mixed["accepted"], mixed["rejected"]) == (2, 1)
+    items = mixed["items"]
+    assert isinstance(items, list)
+    assert (items[2]["reason"], items[2]["path"]) == ("unknown_version", "$.version")
+    eventually(lambda: [row for row in shown() if row["n"] == 4], "all four are seen", 30)
+    case.verify()

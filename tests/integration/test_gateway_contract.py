@@ -1,0 +1,74 @@
+"""Schemathesis asks the gateway what its OpenAPI document allows and forbids: never a defect, always an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from pipeline.intake.openapi import document
+from pipeline.stack.launch import Stack
+from tests.integration.test_gateway import Place, placed
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what schemathesis and its parts say of themselves while they load
+    import schemathesis
+
+pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
+
+#: Requests by operation and kind; a second or two each.
+EXAMPLES = 40
+
+
+@pytest.fixture
+async def place(stack: Stack, topic_prefix: str, database: str) -> AsyncIterator[Place]:
+    async with placed(stack, topic_prefix, database, gateway_key_rate=0, gateway_rate=0) as made:
+        yield made
+
+
+def asked(url: str, token: str, mode: Any) -> Counter[int]:
+    """Statuses of generated requests; each answer is checked against the document."""
+    schema: Any = schemathesis.openapi.from_dict(document())
+    found: Counter[int] = Counter()
+    for result in schema.get_all_operations():
+        operation = result.ok()
+
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def ask(case: Any) -> None:
+            answer = case.call(base_url=url, headers={"Authorization": f"Bearer {token}"})
+            case.validate_response(answer, checks=CHECKS)
+            found[answer.status_code] += 1
+
+        ask()
+    return found
+
+
+schemathesis.checks.load_all_checks()
+CHECKS = schemathesis.checks.CHECKS.get_by_names(
+    [
+        *("not_a_server_error", "status_code_conformance"),
+        *("content_type_conformance", "response_schema_conformance"),
+    ]
+)
+
+
+@pytest.mark.parametrize("mode", list(schemathesis.GenerationMode), ids=str)
+async def test_whatever_the_document_allows_or_forbids_has_an_answer_that_it_names(place: Place, mode: Any) -> None:
+    found = await asyncio.to_thread(asked, place.server.url, place.token, mode)
+    assert found.total() >= EXAMPLES
+    assert set(found) <= {200, 202, 207, 400, 413, 415, 422}
+    counted = await place.counted()
+    assert counted["received"].total() == (counted["accepted"] + counted["rejected"] + counted["shed"]).total()
