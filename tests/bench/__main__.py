@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.stack.launch import Stack, running
-from tests.bench import figures, history, latency, memory, outage, startup, steps, texts, throughput
+from tests.bench import figures, gateway, history, latency, memory, outage, startup, steps, texts, throughput
 from tests.bench.figures import Report, note
 
 Benchmark = Callable[[Stack, Report, bool], None]
@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, tuple[str, Benchmark]] = {
     "memory": ("Memory and assignment", memory.run),
     "outage": ("ClickHouse down", outage.run),
     "history": ("History: two workers", history.run),
+    "gateway": ("Gateway: one process, events over HTTP", gateway.run),
     "cli": ("Command line", startup.run),
 }
 

@@ -82,7 +82,10 @@ def container(service: Mapping[str, Any], folder: Path, replaced: Mapping[str, s
     folder.mkdir()
     state = folder.with_suffix(".state")  # the image brings it
     state.mkdir()
-    port = replaced.get("TOUCHLINE_WEB_PORT", "6066")
+    ports = {":6066/": replaced.get("TOUCHLINE_WEB_PORT", "6066"), ":8080/": replaced["TOUCHLINE_GATEWAY_PORT"]}
+    health = service.get("healthcheck", {}).get("test", [])[1:]
+    for inside, port in ports.items():
+        health = [part.replace(inside, f":{port}/") for part in health]
     return Container(
         arguments=[*(service["entrypoint"] or image_says("ENTRYPOINT")), *service["command"]],
         environment={
@@ -92,7 +95,7 @@ def container(service: Mapping[str, Any], folder: Path, replaced: Mapping[str, s
             **service["environment"],
             **replaced,
         },
-        health=[part.replace(":6066/", f":{port}/") for part in service.get("healthcheck", {}).get("test", [])[1:]],
+        health=health,
         folder=folder,
     )
 
@@ -107,6 +110,8 @@ def ours(stack: Stack, topic_prefix: str, database: str) -> dict[str, str]:
         "TOUCHLINE_CLICKHOUSE_DATABASE": database,
         "TOUCHLINE_GROUP": topic_prefix + "group",
         "TOUCHLINE_TOPIC_PARTITIONS": "2",
+        "TOUCHLINE_GATEWAY_HOST": "127.0.0.1",
+        "TOUCHLINE_GATEWAY_PORT": str(processes.free_port()),
         "TOUCHLINE_WEB_HOST": "127.0.0.1",  # a container's 0.0.0.0 is its own; this machine's is not
     }
 
@@ -123,7 +128,7 @@ def wait_until_healthy(started: Mapping[str, tuple[Container, subprocess.Popen[b
         time.sleep(LOOK_S)
 
 
-def test_the_job_prepares_and_two_workers_become_ready_and_stop_cleanly(
+def test_the_job_prepares_and_two_workers_and_a_gateway_become_ready_and_stop_cleanly(
     services: dict[str, Any], ours: dict[str, str], tmp_path: Path
 ) -> None:
     too_early = container(services["worker"], tmp_path / "early", ours | {"TOUCHLINE_WEB_PORT": "0"})
@@ -142,6 +147,8 @@ def test_the_job_prepares_and_two_workers_become_ready_and_stop_cleanly(
             port = str(processes.free_port(frozenset()))
             box = container(services["worker"], tmp_path / f"worker-{number}", ours | {"TOUCHLINE_WEB_PORT": port})
             started[f"worker-{number}"] = (box, box.start())
+        box = container(services["gateway"], tmp_path / "gateway", ours)
+        started["gateway"] = (box, box.start())
         wait_until_healthy(started)
         for name, (box, process) in started.items():
             stopped_at = time.monotonic()

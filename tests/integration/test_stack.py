@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -234,19 +235,22 @@ def test_the_commands_start_show_and_end_a_stack(tmp_path: Path) -> None:
     assert touchline("status", *where).returncode == 4
     assert touchline("env", *where).returncode == 4
     try:
-        started = touchline("up", *where, "--json")
+        started = touchline("up", *where, "--gateway", "--json")
         assert started.returncode == 0, started.stderr
         addresses = json.loads(started.stdout)
         shown = touchline("env", *where).stdout
         assert f"export TOUCHLINE_BOOTSTRAP_SERVERS={addresses['bootstrap']}\n" in shown
         assert f"export TOUCHLINE_CLICKHOUSE_URL={addresses['clickhouse_url']}\n" in shown
+        assert f"export TOUCHLINE_GATEWAY_URL={addresses['gateway_url']}\n" in shown
+        with urllib.request.urlopen(f"{addresses['gateway_url']}/readyz", timeout=10) as ready:
+            assert ready.status == 200
         status = touchline("status", *where, "--json")
-        assert {row["name"] for row in json.loads(status.stdout)["processes"]} == {"kafka", "clickhouse"}
+        assert {row["name"] for row in json.loads(status.stdout)["processes"]} == {"kafka", "clickhouse", "gateway"}
         os.kill(addresses["pids"]["clickhouse"], signal.SIGKILL)
         assert gone([addresses["pids"]["clickhouse"]])
         broken = touchline("status", *where)
         assert (broken.returncode, "GONE" in broken.stdout) == (4, True)
     finally:
         ended = touchline("down", *where)
-    assert (ended.returncode, ended.stdout) == (0, "ended: kafka\n")
+    assert (ended.returncode, ended.stdout) == (0, "ended: kafka, gateway\n")
     assert gone(list(addresses["pids"].values()), 0)
