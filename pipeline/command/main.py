@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "offsets": ("pipeline.command.admin", "begin a new epoch of a topic that was made again"),
     "release": ("pipeline.command.admin", "let a paused partition go on"),
     "config": ("pipeline.command.admin", "show or check the settings"),
+    "links": ("pipeline.command.links", "links for e-mail that ask one question"),
     "keys": ("pipeline.command.keys", "who may write and read over HTTP: create, list, rotate, revoke"),
     "doctor": ("pipeline.command.doctor", "what is reachable, right and ready; each line with the fix"),
     "scores": ("pipeline.command.scores", "scores with n and interval, by any dimension and grain"),

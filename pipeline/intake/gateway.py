@@ -211,7 +211,7 @@ class Gateway:
 
     # --- inside ----------------------------------------------------------------------------------
     async def _events(self, request: web.Request) -> web.Response:
-        grant = await self.grant(presented(request.headers.get("Authorization", "")))
+        grant = await self._bearer(request)
         if grant is None:
             return self.unauthorized()
         if not grant.may(Right.WRITE):
@@ -231,6 +231,14 @@ class Gateway:
             return self.refuse(grant, named, len(items.values))
         answer = await self.admit(grant, judge(named, grant, self.rules, self._pipe.now_ms()))
         return _json(answers.status_of(answer), answers.encode(answer))
+
+    async def _bearer(self, request: web.Request) -> Grant | None:
+        """Who sends. A page that is being closed can set no header: a key that only writes may stand in the URL."""
+        authorization = request.headers.get("Authorization")
+        if authorization is None and (token := request.query.get("key")):
+            grant = await self.grant(token)
+            return grant if grant is not None and grant.rights == {Right.WRITE} else None
+        return await self.grant(presented(authorization or ""))
 
     def _named(self, grant: Grant, headers: Mapping[str, str], items: Items, body: bytes) -> Items | Refused:
         """The items, each with a name where the request has an Idempotency-Key."""

@@ -37,8 +37,9 @@ _KEPT = {"Cache-Control": "public, max-age=3600"}
 
 
 def routes() -> list[web.RouteDef]:
-    """`/openapi.json`, `/docs` and the viewer's script."""
+    """`/openapi.json`, `/docs` and the viewer's script, `/touchline.js` for web pages."""
     described = FILE.read_bytes()
+    script = (STATIC / "touchline.js").read_bytes()
     packed = VIEWER.read_bytes()
 
     async def openapi(_: web.Request) -> web.Response:
@@ -56,4 +57,13 @@ def routes() -> list[web.RouteDef]:
             body, headers = gzip.decompress(packed), _KEPT
         return web.Response(body=body, content_type="text/javascript", charset="utf-8", headers=headers)
 
-    return [web.get("/openapi.json", openapi), web.get("/docs", docs), web.get("/docs/viewer.js", viewer)]
+    async def scripted(_: web.Request) -> web.Response:
+        headers = {**_KEPT, "Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
+        return web.Response(body=script, content_type="text/javascript", charset="utf-8", headers=headers)
+
+    return [
+        web.get("/touchline.js", scripted),
+        web.get("/openapi.json", openapi),
+        web.get("/docs", docs),
+        web.get("/docs/viewer.js", viewer),
+    ]

@@ -20,7 +20,9 @@ from pipeline.clickhouse import Pool
 from pipeline.errors import Unavailable
 from pipeline.intake import pages
 from pipeline.intake.admission import Rules
+from pipeline.intake.answering import Answering
 from pipeline.intake.gateway import Gateway, Policy
+from pipeline.intake.links import Links
 from pipeline.intake.pipe import WAIT_S, Pipe
 from pipeline.intake.producing import pseudonyms_of
 from pipeline.settings import Settings
@@ -87,6 +89,7 @@ class Server:
     def _application(self) -> web.Application:
         app = web.Application()
         app.add_routes(self.gateway.routes())
+        app.add_routes(Answering(self.gateway, self.pipe, Links(self._settings.seal_bytes)).routes())
         app.add_routes(pages.routes())
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
