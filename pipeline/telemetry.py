@@ -96,6 +96,8 @@ class Telemetry:
     def __init__(self, metrics: Sequence[Metric] = METRICS) -> None:
         self.registry = CollectorRegistry()
         self._made: dict[str, Counter | Gauge | Histogram] = {}
+        #: Counters by name and labels as they were asked for: finding one anew costs as much as counting ten times.
+        self._children: dict[tuple[object, ...], Counter] = {}
         self._seen: dict[tuple[str, tuple[str, ...]], float] = {}
         for metric in metrics:
             if metric.kind == "counter":
@@ -110,9 +112,13 @@ class Telemetry:
 
     def count(self, name: str, by: float = 1, **labels: str) -> None:
         """Adds to a counter."""
-        made = self._made[name]
-        assert isinstance(made, Counter)
-        (made.labels(**labels) if labels else made).inc(by)
+        key = (name, *labels.items())
+        child = self._children.get(key)
+        if child is None:
+            made = self._made[name]
+            assert isinstance(made, Counter)
+            child = self._children[key] = made.labels(**labels) if labels else made
+        child.inc(by)
 
     def total(self, name: str, value: float, **labels: str) -> None:
         """Brings a counter up to a total that somebody else keeps."""

@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +40,8 @@ RUNS = 2
 MOST_BYTES = 64 * 1024 * 1024
 #: Bytes of one run: a batch of 512 KiB for each of a dozen partitions at most.
 RUN_BYTES = 4 * 1024 * 1024
+#: How often the waits are looked at.
+_LOOK_S = 0.25
 #: Waits between attempts to reach Kafka.
 RETRY_S = (0.2, 0.5, 1.0, 2.0)
 
@@ -62,6 +64,7 @@ class _Entry:
     parcels: Sequence[Parcel]
     size: int
     done: asyncio.Future[None]
+    since: float
 
 
 class Pipe:
@@ -71,19 +74,24 @@ class Pipe:
         self._settings = settings
         self._telemetry = telemetry
         self._waiting: deque[_Entry] = deque()
+        #: Everybody who waits for an answer, oldest first.
+        self._open: dict[_Entry, None] = {}
         self._bytes = 0
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(RUNS)
         self._runs: dict[asyncio.Task[None], float] = {}
         self._trouble: str | None = "not yet connected to Kafka"
         self._broken = False
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         #: What the broker's clock is ahead of ours, in ms, by its last acknowledgement.
         self._skew_ms = 0.0
 
     def start(self) -> None:
         """Begins to connect; see `trouble`."""
-        self._task = asyncio.create_task(self._live(), name="pipe")
+        self._tasks = [
+            asyncio.create_task(self._live(), name="pipe"),
+            asyncio.create_task(self._watch(), name="pipe's patience"),
+        ]
 
     async def stop(self) -> None:
         """Sends what waits, for `WAIT_S` at most, and closes."""
@@ -93,10 +101,10 @@ class Pipe:
                     while self._waiting or self._runs:
                         self._wake.set()
                         await asyncio.sleep(0.02)
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+                await task
 
     @property
     def trouble(self) -> str | None:
@@ -121,17 +129,16 @@ class Pipe:
         size = sum(len(parcel.value) for parcel in parcels)
         if self._bytes + size > MOST_BYTES:
             raise Unavailable("too much waits for Kafka")
-        entry = _Entry(parcels, size, asyncio.get_running_loop().create_future())
+        entry = _Entry(parcels, size, asyncio.get_running_loop().create_future(), time.monotonic())
         self._bytes += size
         self._waiting.append(entry)
+        self._open[entry] = None
         self._wake.set()
         try:
-            async with asyncio.timeout(WAIT_S):
-                await entry.done
-        except TimeoutError:
-            raise Unavailable(f"Kafka has not acknowledged within {WAIT_S:.0f} s") from None
+            await entry.done
         finally:
             self._bytes -= size
+            self._open.pop(entry, None)
 
     # --- inside ----------------------------------------------------------------------------------
     async def _live(self) -> None:
@@ -159,6 +166,16 @@ class Pipe:
                 await _closed(producer)
             await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
             attempt += 1
+
+    async def _watch(self) -> None:
+        """Whoever has waited too long is told: one look over all is cheaper than a clock for each."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            _settle(self._late(time.monotonic() - WAIT_S), Unavailable(f"Kafka has not acknowledged in {WAIT_S:.0f} s"))
+
+    def _late(self, latest: float) -> list[_Entry]:
+        """Who has waited since before that."""
+        return list(takewhile(lambda entry: entry.since < latest, self._open))
 
     async def _send_on(self, producer: AIOKafkaProducer) -> None:
         """Runs, one after the other, until one fails."""

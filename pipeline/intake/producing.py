@@ -169,8 +169,10 @@ def key_of(event: Event) -> bytes:
     """The Kafka key: the customer, else the submission, else the event itself."""
     if isinstance(event, Profile):
         return event.customer.encode()
+    if event.customer_id:
+        return event.customer_id.encode()
     submission = event.submission_id if isinstance(event, Feedback) else None
-    return (event.customer_id or submission or event.event_id).encode()
+    return (submission or event.event_id).encode()
 
 
 def with_pseudonym(event: Same, pseudonyms: Pseudonyms | None) -> Same:

@@ -128,6 +128,7 @@ def test_every_202_is_in_the_ledger_once_over_kills_of_kafka_and_of_the_gateway(
 
     def script(load: Load) -> None:
         load.grown()
+        case.flowing(50)
         stack.kill_kafka()
         at = load.statuses[503]
         eventually(lambda: load.statuses[503] >= at + PRODUCERS, f"503 while Kafka is away ({load.statuses})", 40)
