@@ -40,6 +40,8 @@ RUNS = 2
 MOST_BYTES = 64 * 1024 * 1024
 #: Bytes of one run: a batch of 512 KiB for each of a dozen partitions at most.
 RUN_BYTES = 4 * 1024 * 1024
+#: How long a producer may take to send what it still has; whoever waited for that has been answered.
+_CLOSE_S = 2.0
 #: How often the waits are looked at.
 _LOOK_S = 0.25
 #: Waits between attempts to reach Kafka.
@@ -227,6 +229,8 @@ class Pipe:
         else:
             _settle(entries, None)
             self._telemetry.observe("touchline_gateway_kafka_seconds", time.monotonic() - began)
+        finally:
+            _settle(entries, Unavailable("a defect of the gateway"))  # whoever is not answered by now
 
     async def _sent(
         self, producer: AIOKafkaProducer, topic: str, parcels: Sequence[Parcel]
@@ -278,7 +282,13 @@ def _settle(entries: Iterable[_Entry], error: Exception | None) -> None:
 
 
 async def _closed(producer: AIOKafkaProducer) -> None:
-    """Closes a producer that may have batches which it would send for ever."""
-    with contextlib.suppress(TimeoutError, KafkaError, OSError):
-        async with asyncio.timeout(2):
+    """Closes a producer that may have batches which it would try to send for ever, and its connections with it."""
+    try:
+        async with asyncio.timeout(_CLOSE_S):
             await producer.stop()
+    except (TimeoutError, KafkaError, OSError):
+        # aiokafka 0.14 waits for its batches before it closes anything: an hour's outage would leave hundreds behind.
+        producer._message_accumulator.fail_all(KafkaError("closed"))
+        if producer._sender is not None:
+            await producer._sender.close()
+        await producer.client.close()
