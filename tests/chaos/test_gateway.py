@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
+import socket
 import time
 import urllib.request
 from collections import Counter
@@ -194,3 +196,33 @@ def test_old_and_new_producers_of_every_way_count_and_a_version_of_the_future_is
     assert (items[2]["reason"], items[2]["path"]) == ("unknown_version", "$.version")
     eventually(lambda: [row for row in shown() if row["n"] == 4], "all four are seen", 30)
     case.verify()
+
+
+#: Connections of the full form; the short one shows the same within the default run.
+MANY = [pytest.param(500, id="short"), pytest.param(10_000, id="full", marks=pytest.mark.prove)]
+
+
+@pytest.mark.parametrize("count", MANY)
+def test_idle_and_slow_connections_cost_little_and_end_and_others_are_served(case: Case, count: int) -> None:
+    """T30, T31."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count + 500:
+        pytest.skip(f"this machine lets a process have {hard} connections only")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + 500), hard))
+    gateway = Gateway(case)
+    opened: list[socket.socket] = []
+    try:
+        for number in range(count):
+            opened.append(socket.create_connection(("127.0.0.1", gateway.port), 20))
+            if number % 2:
+                opened[-1].sendall(b"POST /v1/events HTTP/1.1\r\nHost: x\r\n")
+        assert gateway.process.memory_mb < 300
+        assert gateway.ready()
+        for each in opened:
+            each.settimeout(40)
+            assert each.recv(1) == b"", "the gateway closes what never becomes a request"
+    finally:
+        for each in opened:
+            each.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert gateway.ready()
