@@ -241,9 +241,13 @@ class Pipe:
         places = partitions_of([parcel.key for parcel in parcels], count)
         order = np.argsort(places, kind="stable")
         cuts = np.searchsorted(places[order], np.arange(count + 1))
-        runs = [(part, order[low:high].tolist()) for part, (low, high) in enumerate(pairwise(cuts)) if high > low]
-        sent = [_batches(producer, name, part, [parcels[row] for row in rows]) for part, rows in runs]
-        return [future for futures in await asyncio.gather(*sent) for future in futures]
+        futures: list[asyncio.Future[Any]] = []
+        # One after the other: a task for each partition would cost more than the batch, and they leave together anyway.
+        for part, (low, high) in enumerate(pairwise(cuts.tolist())):
+            if high > low:
+                mine = [parcels[row] for row in order[low:high].tolist()]
+                futures += await _batches(producer, name, part, mine)
+        return futures
 
     def _run_ended(self, run: asyncio.Task[None]) -> None:
         self._runs.pop(run, None)
