@@ -93,6 +93,7 @@ async def publish(desk: Desk) -> None:
         desk.ticks += 1
         tick = encode(Tick(ver=ver, number=desk.ticks))
         now_ms = await desk.outbox.send("ticks", [(b"tick", tick, [])])
+        desk.broker_ms = now_ms
         sent = await desk.publisher.step(now_ms, ver)
     except Unavailable:
         return

@@ -59,9 +59,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         for name in (*self.columns, *self.constants):
-            head, _, rest = name.partition(".")
-            nested = head in _NESTED and bool(rest) and (head != "ref" or rest in _REF)
-            if not nested and (name not in _KNOWN or name in _NESTED):
+            if not known_field(name):
                 raise UsageError(f"--map {name}: no such field; fields are {', '.join(sorted(_KNOWN))}")
         if "occurred_at" in self.columns or "occurred_at" in self.constants:
             raise UsageError("--map occurred_at: name the time with --time COLUMN or --at TIME")
@@ -78,6 +76,14 @@ class Plan:
         """Differs when the file or the mapping does: two answers in one row (two imports) get two event ids."""
         text = orjson.dumps([self.digest, sorted(self.columns.items()), sorted(self.constants.items())])
         return hashlib.blake2b(text, digest_size=16).digest()
+
+
+def known_field(name: str) -> bool:
+    """Whether events have a field of that name: a plain one, `ref.order` or `attributes.anything`."""
+    head, _, rest = name.partition(".")
+    if head in _NESTED:
+        return bool(rest) and (head != "ref" or rest in _REF)
+    return name in _KNOWN
 
 
 def places_of(plan: Plan, header: Sequence[str]) -> dict[str, int]:
@@ -100,10 +106,10 @@ def event_of(
         return reject(Reason.MISSING_FIELD, "$", f"{len(cells)} cells, the table has {width} columns")
     document: dict[str, Any] = {}
     for name, text in plan.constants.items():
-        _put(document, name, text)
+        put(document, name, text)
     for name, place in places.items():
         if cells[place] != "" and name != "occurred_at":
-            _put(document, name, cells[place])
+            put(document, name, cells[place])
     moment = _moment(plan.when, cells[places["occurred_at"]] if plan.when.column else "")
     if isinstance(moment, Rejection):
         return moment
@@ -121,8 +127,8 @@ def event_id(plan: Plan, number: int) -> str:
     return "i" + hashlib.blake2b(number.to_bytes(8, "big"), digest_size=12, key=plan.sign).hexdigest()
 
 
-def _put(document: dict[str, Any], name: str, text: str) -> None:
-    """Sets one field, nested where its name says so."""
+def put(document: dict[str, Any], name: str, text: str) -> None:
+    """Sets one field from text, nested where its name says so; exact numbers become numbers where the field is one."""
     head, _, rest = name.partition(".")
     if rest:
         document.setdefault(head, {})[rest] = text
