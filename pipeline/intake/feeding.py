@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -18,6 +17,7 @@ from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.errors import UsageError
 from pipeline.intake.lines import judge
 from pipeline.intake.producing import Producer, key_of, with_pseudonym
+from pipeline.intake.sources import Layout, header_of, rows_of
 from pipeline.intake.tables import Plan, event_of, places_of
 from pipeline.intake.verdicts import Tally, Verdict
 from schemas.codec import check, encode
@@ -29,16 +29,6 @@ CHUNK = 5_000
 
 #: Told every verdict of a chunk, in order, and the counts so far.
 Watch = Callable[[list[Verdict], Tally], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How a table is written. `columns` names them where the file has no header; `quote` "" means none."""
-
-    separator: str = ","
-    columns: tuple[str, ...] = ()
-    quote: str = '"'
-    encoding: str = "utf-8-sig"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +72,7 @@ class TableImport:
         self._layout = layout
         self.plan = replace(plan, digest=digest_of(path))
         self._state_dir = state_dir
-        header = _header(path, layout)
+        header = header_of(path, layout)
         self._width = len(header)
         self._places = places_of(self.plan, header)
 
@@ -109,8 +99,7 @@ class TableImport:
         assert target.topic is not None
         tally = since
         before, began = tally.seconds, time.monotonic()
-        headers = 0 if self._layout.columns else 1
-        rows = islice(rows_of(self._path, self._layout), tally.rows + headers, None)
+        rows = islice(rows_of(self._path, self._layout), tally.rows, None)
         while chunk := list(islice(rows, CHUNK)):
             keys, values, verdicts = [], [], []
             for cells in chunk:
@@ -139,31 +128,6 @@ class TableImport:
             return wrong
         known = with_pseudonym(event, pseudonyms)
         return key_of(known), encode(known)
-
-
-def rows_of(path: Path, layout: Layout) -> Iterator[list[str]]:
-    """All rows of cells of a table, the header too; empty lines are no rows."""
-    # A cell that is not in the encoding becomes surrogates and is refused by itself, not the whole file.
-    with path.open(encoding=layout.encoding, errors="surrogateescape", newline="") as file:
-        csv.field_size_limit(2**31 - 1)  # the codec has its own limit and names it
-        yield from filter(
-            None,
-            csv.reader(
-                file,
-                delimiter=layout.separator,
-                quotechar=layout.quote or None,
-                quoting=csv.QUOTE_MINIMAL if layout.quote else csv.QUOTE_NONE,
-            ),
-        )
-
-
-def _header(path: Path, layout: Layout) -> list[str]:
-    if layout.columns:
-        return list(layout.columns)
-    header = next(rows_of(path, layout), None)
-    if header is None:
-        raise UsageError(f"{path}: the file is empty")
-    return header
 
 
 def digest_of(path: Path) -> str:

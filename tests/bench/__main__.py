@@ -13,7 +13,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.stack.launch import Stack, running
-from tests.bench import figures, gateway, history, latency, memory, outage, startup, steps, texts, throughput
+from tests.bench import (
+    figures,
+    gateway,
+    history,
+    importing,
+    latency,
+    memory,
+    outage,
+    startup,
+    steps,
+    texts,
+    throughput,
+)
 from tests.bench.figures import Report, note
 
 Benchmark = Callable[[Stack, Report, bool], None]
@@ -28,6 +40,7 @@ BENCHMARKS: dict[str, tuple[str, Benchmark]] = {
     "outage": ("ClickHouse down", outage.run),
     "history": ("History: two workers", history.run),
     "gateway": ("Gateway: one process, events over HTTP", gateway.run),
+    "import": ("Import: a CSV file into the ledger, one worker", importing.run),
     "cli": ("Command line", startup.run),
 }
 
