@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     seal_key: SecretStr = Field(SecretStr(""), description="32 bytes as 64 hex digits")
     insecure_keys: bool = Field(False, description="run with well-known keys (embedded stack and tests only)")
     plain_agents: bool = Field(False, description="store the ids of employees as they come")
+    integrations: Path | None = Field(None, description="TOML: secrets and questions of webhooks, docs/integrations.md")
     registry: Path | None = Field(None, description="touchpoint registry (TOML); empty means the bundled one")
 
     ids_remembered: int = Field(2_000_000, ge=1_000, description="event ids a worker remembers for duplicates")
@@ -101,6 +102,8 @@ class Settings(BaseSettings):
             wrong.append(f"kafka_ca: no such file: {self.kafka_ca}")
         if self.clickhouse_ca is not None and not self.clickhouse_ca.is_file():
             wrong.append(f"clickhouse_ca: no such file: {self.clickhouse_ca}")
+        if self.integrations is not None and not self.integrations.is_file():
+            wrong.append(f"integrations: no such file: {self.integrations}")
         if self.registry is not None and not self.registry.is_file():
             wrong.append(f"registry: no such file: {self.registry}")
         if not self.clickhouse_url.startswith(("http://", "https://")):

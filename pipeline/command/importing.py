@@ -64,7 +64,8 @@ def import_(
             Mapping(time=time_column, at=at, zone=zone, form=written, decimal="comma" if decimal_comma else "")
         )
         if known_as and known_as not in known():
-            raise UsageError(f"--as {known_as}: known are {', '.join(known())}")
+            _documents(file, known_as, (live, dry_run), json)
+            return
         paths = [FOLDER / f"{known_as}.toml"] if known_as else []
         for path in [*paths, *([mapped_by] if mapped_by else [])]:
             said = said.over(load(path))
@@ -102,6 +103,33 @@ async def _import(table: TableImport, topic: str, how: tuple[bool, bool], json: 
             return await table.run(Target(None, topic, pseudonyms), Tally(), watch)
         async with Producer(settings) as producer:
             return await table.run(Target(producer, topic, pseudonyms), before or Tally(), watch)
+
+
+def _documents(file: Path, name: str, how: tuple[bool, bool], json: bool) -> None:
+    """A file of a tool's own JSON: one document, or one a line, mapped as its webhook would be."""
+    from pipeline.intake.feeding import Target, feed_events
+    from pipeline.intake.integrations import integrations
+    from pipeline.intake.integrations.documents import events_in
+    from pipeline.intake.mappings import known
+    from pipeline.intake.producing import Producer, pseudonyms_of
+    from pipeline.intake.webhooks import load_options
+    from pipeline.settings import load_settings
+
+    if name not in integrations():
+        raise UsageError(f"--as {name}: known are {', '.join([*known(), *sorted(integrations())])}")
+    settings = load_settings()
+    live, dry_run = how
+    events = events_in(file, integrations()[name], load_options(settings.integrations).get(name))
+
+    async def go() -> Tally:
+        topic, pseudonyms = None if live else "history", pseudonyms_of(settings)
+        with watched(json, None) as watch:
+            if dry_run:
+                return await feed_events(Target(None, topic, pseudonyms), events, watch)
+            async with Producer(settings) as producer:
+                return await feed_events(Target(producer, topic, pseudonyms), events, watch)
+
+    finish(asyncio.run(go()), json)
 
 
 def _layout(file: Path, said: Mapping, options: tuple[str, str, str, str, str]) -> Layout:

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "produce": ("pipeline.command.intake", "send NDJSON events, with a verdict per row"),
     "import": ("pipeline.command.intake", "bring a CSV, NDJSON or Parquet file in as history, resumable"),
     "rejects": ("pipeline.command.rejects", "what was rejected: list, show, count, replay after a fix"),
+    "deliveries": ("pipeline.command.deliveries", "what webhooks brought in seven days; map it anew"),
     "producers": ("pipeline.command.rejects", "who sends, who turned bad, who fell silent"),
     "schema": ("pipeline.command.schema", "export or check the schemas"),
 }

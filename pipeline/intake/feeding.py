@@ -16,7 +16,7 @@ import orjson
 from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.errors import UsageError
 from pipeline.intake.lines import judge
-from pipeline.intake.producing import Producer, key_of, with_pseudonym
+from pipeline.intake.producing import Event, Producer, key_of, with_pseudonym
 from pipeline.intake.sources import Layout, header_of, rows_of
 from pipeline.intake.tables import Plan, event_of, places_of
 from pipeline.intake.verdicts import Tally, Verdict
@@ -61,6 +61,30 @@ async def feed_lines(target: Target, lines: Iterable[bytes], watch: Watch) -> Ta
         watch(verdicts, tally)
     if target.producer is not None:
         await target.producer.flush()
+    return tally
+
+
+async def feed_events(target: Target, events: Iterable[Event | Rejection], watch: Watch) -> Tally:
+    """Send events that were made from something else; what gave none is counted as refused."""
+    tally = Tally()
+    began = time.monotonic()
+    rows = iter(events)
+    while chunk := list(islice(rows, CHUNK)):
+        runs: dict[str, list[Event]] = {}
+        verdicts = []
+        for each in chunk:
+            refused = each if isinstance(each, Rejection) else None
+            verdicts.append(Verdict(tally.rows + 1, refused))
+            tally.add(verdicts[-1], refused is None)
+            if not isinstance(each, Rejection):
+                own = "feedback" if isinstance(each, Feedback) else "touchpoints"
+                runs.setdefault(target.topic or own, []).append(with_pseudonym(each, target.pseudonyms))
+        if target.producer is not None:
+            for topic, run in runs.items():
+                await target.producer.send_many(topic, [key_of(one) for one in run], [encode(one) for one in run])
+            await target.producer.flush()
+        tally.seconds = time.monotonic() - began
+        watch(verdicts, tally)
     return tally
 
 

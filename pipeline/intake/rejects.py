@@ -105,6 +105,20 @@ def sealed_of(client: ClickHouse, places: Sequence[Place]) -> dict[Place, tuple[
     }
 
 
+def counted_ids(client: ClickHouse, hashes: Sequence[int]) -> set[int]:
+    """Which event ids (their fingerprints) the ledger has counted, or holds as late."""
+    if not hashes:
+        return set()
+    rows = client.query(
+        "SELECT DISTINCT event_hash FROM ledger FINAL WHERE event_hash IN {hashes:Array(UInt64)}"
+        " AND disposition IN ('aggregated', 'late')",
+        {"hashes": list(hashes)},
+        FINAL_BY_DAY,
+        long=True,
+    )
+    return set(rows["event_hash"].to_list()) if not rows.is_empty() else set()
+
+
 def opened(sealer: Sealer, place: Place, sealed: bytes) -> bytes:
     """The original bytes. DifferenceFound when another key sealed them or they were altered."""
     return sealer.open(sealed, context(*place))

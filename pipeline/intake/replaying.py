@@ -25,7 +25,7 @@ from pipeline.arrival.fingerprints import fingerprints, text_fingerprints
 from pipeline.arrival.rules import HISTORY, ArrivalRules
 from pipeline.arrival.senders import ATTEMPT_HEADER, PRODUCER_HEADER
 from pipeline.arrival.times import absurd
-from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
+from pipeline.clickhouse import ClickHouse
 from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.customers.sealing import Sealer
 from pipeline.errors import DifferenceFound
@@ -129,7 +129,7 @@ class Replay:
         events = [self._opened(place, sealed.get(place), sealer, pseudonyms) for place in places]
         fine = [event for event in events if isinstance(event, Mended)]
         hashes = dict(zip(map(id, fine), _ids(fine), strict=True))
-        counted = self._counted(list(hashes.values()))
+        counted = rejects.counted_ids(self.client, list(hashes.values()))
         before = self._before(places, list(hashes.values()))
         steps = []
         for row, place, event in zip(rows, places, events, strict=True):
@@ -173,25 +173,9 @@ class Replay:
         ingest = int(str(row["ingest_ms"]))
         if absurd(place.topic, np.array([occurred]), np.array([ingest]), ArrivalRules())[0]:
             return step._replace(verdict=STILL_BAD, why="bad_time at $.occurred_at")
-        return step._replace(target=before.targets.get(number) or self._target(place.topic, occurred))
-
-    def _target(self, topic: str, occurred_ms: int) -> str:
-        """Where an event counts: its own topic while it is on time there, else `history`."""
-        recent = self.now_ms - occurred_ms < self.settings.lateness_s * 1000 - _MARGIN_MS
-        return topic if recent else HISTORY
-
-    def _counted(self, hashes: Sequence[int]) -> set[int]:
-        """Which ids the ledger has counted or holds as late."""
-        if not hashes:
-            return set()
-        rows = self.client.query(
-            "SELECT DISTINCT event_hash FROM ledger FINAL WHERE event_hash IN {hashes:Array(UInt64)}"
-            " AND disposition IN ('aggregated', 'late')",
-            {"hashes": list(hashes)},
-            FINAL_BY_DAY,
-            long=True,
+        return step._replace(
+            target=before.targets.get(number) or target_of(self.settings, place.topic, occurred, self.now_ms)
         )
-        return set(rows["event_hash"].to_list()) if not rows.is_empty() else set()
 
     def _before(self, places: Sequence[Place], hashes: Sequence[int]) -> _Before:
         rows = self.client.query(
@@ -243,6 +227,12 @@ _REPLAYS = {
     "done": pl.UInt8,
     "at_ms": pl.Int64,
 }
+
+
+def target_of(settings: Settings, topic: str, occurred_ms: int, now_ms: int) -> str:
+    """Where an event that comes again counts: its own topic while it is on time there, else `history`."""
+    recent = now_ms - occurred_ms < settings.lateness_s * 1000 - _MARGIN_MS
+    return topic if recent else HISTORY
 
 
 def _ids(events: Sequence[Mended]) -> list[int]:
