@@ -46,7 +46,7 @@ async def posted(url: str, settings: Settings, token: str, bodies: list[tuple[by
     async with started(settings) as server, aiohttp.ClientSession() as client:
         address = server.url + url.format(key=token)
         async with asyncio.timeout(60):
-            while (await (await client.get(server.url + "/readyz")).text()).count("[+]") < 2:
+            while (await (await client.get(server.url + "/readyz")).text()).count("[+]") < 2:  # noqa: ASYNC110 - a process of its own, no event to wait for
                 await asyncio.sleep(0.05)
         found = []
         for body, headers in bodies:
