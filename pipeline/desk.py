@@ -299,6 +299,10 @@ class Desk:
         if not counts.is_empty():
             await self.pool.insert("arrivals", counts)
         if Partition("ticks", 0) not in self.group.assigned() or not self.broker_ms:
+            # Another worker looks now: what this one says of producers must not stand for ever.
+            for producer in self.watch.since or ():
+                for state in (BAD, SILENT):
+                    self.telemetry.set(f"touchline_producer_{state}", 0, producer=producer)
             self.watch = Watch()
             return
         parts = range(self.settings.topic_partitions)

@@ -195,11 +195,13 @@ def check() -> None:
     def work() -> int:
         from pipeline.customers.registry import DEFAULT_PATH
         from pipeline.customers.watcher import read_registry
+        from pipeline.intake.webhooks import load_options
         from pipeline.settings import load_settings
 
         settings = load_settings()
         settings.require_keys()
         read_registry(settings.registry or DEFAULT_PATH)
+        load_options(settings.integrations)
         emit("settings are fine")
         return Exit.OK
 

@@ -129,7 +129,9 @@ def attendance(client: ClickHouse) -> list[dict[str, Any]]:
 
 def read_up_to(client: ClickHouse, ends: Mapping[Partition, int]) -> bool:
     """Whether the workers have read every partition up to these log ends."""
-    rows = client.query("SELECT topic, part, max(settled) AS settled FROM progress FINAL GROUP BY topic, part")
+    rows = client.query(
+        "SELECT topic, part, argMax(settled, epoch) AS settled FROM progress FINAL GROUP BY topic, part"
+    )
     settled = {Partition(row["topic"], row["part"]): row["settled"] for row in rows.iter_rows(named=True)}
     return all(settled.get(partition, -1) + 1 >= end for partition, end in ends.items())
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import select
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import orjson
@@ -142,3 +147,43 @@ def test_an_export_that_we_know_needs_its_name_only(tmp_path: Path) -> None:
     assert code == 0
     assert "1 rows: 1 sent, 0 refused" in said
     assert run("import", str(file), "--as", "pigeon", "--dry-run")[0] == 2
+
+
+def test_at_a_terminal_the_mapping_is_confirmed_and_what_is_missing_is_asked_for(tmp_path: Path) -> None:
+    """A real terminal (pty) on standard input and error: the guess, then day or month, then the zone."""
+    file = tmp_path / "answers.csv"
+    file.write_text("Datum;NPS;Comment\n03.04.2026 10:00;9;fine\n05.06.2026 11:00;3;slow\n", encoding="utf-8")
+    ours, theirs = os.openpty()
+    program = "import sys; from pipeline.command.intake import app; app(sys.argv[1:])"
+    command = [sys.executable, "-c", program, "import", str(file), "--dry-run", "--json"]
+    with subprocess.Popen(command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE) as process:
+        os.close(theirs)
+        said = _talk(
+            ours, [("import it like this?", "y"), ("does the day stand first?", "y"), ("in which zone", "UTC")]
+        )
+        assert process.stdout is not None
+        out = process.stdout.read()
+    os.close(ours)
+    assert 'score = "NPS"' in said
+    assert process.returncode == 0, said
+    assert orjson.loads(out.splitlines()[-1])["summary"]["sent"] == 2
+
+
+def _talk(terminal: int, answers: list[tuple[str, str]]) -> str:
+    """Answers each question when it stands there; what was said until the other side hung up."""
+    said = ""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if not select.select([terminal], [], [], 1)[0]:
+            continue
+        try:
+            part = os.read(terminal, 4_096).decode()
+        except OSError:  # hung up
+            break
+        if not part:
+            break
+        said += part
+        if answers and answers[0][0] in said:
+            os.write(terminal, f"{answers.pop(0)[1]}\n".encode())
+    assert not answers, said
+    return said
