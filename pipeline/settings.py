@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     seal_key: SecretStr = Field(SecretStr(""), description="32 bytes as 64 hex digits")
     insecure_keys: bool = Field(False, description="run with well-known keys (embedded stack and tests only)")
     plain_agents: bool = Field(False, description="store the ids of employees as they come")
+    invite_quiet_days: int = Field(30, ge=0, le=400, description="days between two invitations, over all surveys")
+    invite_in_a_year: int = Field(6, ge=1, le=365, description="invitations to surveys that a customer gets in a year")
+    invite_consent: bool = Field(False, description="invite only who has consented")
     integrations: Path | None = Field(None, description="TOML: secrets and questions of webhooks, docs/integrations.md")
     registry: Path | None = Field(None, description="touchpoint registry (TOML); empty means the bundled one")
 

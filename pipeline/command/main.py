@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rejects": ("pipeline.command.rejects", "what was rejected: list, show, count, replay after a fix"),
     "deliveries": ("pipeline.command.deliveries", "what webhooks brought in seven days; map it anew"),
     "producers": ("pipeline.command.rejects", "who sends, who turned bad, who fell silent"),
+    "invitations": ("pipeline.command.invitations", "may a customer be surveyed; how many answer"),
     "schema": ("pipeline.command.schema", "export or check the schemas"),
 }
 

@@ -61,27 +61,27 @@ def command(case: Case, more: dict[str, str], *arguments: str) -> Any:
     return json.loads(result.stdout)
 
 
-async def test_a_response_of_typeform_counts_once_and_what_was_refused_is_mapped_anew(
-    case: Case, tmp_path: Path
-) -> None:
+def test_a_response_of_typeform_counts_once_and_what_was_refused_is_mapped_anew(case: Case, tmp_path: Path) -> None:
     client = ClickHouse(case.settings)
     _, token = store.create(client, Grant("", "forms", frozenset({Right.WRITE})), 0)
     options = tmp_path / "integrations.toml"
     options.write_text(f'[typeform]\nsecrets = ["{SECRET}"]\n[typeform.questions]\nown_scale = "csat 1-2"\n')
     settings = case.settings.model_copy(update={"integrations": options, "gateway_port": 0})
     body = response("r-1")
-    answers = await posted(
-        "/v1/in/typeform/{key}",
-        settings,
-        token,
-        [(body, signed(body)), (body, signed(body)), (body, {}), (b"{", signed(b"{"))],
+    answers = asyncio.run(
+        posted(
+            "/v1/in/typeform/{key}",
+            settings,
+            token,
+            [(body, signed(body)), (body, signed(body)), (body, {}), (b"{", signed(b"{"))],
+        )
     )
     assert [status for status, _ in answers] == [200, 200, 401, 400]
     assert (answers[0][1]["accepted"], answers[0][1]["rejected"]) == (3, 1)
     assert answers[0][1]["items"][3]["reason"] == "bad_scale"
-    ((status, _),) = await posted("/v1/in/pigeon/{key}", settings, token, [(body, {})])
+    ((status, _),) = asyncio.run(posted("/v1/in/pigeon/{key}", settings, token, [(body, {})]))
     assert status == 404
-    ((status, _),) = await posted("/v1/in/typeform/{key}", settings, "tl_wrong", [(body, signed(body))])
+    ((status, _),) = asyncio.run(posted("/v1/in/typeform/{key}", settings, "tl_wrong", [(body, signed(body))]))
     assert status == 401
 
     more = {"TOUCHLINE_INTEGRATIONS": str(options)}
