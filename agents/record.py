@@ -18,6 +18,8 @@ from schemas.vocabulary import Reason
 
 #: An insert waits at most this long for more slices: four inserts a second and topic.
 _WITHIN_S = 0.25
+#: Arrivals by producer are written, and looked at by one worker, this often: a bad producer is named within a minute.
+_ROLL_S = 10.0
 #: Slices of one insert; with a megabyte a fetch this stays below a block of ClickHouse.
 _SLICES = 32
 
@@ -32,6 +34,10 @@ def attach(app: faust.App, desk: Desk, reads: Any, writes: Any) -> None:
             for _, batch in groupby(sorted(waiting, key=_topic), key=_topic):
                 for piece in await write(desk, list(batch)):
                     await writes.send(value=replace(piece, values=()))  # nothing of them is sealed from here on
+
+    @desk.timer(app, _ROLL_S, "roll call")
+    async def roll_call() -> None:
+        await desk.call_the_roll()
 
 
 async def write(desk: Desk, batch: Sequence[Slice]) -> Sequence[Slice]:
@@ -57,6 +63,7 @@ async def write(desk: Desk, batch: Sequence[Slice]) -> Sequence[Slice]:
         for piece in written:
             desk.custody.written(piece)
             desk.count_dispositions(piece.rows)
+            desk.count_producers(piece)
         # Accept remembers a refused row as the first of its id; the ledger, where it is a dead letter, does not.
         refused = [piece.partition for piece in written if str(Reason.REFUSED_BY_SINK) in piece.rows["reason"]]
         await desk.keeper.rewind(list(dict.fromkeys(refused)))

@@ -130,6 +130,7 @@ async def publish(desk: Desk) -> None:
         tick = encode(Tick(ver=ver, number=desk.ticks))
         now_ms = await desk.outbox.send("ticks", [(b"tick", tick, [])])
         await desk.tables_follow()
+        desk.broker_ms = now_ms
         sent = await desk.publisher.step(now_ms, ver)
     except Unavailable:
         return

@@ -34,10 +34,12 @@ from pipeline.customers.unit_rows import write_units
 from pipeline.customers.watcher import Watcher
 from pipeline.errors import TouchlineError, Unavailable
 from pipeline.isolation import Step, isolate
+from pipeline.ledger.attendance import BAD, SILENT
 from pipeline.ledger.crashes import Crashes
 from pipeline.ledger.custody import Custody, Holding
 from pipeline.ledger.keeper import Keeper
 from pipeline.ledger.outbox import Outbox
+from pipeline.ledger.rollcall import Muster, Rollcall
 from pipeline.ledger.writer import Writer
 from pipeline.scores.defined import definitions_of
 from pipeline.scores.folding import Folder, Ours
@@ -61,6 +63,9 @@ _COMMIT_S = 1.0
 _BEAT_S = 0.1
 #: How often it is looked whether the flow is empty, seconds.
 _CALM_S = 0.02
+
+#: The schema that events of a live topic follow, as a label.
+_SCHEMAS = {"feedback": "feedback.v1", "touchpoints": "touchpoint.v1"}
 
 _log = log("touchline.worker")
 
@@ -107,6 +112,9 @@ class Desk:
             self.telemetry,
             {"group": self._without_group, "partitions": self._without_partitions, "breaker": self._paused},
         )
+        self.rollcall = Rollcall()
+        self.muster = Muster()
+        self.broker_ms = 0
         self._ending = False
         self.ticks = 0
         self.tick_fence = 0
@@ -303,6 +311,34 @@ class Desk:
             self.telemetry.count("touchline_dispositions_total", n, disposition=disposition, reason=reason)
             if stage:
                 self.telemetry.count("touchline_rejected_total", n, stage=stage, reason=reason)
+
+    def count_producers(self, piece: Slice) -> None:
+        """Who sent the offsets of one slice, for the metrics and for the roll call."""
+        schema = _SCHEMAS.get(piece.partition.topic, piece.partition.topic)
+        for producer, reason, n in (
+            self.rollcall.add(piece.partition.topic, piece.rows).select("producer", "reason", "n").iter_rows()
+        ):
+            self.telemetry.count("touchline_arrivals_total", n, producer=producer, schema=schema)
+            if reason:
+                self.telemetry.count("touchline_quarantined_total", n, producer=producer, schema=schema, reason=reason)
+
+    async def call_the_roll(self) -> None:
+        """Writes what was counted; the owner of `ticks` then looks who turned bad or fell silent."""
+        counts = self.rollcall.taken()
+        if not counts.is_empty():
+            await self.pool.insert("arrivals", counts)
+        if Partition("ticks", 0) not in self.group.assigned() or not self.broker_ms:
+            # Another worker looks now: what this one says of producers must not stand for ever.
+            for producer in self.muster.since or ():
+                for state in (BAD, SILENT):
+                    self.telemetry.set(f"touchline_producer_{state}", 0, producer=producer)
+            self.muster = Muster()
+            return
+        parts = range(self.settings.topic_partitions)
+        ends = await self.group.log_ends({Partition(topic, part) for topic in _SCHEMAS for part in parts})
+        for one in await self.pool.call(lambda client: self.muster.look(client, self.broker_ms, ends)):
+            for state in (BAD, SILENT):
+                self.telemetry.set(f"touchline_producer_{state}", one.state == state, producer=one.producer)
 
     def folded(self, slices: Sequence[Slice]) -> None:
         """What to remember and to show after a fold."""

@@ -55,6 +55,10 @@ class Settings(BaseSettings):
     seal_key: SecretStr = Field(SecretStr(""), description="32 bytes as 64 hex digits")
     insecure_keys: bool = Field(False, description="run with well-known keys (embedded stack and tests only)")
     plain_agents: bool = Field(False, description="store the ids of employees as they come")
+    invite_quiet_days: int = Field(30, ge=0, le=400, description="days between two invitations, over all surveys")
+    invite_in_a_year: int = Field(6, ge=1, le=365, description="invitations to surveys that a customer gets in a year")
+    invite_consent: bool = Field(False, description="invite only who has consented")
+    integrations: Path | None = Field(None, description="TOML: secrets and questions of webhooks, docs/integrations.md")
     registry: Path | None = Field(None, description="touchpoint registry (TOML); empty means the bundled one")
     experience_index: Path | None = Field(
         None, description="experience index of a customer (TOML); empty means the bundled one"
@@ -115,6 +119,8 @@ class Settings(BaseSettings):
             wrong.append(f"kafka_ca: no such file: {self.kafka_ca}")
         if self.clickhouse_ca is not None and not self.clickhouse_ca.is_file():
             wrong.append(f"clickhouse_ca: no such file: {self.clickhouse_ca}")
+        if self.integrations is not None and not self.integrations.is_file():
+            wrong.append(f"integrations: no such file: {self.integrations}")
         if self.registry is not None and not self.registry.is_file():
             wrong.append(f"registry: no such file: {self.registry}")
         if self.rules is not None and not self.rules.is_file():

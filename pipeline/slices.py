@@ -79,7 +79,8 @@ class Slice:
 
 
 #: What accept gives to enrich. `customer_id` and `text` are plain here and nowhere later; `raw` is set for
-#: dead letters only. An empty string means "not given"; `answer` without an answer is 0 with `bin` -1.
+#: dead letters only, `attempt` (how often it was replayed before) too; `producer` is arrival/senders.py's, never of
+#: the ledger. An empty string means "not given"; `answer` without an answer is 0 with `bin` -1.
 ACCEPTED: dict[str, pl.DataType] = {
     "off": pl.Int64(),
     "ingest_ms": pl.Int64(),
@@ -115,6 +116,8 @@ ACCEPTED: dict[str, pl.DataType] = {
     "path": pl.String(),
     "detail": pl.String(),
     "raw": pl.Binary(),
+    "producer": pl.String(),
+    "attempt": pl.UInt8(),
 }
 
 #: What enrich adds (and `customer_id`, `raw` are gone; `text` is masked).
@@ -153,7 +156,7 @@ OLD: dict[str, pl.DataType] = {
 
 #: Columns of the table `ledger` that a worker writes, besides topic, epoch, part and ver.
 LEDGER: tuple[str, ...] = (
-    *(name for name in ACCEPTED if name not in ("customer_id", "text", "raw", "path", "detail")),
+    *(name for name in ACCEPTED if name not in ("customer_id", "text", "raw", "path", "detail", "producer", "attempt")),
     *(name for name in ENRICHED if name != "sealed"),
     *LABELLED,
     *OLD,

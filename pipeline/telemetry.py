@@ -33,6 +33,12 @@ METRICS: tuple[Metric, ...] = (
         "touchline_dispositions_total", "counter", ("disposition", "reason"), "offsets recorded, by what became of them"
     ),
     Metric("touchline_rejected_total", "counter", ("stage", "reason"), "dead letters, by stage and reason"),
+    Metric("touchline_arrivals_total", "counter", ("producer", "schema"), "events recorded, by who sent them"),
+    Metric(
+        "touchline_quarantined_total", "counter", ("producer", "schema", "reason"), "dead letters, by who sent them"
+    ),
+    Metric("touchline_producer_bad", "gauge", ("producer",), "1 while too many events of a producer are rejected"),
+    Metric("touchline_producer_silent", "gauge", ("producer",), "1 while nothing comes for longer than it is used to"),
     Metric("touchline_lag_records", "gauge", ("topic", "partition"), "records behind the ledger's position"),
     Metric("touchline_freshness_seconds", "gauge", (), "broker time between append and fold of the newest slice"),
     Metric("touchline_dropped_slices_total", "counter", ("step",), "slices dropped uncommitted and read again"),

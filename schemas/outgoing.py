@@ -97,6 +97,7 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     sealed: str
     key_id: int
+    producer: str = ""
 
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True):

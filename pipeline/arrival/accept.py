@@ -252,6 +252,8 @@ def _frame(read: Reading, verdict: _Verdict) -> pl.DataFrame:
         "answer_hash": pl.Series(read.answer_hash),
         "revision": pl.Series(read.revision),
         "old_off": pl.Series(old),
+        "producer": read.producer,
+        "attempt": read.attempt,
     }
     return read.own.with_columns(**decided, **_rejected(read)).select(list(ACCEPTED))
 

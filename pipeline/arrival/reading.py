@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from pipeline.arrival import breaker, checks, columns, times
+from pipeline.arrival import breaker, checks, columns, senders, times
 from pipeline.arrival.breaker import Breaker
 from pipeline.arrival.columns import BLANKS, OWN, Columns
 from pipeline.arrival.fingerprints import Flags, Hashes, Ints, fingerprints
@@ -52,6 +52,8 @@ class Reading:
     own: pl.DataFrame
     alive: Flags
     dead: Mapping[int, Rejection]
+    producer: pl.Series
+    attempt: pl.Series
     values: Sequence[bytes | None]
     breaker: Breaker
 
@@ -95,6 +97,8 @@ def read(before: Before, records: Sequence[Record], rules: ArrivalRules, refused
         own=own.head(count),
         alive=alive[:count],
         dead={row: rejection for row, rejection in dead.items() if row < count},
+        producer=senders.producers(records, dead)[:count],
+        attempt=senders.attempts(records, dead)[:count],
         values=values[:count],
         breaker=after,
     )

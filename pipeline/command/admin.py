@@ -206,6 +206,7 @@ def check() -> None:
         from pipeline.alerts.routing import read_routes
         from pipeline.customers.registry import DEFAULT_PATH
         from pipeline.customers.watcher import read_registry
+        from pipeline.intake.webhooks import load_options
         from pipeline.scores.defined import definitions_of
         from pipeline.settings import load_settings
 
@@ -214,6 +215,7 @@ def check() -> None:
         read_registry(settings.registry or DEFAULT_PATH)
         definitions_of(settings)
         read_routes(settings)
+        load_options(settings.integrations)
         emit("settings are fine")
         return Exit.OK
 

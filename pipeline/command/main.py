@@ -42,7 +42,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rebuild": ("pipeline.command.proof", "make the windows again from the ledger"),
     "simulate": ("pipeline.command.intake", "customers' journeys, as NDJSON or into Kafka"),
     "produce": ("pipeline.command.intake", "send NDJSON events, with a verdict per row"),
-    "import": ("pipeline.command.intake", "bring a CSV file in as history, resumable"),
+    "import": ("pipeline.command.intake", "bring a CSV, NDJSON or Parquet file in as history, resumable"),
+    "rejects": ("pipeline.command.rejects", "what was rejected: list, show, count, replay after a fix"),
+    "deliveries": ("pipeline.command.deliveries", "what webhooks brought in seven days; map it anew"),
+    "producers": ("pipeline.command.rejects", "who sends, who turned bad, who fell silent"),
+    "invitations": ("pipeline.command.invitations", "may a customer be surveyed; how many answer"),
     "schema": ("pipeline.command.schema", "export or check the schemas"),
 }
 

@@ -28,7 +28,7 @@ DEAD_LETTER: Final = "dead_letter"
 #: Columns whose values a producer writes freely and that are stored as they are.
 _DIMENSIONS: Final = ("brand", "unit", "touchpoint", "stage", "product", "language", "device", "campaign", "currency")
 #: What else a dead letter may hold of what was sent: elsewhere these are words of closed vocabularies.
-_OTHER: Final = ("source", "metric", "scale", "channel", "path", "detail")
+_OTHER: Final = ("source", "metric", "scale", "channel", "path", "detail", "producer")
 #: A quoted value of an error message that may stay: one word of a vocabulary, misspelled perhaps. Ids have digits.
 _QUOTED: Final = re.compile(r"'((?:[^'\\]|\\.)*+)'|\"((?:[^\"\\]|\\.)*+)\"")
 _PLAIN_WORD: Final = re.compile(r"[A-Za-z_]{1,30}")

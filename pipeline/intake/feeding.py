@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -17,7 +16,8 @@ import orjson
 from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.errors import UsageError
 from pipeline.intake.lines import judge
-from pipeline.intake.producing import Producer, key_of, with_pseudonym
+from pipeline.intake.producing import Event, Producer, key_of, with_pseudonym
+from pipeline.intake.sources import Layout, header_of, rows_of
 from pipeline.intake.tables import Plan, event_of, places_of
 from pipeline.intake.verdicts import Tally, Verdict
 from schemas.codec import check, encode
@@ -29,16 +29,6 @@ CHUNK = 5_000
 
 #: Told every verdict of a chunk, in order, and the counts so far.
 Watch = Callable[[list[Verdict], Tally], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How a table is written. `columns` names them where the file has no header; `quote` "" means none."""
-
-    separator: str = ","
-    columns: tuple[str, ...] = ()
-    quote: str = '"'
-    encoding: str = "utf-8-sig"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +64,30 @@ async def feed_lines(target: Target, lines: Iterable[bytes], watch: Watch) -> Ta
     return tally
 
 
+async def feed_events(target: Target, events: Iterable[Event | Rejection], watch: Watch) -> Tally:
+    """Send events that were made from something else; what gave none is counted as refused."""
+    tally = Tally()
+    began = time.monotonic()
+    rows = iter(events)
+    while chunk := list(islice(rows, CHUNK)):
+        runs: dict[str, list[Event]] = {}
+        verdicts = []
+        for each in chunk:
+            refused = each if isinstance(each, Rejection) else None
+            verdicts.append(Verdict(tally.rows + 1, refused))
+            tally.add(verdicts[-1], refused is None)
+            if not isinstance(each, Rejection):
+                own = "feedback" if isinstance(each, Feedback) else "touchpoints"
+                runs.setdefault(target.topic or own, []).append(with_pseudonym(each, target.pseudonyms))
+        if target.producer is not None:
+            for topic, run in runs.items():
+                await target.producer.send_many(topic, [key_of(one) for one in run], [encode(one) for one in run])
+            await target.producer.flush()
+        tally.seconds = time.monotonic() - began
+        watch(verdicts, tally)
+    return tally
+
+
 class TableImport:
     """One import of one table file: `run` sends what is not yet sent. Raises UsageError when it cannot begin."""
 
@@ -82,7 +96,7 @@ class TableImport:
         self._layout = layout
         self.plan = replace(plan, digest=digest_of(path))
         self._state_dir = state_dir
-        header = _header(path, layout)
+        header = header_of(path, layout)
         self._width = len(header)
         self._places = places_of(self.plan, header)
 
@@ -109,8 +123,7 @@ class TableImport:
         assert target.topic is not None
         tally = since
         before, began = tally.seconds, time.monotonic()
-        headers = 0 if self._layout.columns else 1
-        rows = islice(rows_of(self._path, self._layout), tally.rows + headers, None)
+        rows = islice(rows_of(self._path, self._layout), tally.rows, None)
         while chunk := list(islice(rows, CHUNK)):
             keys, values, verdicts = [], [], []
             for cells in chunk:
@@ -139,31 +152,6 @@ class TableImport:
             return wrong
         known = with_pseudonym(event, pseudonyms)
         return key_of(known), encode(known)
-
-
-def rows_of(path: Path, layout: Layout) -> Iterator[list[str]]:
-    """All rows of cells of a table, the header too; empty lines are no rows."""
-    # A cell that is not in the encoding becomes surrogates and is refused by itself, not the whole file.
-    with path.open(encoding=layout.encoding, errors="surrogateescape", newline="") as file:
-        csv.field_size_limit(2**31 - 1)  # the codec has its own limit and names it
-        yield from filter(
-            None,
-            csv.reader(
-                file,
-                delimiter=layout.separator,
-                quotechar=layout.quote or None,
-                quoting=csv.QUOTE_MINIMAL if layout.quote else csv.QUOTE_NONE,
-            ),
-        )
-
-
-def _header(path: Path, layout: Layout) -> list[str]:
-    if layout.columns:
-        return list(layout.columns)
-    header = next(rows_of(path, layout), None)
-    if header is None:
-        raise UsageError(f"{path}: the file is empty")
-    return header
 
 
 def digest_of(path: Path) -> str:

@@ -101,10 +101,17 @@ class Producer:
         if len(self._flying) > 10_000:
             await self._settle(len(self._flying) // 2)
 
-    async def send_many(self, topic: str, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
+    async def send_many(
+        self,
+        topic: str,
+        keys: Sequence[bytes],
+        values: Sequence[bytes],
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
         """Send values as they are, unchecked, to a topic of schemas/topics.py; every key is not empty.
 
-        Order is kept by key. Returns when the values are on their way and earlier runs are acknowledged.
+        All bear the same `headers`. Order is kept by key. Returns when the values are on their way and earlier runs are
+        acknowledged.
         """
         name = self._settings.topic(topic)
         async with self._lock:
@@ -115,7 +122,11 @@ class Producer:
                 cuts = np.searchsorted(places[order], np.arange(count + 1))
                 runs = [order[low:high].tolist() for low, high in pairwise(cuts)]
                 sent = await asyncio.gather(
-                    *(self._send_run(name, part, keys, values, rows) for part, rows in enumerate(runs) if rows)
+                    *(
+                        self._send_run((name, part, list(headers)), keys, values, rows)
+                        for part, rows in enumerate(runs)
+                        if rows
+                    )
                 )
             except KafkaError as error:
                 raise unreachable(self._settings, error) from error
@@ -127,20 +138,25 @@ class Producer:
         await self._settle(0)
 
     async def _send_run(
-        self, name: str, part: int, keys: Sequence[bytes], values: Sequence[bytes], rows: list[int]
+        self,
+        where: tuple[str, int, list[tuple[str, bytes]]],
+        keys: Sequence[bytes],
+        values: Sequence[bytes],
+        rows: list[int],
     ) -> list[asyncio.Future[Any]]:
         """Values of one partition, in batches built here: five times as fast as one `send` an event."""
         futures = []
+        name, part, headers = where
         batch = self._kafka.create_batch()
         append = batch.append
         # The topics' times are the broker's (LogAppendTime); the client must send some.
         now = int(time.time() * 1000)
         for row in rows:
-            if append(key=keys[row], value=values[row], timestamp=now) is None:
+            if append(key=keys[row], value=values[row], timestamp=now, headers=headers) is None:
                 futures.append(await self._kafka.send_batch(batch, name, partition=part))
                 batch = self._kafka.create_batch()
                 append = batch.append
-                append(key=keys[row], value=values[row], timestamp=now)
+                append(key=keys[row], value=values[row], timestamp=now, headers=headers)
         futures.append(await self._kafka.send_batch(batch, name, partition=part))
         return futures
 

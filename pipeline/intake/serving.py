@@ -18,14 +18,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pipeline.access.verifier import STALE_S, Verifier
 from pipeline.arrival.rules import ArrivalRules
 from pipeline.clickhouse import Pool
+from pipeline.customers.sealing import Sealer
 from pipeline.errors import Unavailable
 from pipeline.intake import pages
 from pipeline.intake.admission import Rules
 from pipeline.intake.answering import Answering
+from pipeline.intake.deliveries import Deliveries
 from pipeline.intake.gateway import Gateway, Policy
 from pipeline.intake.links import Links
 from pipeline.intake.pipe import WAIT_S, Pipe
 from pipeline.intake.producing import pseudonyms_of
+from pipeline.intake.webhooks import Webhooks, load_options
 from pipeline.settings import Settings
 from pipeline.telemetry import GATEWAY_METRICS, Telemetry, log
 from pipeline.topics import require_topics
@@ -55,6 +58,8 @@ class Server:
         rules = Rules(ArrivalRules(settings.customer_form), pseudonyms_of(settings), settings.unknown_fields)
         policy = Policy(rules, settings.gateway_key_rate, settings.gateway_rate, settings.gateway_patience_s)
         self.gateway = Gateway(self.verifier, self.pipe, self._telemetry, policy)
+        deliveries = Deliveries(self._pool, Sealer(settings.pseudonym_key_id, settings.seal_bytes))
+        self.webhooks = Webhooks(self.gateway, load_options(settings.integrations), deliveries, self.pipe.now_ms)
         self._telemetry.set("touchline_build_info", 1, version=version("touchline"))
         self._runner: web.AppRunner | None = None
         self._keys: asyncio.Task[None] | None = None
@@ -93,6 +98,7 @@ class Server:
     def _application(self) -> web.Application:
         app = web.Application()
         app.add_routes(self.gateway.routes())
+        app.add_routes(self.webhooks.routes())
         app.add_routes(Answering(self.gateway, self.pipe, Links(self._settings.seal_bytes)).routes())
         app.add_routes(pages.routes())
         app.router.add_get("/livez", self._livez)

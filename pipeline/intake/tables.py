@@ -18,17 +18,20 @@ import msgspec
 import orjson
 
 from pipeline.errors import UsageError
+from pipeline.intake.moments import looks_written, moment_of
 from schemas.codec import decode_record
 from schemas.explain import Rejection, reject
 from schemas.feedback import Feedback
 from schemas.touchpoint import Touchpoint
 from schemas.vocabulary import Reason
 
-_WHOLE = re.compile(r"-?\d{1,18}\Z")
+_WHOLE = re.compile(r"(-?\d{1,18})(?:\.0{1,6})?\Z")
 _DECIMAL = re.compile(r"-?\d+(\.\d+)?\Z")
 #: Fields that are numbers; the others are texts.
 _INTEGERS = frozenset({"score", "scale_min", "scale_max", "revision", "duration_ms", "version"})
 _FLOATS = frozenset({"value"})
+_NUMBERS = _INTEGERS | _FLOATS
+_GROUPED = re.compile(r"-?\d{1,3}(?:[.\u00a0\u202f' ]\d{3})*(?:,\d+)?|-?\d+(?:,\d+)?")
 #: Fields below others: `--map ref.order=Order`, `--map attributes.rating=Rating`.
 _NESTED = ("ref", "attributes")
 _REF = frozenset({"ticket", "order", "survey"})
@@ -37,7 +40,10 @@ _KNOWN = frozenset(name.name for record in (Touchpoint, Feedback) for name in ms
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """Where an event's time comes from: a column, or one time for all; `form` is a strptime format, "" ISO 8601."""
+    """Where an event's time comes from: a column, or one time for all.
+
+    `form` is a strptime format, a word of moments.py, or "" for ISO 8601.
+    """
 
     column: str = ""
     at: datetime | None = None
@@ -56,12 +62,11 @@ class Plan:
     constants: dict[str, str]
     when: When
     digest: str = field(default="")
+    decimal_comma: bool = False
 
     def __post_init__(self) -> None:
         for name in (*self.columns, *self.constants):
-            head, _, rest = name.partition(".")
-            nested = head in _NESTED and bool(rest) and (head != "ref" or rest in _REF)
-            if not nested and (name not in _KNOWN or name in _NESTED):
+            if not known_field(name):
                 raise UsageError(f"--map {name}: no such field; fields are {', '.join(sorted(_KNOWN))}")
         if "occurred_at" in self.columns or "occurred_at" in self.constants:
             raise UsageError("--map occurred_at: name the time with --time COLUMN or --at TIME")
@@ -78,6 +83,14 @@ class Plan:
         """Differs when the file or the mapping does: two answers in one row (two imports) get two event ids."""
         text = orjson.dumps([self.digest, sorted(self.columns.items()), sorted(self.constants.items())])
         return hashlib.blake2b(text, digest_size=16).digest()
+
+
+def known_field(name: str) -> bool:
+    """Whether events have a field of that name: a plain one, `ref.order` or `attributes.anything`."""
+    head, _, rest = name.partition(".")
+    if head in _NESTED:
+        return bool(rest) and (head != "ref" or rest in _REF)
+    return name in _KNOWN
 
 
 def places_of(plan: Plan, header: Sequence[str]) -> dict[str, int]:
@@ -100,10 +113,13 @@ def event_of(
         return reject(Reason.MISSING_FIELD, "$", f"{len(cells)} cells, the table has {width} columns")
     document: dict[str, Any] = {}
     for name, text in plan.constants.items():
-        _put(document, name, text)
+        put(document, name, text)
     for name, place in places.items():
         if cells[place] != "" and name != "occurred_at":
-            _put(document, name, cells[place])
+            text = cells[place]
+            if plan.decimal_comma and name in _NUMBERS:
+                text = _with_point(text)
+            put(document, name, text)
     moment = _moment(plan.when, cells[places["occurred_at"]] if plan.when.column else "")
     if isinstance(moment, Rejection):
         return moment
@@ -121,17 +137,24 @@ def event_id(plan: Plan, number: int) -> str:
     return "i" + hashlib.blake2b(number.to_bytes(8, "big"), digest_size=12, key=plan.sign).hexdigest()
 
 
-def _put(document: dict[str, Any], name: str, text: str) -> None:
-    """Sets one field, nested where its name says so."""
+def put(document: dict[str, Any], name: str, text: str) -> None:
+    """Sets one field from text, nested where its name says so; exact numbers become numbers where the field is one."""
     head, _, rest = name.partition(".")
     if rest:
         document.setdefault(head, {})[rest] = text
-    elif name in _INTEGERS and _WHOLE.match(text):
-        document[name] = int(text)
+    elif name in _INTEGERS and (whole := _WHOLE.match(text)):
+        document[name] = int(whole[1])
     elif name in _FLOATS and _DECIMAL.match(text):
         document[name] = float(text)
     else:
         document[name] = text
+
+
+def _with_point(text: str) -> str:
+    """A number as German and French spreadsheets write it ("1.234,50", "8,0"), with a point; anything else as it is."""
+    if not _GROUPED.fullmatch(text):
+        return text
+    return re.sub(r"[.\u00a0\u202f' ]", "", text).replace(",", ".")
 
 
 def _moment(when: When, text: str) -> str | Rejection:
@@ -139,10 +162,11 @@ def _moment(when: When, text: str) -> str | Rejection:
     if when.at is not None:
         moment = when.at
     else:
-        try:
-            moment = datetime.strptime(text, when.form) if when.form else datetime.fromisoformat(text.strip())  # noqa: DTZ007
-        except ValueError:
-            return reject(Reason.BAD_TIME, "$.occurred_at", "cannot be read as a time; see --time-format")
+        read = moment_of(text, when.form)
+        if read is None:
+            ask = "day or month first? say --day-first or --month-first" if looks_written(text) else "see --time-format"
+            return reject(Reason.BAD_TIME, "$.occurred_at", f"cannot be read as a time; {ask}")
+        moment = read
     if moment.tzinfo is None:
         if when.zone is None:
             return reject(Reason.BAD_TIME, "$.occurred_at", "a time without a zone; add --zone, such as --zone UTC")

@@ -86,11 +86,13 @@ def _message(row: dict[str, object]) -> tuple[bytes, list[tuple[str, bytes]]]:
         detail=str(row["detail"]),
         sealed="" if large else base64.b64encode(sealed).decode(),
         key_id=int(str(row["key_id"])),
+        producer=str(row["producer"]),
     )
     headers = [
         ("touchline_error", record.reason.encode()),
         ("touchline_error_stage", record.stage.encode()),
         ("touchline_path", record.path.encode()),
+        ("touchline_producer", record.producer.encode()),
         ("touchline_origin_topic", record.topic.encode()),
         ("touchline_origin_partition", str(record.partition).encode()),
         ("touchline_origin_offset", str(record.offset).encode()),

@@ -179,7 +179,19 @@ def _without_values(sentence: str) -> str:
 _IDENTITY = ("topic", "epoch", "part", "ver")
 _LEDGER_COLUMNS = [*_IDENTITY, *LEDGER]
 _TEXTS = [*_IDENTITY, "off", "ingest_ms", "text"]
-_SEALED = [*_IDENTITY, "off", "ingest_ms", "failed_at", "reason", "path", "detail", "key_id", "sealed"]
+_SEALED = [
+    *_IDENTITY,
+    "off",
+    "ingest_ms",
+    "failed_at",
+    "reason",
+    "path",
+    "detail",
+    "key_id",
+    "sealed",
+    "producer",
+    "attempt",
+]
 
 
 def ledger_rows(batch: Sequence[Slice]) -> pl.DataFrame:
@@ -221,7 +233,7 @@ def ledger_blocks(rows: pl.DataFrame, token: str) -> list[Block]:
 
 def dead_letter(row: pl.DataFrame, reason: Reason, stage: Stage, detail: str, sealed: bytes) -> pl.DataFrame:
     """The same offset as a dead letter: every fact of the event taken back to its empty value."""
-    kept = {*_IDENTITY, "off", "ingest_ms", "event_hash", "payload_hash", "key_id"}
+    kept = {*_IDENTITY, "off", "ingest_ms", "event_hash", "payload_hash", "key_id", "producer", "attempt"}
     empty = [_empty(name, dtype) for name, dtype in row.schema.items() if name not in kept]
     said = {
         "disposition": str(Disposition.DEAD_LETTER),

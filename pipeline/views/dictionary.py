@@ -31,6 +31,8 @@ def tables() -> dict[str, list[tuple[str, str]]]:
             r"CREATE TABLE IF NOT EXISTS (\w+) \$\{ON_CLUSTER\}\n\((.*?)\n\)\nENGINE", text, re.S
         ):
             found[name] = _columns(body)
+        for name in re.findall(r"DROP TABLE IF EXISTS (\w+)", text):
+            found.pop(name, None)
         for name, column, kind in re.findall(r"ALTER TABLE (\w+) .*?ADD COLUMN IF NOT EXISTS (\w+) (\S+)", text):
             found[name].append((column, kind))
     return found

@@ -18,6 +18,7 @@ from tests.bench import (
     figures,
     gateway,
     history,
+    importing,
     journeys,
     latency,
     memory,
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, tuple[str, Benchmark]] = {
     "reads": ("Reading: 30 days of 5,000,000 answers", reads.run),
     "gateway": ("Gateway: one process, events over HTTP", gateway.run),
     "page": ("Live page", page.run),
+    "import": ("Import: a CSV file into the ledger, one worker", importing.run),
     "cli": ("Command line", startup.run),
     "rules": ("Rules: 200 segments, 200 rules", watching.run),
 }

@@ -32,7 +32,8 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "arrival": frozenset(),
     "customers": frozenset(),
     "texts": frozenset(),
-    "ledger": frozenset({"scores"}),  # audit and rebuild prove the windows against the ledger
+    # audit and rebuild prove the windows against the ledger; the roll call counts who sent, under masked names
+    "ledger": frozenset({"scores", "arrival", "customers"}),
     "scores": frozenset(),
     # Rules name the registry's owners; detectors count what scores count, from the same contributions.
     "alerts": frozenset({"customers", "scores"}),

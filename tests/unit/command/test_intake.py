@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import select
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import orjson
@@ -93,3 +98,92 @@ def test_an_import_that_makes_no_sense_exits_with_2_and_says_why(
 )
 def test_wrong_use_exits_with_2(arguments: list[str]) -> None:
     assert run(*arguments)[0] == 2
+
+
+EXCEL = (
+    "Datum;Bewertung;Kommentar;Bestellung\r\n31.01.2026 14:05;4;Gut;1\r\n03.02.2026 09:00;2;Zu spät;2\r\nkein;9;;3\r\n"
+)
+
+
+def excel(tmp_path: Path) -> str:
+    file = tmp_path / "bewertungen.csv"
+    file.write_bytes(EXCEL.encode("utf-8-sig"))
+    return str(file)
+
+
+def test_a_mapping_in_a_file_reads_what_excel_wrote_and_names_rows_by_reason(tmp_path: Path) -> None:
+    mapping = tmp_path / "map.toml"
+    mapping.write_text(
+        '[columns]\nscore = "Bewertung"\ntext = "Kommentar"\n[constants]\nmetric = "rating"\nchannel = "review"\n'
+        '[time]\ncolumn = "Datum"\nzone = "Europe/Berlin"\nformat = "day first"\n'
+    )
+    code, out, said = run("import", excel(tmp_path), "--mapping", str(mapping), "--dry-run", "--json")
+    assert code == 1
+    assert "3 rows: 2 sent, 1 refused" in said
+    assert "bad_time: 1 (rows 3)" in said
+    summary = orjson.loads(out.splitlines()[-1])["summary"]
+    assert (summary["refused"], summary["first_rows"]) == ({"bad_time": 1}, {"bad_time": [3]})
+
+
+def test_a_guess_is_shown_and_taken_only_when_somebody_agrees(tmp_path: Path) -> None:
+    file = tmp_path / "answers.csv"
+    file.write_text("Created At,NPS,Comment\n2026-01-31T12:00:00Z,9,fine\n", encoding="utf-8")
+    code, _, said = run("import", str(file), "--dry-run")
+    assert code == 2
+    assert 'score = "NPS"' in said
+    assert "--yes" in said
+    code, _, said = run("import", str(file), "--dry-run", "--yes")
+    assert code == 0
+    assert "1 rows: 1 sent, 0 refused" in said
+
+
+def test_an_export_that_we_know_needs_its_name_only(tmp_path: Path) -> None:
+    header = (
+        "Review Id,Review Created (UTC),Review Consumer User Id,Review Title,Review Content,Review Stars,Reference Id\n"
+    )
+    file = tmp_path / "trustpilot.csv"
+    file.write_text(header + "r1,2026-01-02 10:00:00,u1,Great,Fast reply,5,o-1\n", encoding="utf-8")
+    code, _, said = run("import", str(file), "--as", "trustpilot", "--dry-run")
+    assert code == 0
+    assert "1 rows: 1 sent, 0 refused" in said
+    assert run("import", str(file), "--as", "pigeon", "--dry-run")[0] == 2
+
+
+def test_at_a_terminal_the_mapping_is_confirmed_and_what_is_missing_is_asked_for(tmp_path: Path) -> None:
+    """A real terminal (pty) on standard input and error: the guess, then day or month, then the zone."""
+    file = tmp_path / "answers.csv"
+    file.write_text("Datum;NPS;Comment\n03.04.2026 10:00;9;fine\n05.06.2026 11:00;3;slow\n", encoding="utf-8")
+    ours, theirs = os.openpty()
+    program = "import sys; from pipeline.command.intake import app; app(sys.argv[1:])"
+    command = [sys.executable, "-c", program, "import", str(file), "--dry-run", "--json"]
+    with subprocess.Popen(command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE) as process:
+        os.close(theirs)
+        said = _talk(
+            ours, [("import it like this?", "y"), ("does the day stand first?", "y"), ("in which zone", "UTC")]
+        )
+        assert process.stdout is not None
+        out = process.stdout.read()
+    os.close(ours)
+    assert 'score = "NPS"' in said
+    assert process.returncode == 0, said
+    assert orjson.loads(out.splitlines()[-1])["summary"]["sent"] == 2
+
+
+def _talk(terminal: int, answers: list[tuple[str, str]]) -> str:
+    """Answers each question when it stands there; what was said until the other side hung up."""
+    said = ""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if not select.select([terminal], [], [], 1)[0]:
+            continue
+        try:
+            part = os.read(terminal, 4_096).decode()
+        except OSError:  # hung up
+            break
+        if not part:
+            break
+        said += part
+        if answers and answers[0][0] in said:
+            os.write(terminal, f"{answers.pop(0)[1]}\n".encode())
+    assert not answers, said
+    return said

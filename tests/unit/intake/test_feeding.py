@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.intake.feeding import Layout, TableImport, Target, feed_lines, rows_of
+from pipeline.intake.feeding import TableImport, Target, feed_lines
+from pipeline.intake.sources import Layout, rows_of
 from pipeline.intake.tables import Plan, When
 from pipeline.intake.verdicts import Tally, Verdict
 

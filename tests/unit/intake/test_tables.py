@@ -107,3 +107,29 @@ def test_a_plan_that_makes_no_sense_is_refused(columns: dict[str, str], when: Wh
 def test_a_missing_column_is_named_before_the_first_row() -> None:
     with pytest.raises(UsageError, match=r"'Stars'"):
         places_of(PLAN, ["When", "Text", "Order"])
+
+
+@pytest.mark.parametrize(
+    ("cell", "score"), [("8,0", 8), ("8", 8), ("8.0", 8), ("8,5", None), ("1.000,0", None), ("acht", None)]
+)
+def test_a_decimal_comma_is_read_where_it_was_said_and_nothing_is_rounded(cell: str, score: int | None) -> None:
+    found = outcome(["2026-01-31", cell, "x", ""], replace(PLAN, decimal_comma=True))
+    assert (found.score if isinstance(found, Feedback) else None) == score
+
+
+def test_numbers_with_a_comma_become_values_and_texts_keep_theirs() -> None:
+    plan = replace(
+        PLAN,
+        columns={"value": "Stars", "attributes.note": "Text"},
+        constants={"channel": "store", "touchpoint": "till"},
+        decimal_comma=True,
+    )
+    found = outcome(["2026-01-31", "1.234,50", "1,5", ""], plan)
+    assert isinstance(found, Touchpoint)
+    assert (found.value, found.attributes) == (1234.5, {"note": "1,5"})
+
+
+def test_a_date_without_being_told_which_comes_first_is_refused_with_the_question() -> None:
+    refused = outcome(["03.04.2026", "4", "x", ""])
+    assert isinstance(refused, Rejection)
+    assert "--day-first or --month-first" in refused.detail

@@ -1,0 +1,122 @@
+"""POST /v1/in/{integration}/{key} [I/O]: the formats of other tools, each acknowledged as it wants it.
+
+A delivery is answered with 2xx once Kafka has its events and its body is kept; also when some of them are refused: the
+tool cannot mend them, it would come again for days and then give up on us. What was refused can be mapped anew for
+seven days. 503 says "come again", and nothing is answered with 404 or 410 but a word that is no integration: some tools
+would never come again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from pathlib import Path
+
+from aiohttp import web
+
+from pipeline.access.keys import Grant, Right
+from pipeline.errors import SettingsError, Unavailable
+from pipeline.intake import answers
+from pipeline.intake.admission import Judged, Rules, judge_events
+from pipeline.intake.bodies import Refused
+from pipeline.intake.deliveries import Deliveries, Delivery
+from pipeline.intake.gateway import AGAIN_S, Gateway, Shed
+from pipeline.intake.integrations import integrations
+from pipeline.intake.integrations.contract import Event, Options
+from pipeline.intake.integrations.receiving import Unread, kept, receive
+from schemas.explain import Rejection
+
+_OPTIONS = {"secrets": list, "fields": dict, "questions": dict, "touchpoints": dict}
+
+
+class Webhooks:
+    """The webhook routes of a gateway. `options` are those of `load_options`, `now_ms` tells the broker's time."""
+
+    def __init__(
+        self, gateway: Gateway, options: Mapping[str, Options], deliveries: Deliveries, now_ms: Callable[[], int]
+    ) -> None:
+        self._gateway = gateway
+        self._options = options
+        self._deliveries = deliveries
+        self._now_ms = now_ms
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes; a GET or HEAD is how some tools ask whether anybody is there."""
+
+        async def here(_: web.Request) -> web.Response:
+            return web.Response(text="ok\n")
+
+        path = "/v1/in/{integration}/{key}"
+        return [web.post(path, self._gateway.guarded(self._take)), web.get(path, here)]
+
+    async def _take(self, request: web.Request) -> web.Response:
+        gateway, name = self._gateway, request.match_info["integration"]
+        integration = integrations().get(name)
+        if integration is None:
+            detail = f"no integration of that name; there are {', '.join(sorted(integrations()))}"
+            return gateway.refuse(None, Refused(HTTPStatus.NOT_FOUND, "not_found", detail))
+        grant = await gateway.grant(request.match_info["key"])
+        if grant is None:
+            return gateway.unauthorized()
+        if not grant.may(Right.WRITE):
+            return gateway.refuse(grant, Refused(HTTPStatus.FORBIDDEN, "forbidden", "this key has no right to write"))
+        body = await gateway.body(request)
+        if isinstance(body, Refused):
+            return gateway.refuse(grant, body)
+        options = self._options.get(name, Options())
+        found = receive(integration, request.headers, body, options, time.time())
+        if isinstance(found, Unread):
+            return gateway.refuse(grant, Refused(*found))
+        gateway.limit(grant, max(1, len(found)))
+        judged = judged_of(found, grant, gateway.rules, self._now_ms())
+        delivery = _delivery(name, grant, judged, kept(request.headers), body)
+        answer, stored = await asyncio.gather(
+            gateway.admit(grant, judged, name), self._deliveries.keep(delivery), return_exceptions=True
+        )
+        if isinstance(answer, BaseException):
+            raise answer
+        if isinstance(stored, Unavailable) and answer.rejected:
+            # The body is all there is of what was refused: the tool is to bring it again.
+            raise Shed(HTTPStatus.SERVICE_UNAVAILABLE, AGAIN_S, "unavailable", str(stored)) from stored
+        if isinstance(stored, BaseException) and not isinstance(stored, Unavailable):
+            raise stored
+        return web.Response(status=integration.answer, body=answers.encode(answer), content_type="application/json")
+
+
+def judged_of(found: Sequence[Event | Rejection], grant: Grant, rules: Rules, now_ms: int) -> list[Judged]:
+    """Verdicts of what a mapper gave, in its order, as the gateway gives them of any event."""
+    events = iter(judge_events([each for each in found if not isinstance(each, Rejection)], grant, rules, now_ms))
+    return [Judged("", b"", b"", "", each) if isinstance(each, Rejection) else next(events) for each in found]
+
+
+def load_options(path: Path | None) -> dict[str, Options]:
+    """What the deployment says of its integrations (TOML, one table each); SettingsError names what is wrong."""
+    if path is None:
+        return {}
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"TOUCHLINE_INTEGRATIONS: {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"TOUCHLINE_INTEGRATIONS: {path}: no TOML: {error}") from error
+    found = {}
+    for name, table in document.items():
+        if name not in integrations() or not isinstance(table, dict):
+            raise SettingsError(f"{path}: [{name}]: integrations are {', '.join(sorted(integrations()))}")
+        wrong = [key for key, value in table.items() if not isinstance(value, _OPTIONS.get(key, type(None)))]
+        if wrong:
+            raise SettingsError(
+                f"{path}: {name}.{wrong[0]}: there are secrets (a list), fields, questions, touchpoints"
+            )
+        found[name] = Options(**{**table, "secrets": tuple(map(str, table.get("secrets", ())))})
+    return found
+
+
+def _delivery(name: str, grant: Grant, judged: Sequence[Judged], headers: dict[str, str], body: bytes) -> Delivery:
+    refused = [each.rejection.reason.value for each in judged if each.rejection is not None]
+    reason = refused[0] if refused else ""
+    now_ms = time.time_ns() // 1_000_000
+    return Delivery(name, now_ms, grant.name, len(judged), len(refused), reason, headers, body)

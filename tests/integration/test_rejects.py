@@ -1,0 +1,176 @@
+"""What was rejected, on the real stack: kept, shown without persons, mended and sent again, counted once."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.clickhouse import ClickHouse
+from pipeline.command.rejects import app
+from pipeline.intake.rejects import Filter
+from pipeline.intake.repair import Edits
+from pipeline.intake.replaying import COUNTED, REPLAYED, SENT, STILL_BAD, Replay
+from pipeline.slices import Partition
+from tests.chaos import probe
+from tests.chaos.generator import Event
+from tests.chaos.harness import Case, eventually
+from tests.chaos.probe import feedback, unique
+
+pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def command(case: Case, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command; in this process, which is seconds faster."""
+    result = CliRunner().invoke(app, list(arguments), env=case.environment())
+    return result.exit_code, result.stdout, result.stderr
+
+
+def listed(case: Case, *options: str) -> list[dict[str, Any]]:
+    code, out, said = command(case, "rejects", "list", "--json", *options)
+    assert code == 0, said
+    found: list[dict[str, Any]] = json.loads(out)
+    return found
+
+
+def replayed(case: Case, *options: str) -> dict[str, Any]:
+    code, out, said = command(case, "rejects", "replay", "--yes", "--json", *options)
+    assert code == 0, said
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def dispositions(case: Case) -> dict[str, int]:
+    rows = case.rows("SELECT disposition, toInt64(count()) AS n FROM ledger FINAL GROUP BY disposition")
+    return {row["disposition"]: row["n"] for row in rows}
+
+
+def test_of_a_batch_with_one_bad_event_four_count_and_the_mended_fifth_counts_once(case: Case) -> None:
+    """C6, C8 and T47: kept, listed, shown, mended, sent again; sent twice or after a kill it counts once."""
+    case.worker("one")
+    # One of them comes from a newer producer, whose further field we do not know.
+    good = [feedback(unique("good"), now_ms(), mood=mood) for mood in (None, None, None, "fine")]
+    bad = feedback("bad-1", now_ms(), score=11, text="Call me at jane.doe@example.org", customer="customer-4711")
+    later = feedback("v99-1", now_ms(), version=99, customer="customer-12")
+    broken = Event("feedback", b"k", b'{"event_id": "x", "channel": "store", "customer_id": "customer-77", "sc')
+    places = probe.send(case, [*good[:2], bad, *good[2:], later, broken], part=1)
+    case.settle()
+    assert dispositions(case) == {"aggregated": 4, "dead_letter": 3}
+
+    found = {row["reason"]: row for row in listed(case)}
+    assert set(found) == {"out_of_range", "unknown_version", "not_json"}
+    assert found["out_of_range"]["path"] == "$.score"
+    assert found["out_of_range"]["id"] == f"feedback/1/1/{places[2][2]}"
+    assert {row["producer"] for row in found.values()} == {"/channels/web", "/channels/store"}
+    assert [row["reason"] for row in listed(case, "--producer", "/channels/store")] == ["not_json"]
+    assert [row["reason"] for row in listed(case, "--reason", "out_of_range", "--stage", "validate")] == [
+        "out_of_range"
+    ]
+    assert listed(case, "--to", "-1h") == []
+
+    code, shown, said = command(case, "rejects", "show", *(row["id"] for row in found.values()))
+    assert code == 0, said
+    assert '"score": 11' in shown
+    assert "Call me at [email]" in shown
+    assert not [word for word in ("customer-4711", "customer-77", "jane.doe") if word in shown]
+
+    counts = json.loads(command(case, "rejects", "stats", "--by", "reason,producer", "--json")[1])
+    assert sum(row["n"] for row in counts) == 3
+
+    code, _, said = command(case, "rejects", "replay", "--set", "score=9")
+    assert (code, "nobody to ask" in said) == (2, True)
+    dry = json.loads(command(case, "rejects", "replay", "--set", "score=9", "--dry-run", "--json")[1])
+    assert dry["verdicts"] == {SENT: 1, STILL_BAD: 2}
+    assert dry["wrong"] == {"unknown_version at $.version": 1, "not_json at $": 1}
+    assert dispositions(case) == {"aggregated": 4, "dead_letter": 3}
+
+    assert replayed(case, "--set", "score=9")["verdicts"] == {SENT: 1, STILL_BAD: 2}
+    assert replayed(case, "--set", "score=9")["verdicts"] == {REPLAYED: 1, STILL_BAD: 2}
+    assert replayed(case, "--set", "version=1", "--reason", "unknown_version")["verdicts"] == {SENT: 1}
+    case.settle()
+    assert dispositions(case) == {"aggregated": 6, "dead_letter": 3}
+    assert [row["replay"] for row in listed(case, "--reason", "out_of_range")] == ["replayed"]
+
+    # A run that was killed after sending and before writing so: the mark of the sending alone is there.
+    case.rows("INSERT INTO replays SELECT * REPLACE (0 AS done, ver + 9 AS ver) FROM replays FINAL")
+    assert replayed(case, "--set", "score=9", "--reason", "out_of_range")["verdicts"] == {COUNTED: 1}
+    case.settle()
+    assert dispositions(case) == {"aggregated": 6, "dead_letter": 3}
+    assert case.command("audit").returncode == 0
+
+
+def test_a_producer_that_turns_bad_is_named_within_a_minute_in_log_metric_and_command(case: Case) -> None:
+    """C9: one of two producers begins to send what cannot be read."""
+    worker = case.worker("one")
+    good = [feedback(unique("shop"), now_ms(), channel="store") for _ in range(40)]
+    case.produce(good)
+    began = time.monotonic()
+    case.produce([feedback(unique("web"), now_ms(), score="nine") for _ in range(30)])
+    eventually(lambda: probe.metric(worker, "touchline_producer_bad") == 1, f"named\n{case.words()}", 60)
+    assert time.monotonic() - began < 60
+    eventually(lambda: worker.said("producer bad"), "told in the log", 10)
+    _, page = probe.page(worker, "/metrics")
+    assert 'touchline_producer_bad{producer="/channels/web"} 1.0' in page
+    assert 'touchline_quarantined_total{producer="/channels/web",reason="wrong_type",schema="feedback.v1"} 30.0' in page
+    assert 'touchline_arrivals_total{producer="/channels/store",schema="feedback.v1"} 40.0' in page
+    code, told, _ = command(case, "producers", "--json")
+    assert code == 3
+    states = {row["producer"]: (row["state"], row["why"]) for row in json.loads(told)}
+    assert states["/channels/web"] == ("bad", "30 of 30 events of the last minute rejected, mostly wrong_type")
+    assert states["/channels/store"][0] == "new"
+
+
+def test_an_event_that_the_producer_sent_again_by_itself_is_not_replayed(case: Case) -> None:
+    case.worker("one")
+    case.produce([feedback("again-1", now_ms(), score=11), feedback("again-1", now_ms(), score=10)])
+    case.settle()
+    assert dispositions(case) == {"aggregated": 1, "dead_letter": 1}
+    client = ClickHouse(case.settings)
+    plan = Replay(client, case.settings, Filter(0, 2**62), Edits({"score": "10"}), now_ms())
+    verdicts = [step.verdict for steps in plan.steps() for step in steps]
+    client.close()
+    assert verdicts == [COUNTED]
+
+
+def test_a_producer_that_stops_is_silent_after_its_own_normal_gap_and_not_while_workers_are_behind(case: Case) -> None:
+    """C13, on the tables: one sends every ten seconds, one every five minutes; both stopped two minutes ago."""
+    now = now_ms() // 10_000 * 10_000  # the table forgets after 35 days
+    arrivals = [
+        (at // 1000, producer, "feedback", "", 1, at)
+        for producer, every in (("till", 10_000), ("kiosk", 300_000))
+        for at in range(now - 120_000 - 100 * every, now - 119_999, every)
+    ]
+
+    def arrived(rows: list[tuple[Any, ...]]) -> None:
+        names = {"bucket": pl.UInt32, "producer": pl.String, "topic": pl.String, "reason": pl.String}
+        client.insert(
+            "arrivals", pl.DataFrame(rows, schema=[*names, "n", "last_ms"], orient="row").cast(pl.Schema(names))
+        )
+
+    client = ClickHouse(case.settings)
+    arrived(arrivals)
+    progress = {"topic": "feedback", "epoch": 1, "part": 0, "ver": 1, "seq": 1, "position": 9, "settled": 9}
+    client.insert("progress", pl.DataFrame([progress | {"clock_ms": now}]))
+    ends = {Partition("feedback", 0): 10}
+    behind = {one.producer: one.state for one in Muster(ends={Partition("feedback", 0): 11}).look(client, now, ends)}
+    assert behind == {"till": "ok", "kiosk": "ok"}
+    watch = Muster(ends=ends)
+    found = {one.producer: (one.state, one.gap_ms, one.why) for one in watch.look(client, now, ends)}
+    assert found == {
+        "till": ("silent", 10_000, "nothing for 2 min; its normal gap is 10 s"),
+        "kiosk": ("ok", 300_000, ""),
+    }
+    code, told, _ = command(case, "producers", "--json")
+    assert (code, [row["state"] for row in json.loads(told)]) == (3, ["silent", "ok"])
+    arrived([(now // 1000, "till", "feedback", "", 1, now)])
+    states = {one.producer: one.state for one in watch.look(client, now + 15_000, ends)}
+    client.close()
+    assert states == {"till": "ok", "kiosk": "ok"}

@@ -1,0 +1,105 @@
+"""One answer, four ways in (C2): Kafka client, HTTP, webhook and file give the same event, byte for byte."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pipeline.access.keys import Grant, Right
+from pipeline.arrival.rules import ArrivalRules
+from pipeline.intake.admission import Rules, judge
+from pipeline.intake.bodies import Items
+from pipeline.intake.feeding import TableImport, Target
+from pipeline.intake.integrations import integrations
+from pipeline.intake.integrations.contract import Options
+from pipeline.intake.integrations.receiving import receive
+from pipeline.intake.lines import judge as judge_lines
+from pipeline.intake.mappings import Mapping
+from pipeline.intake.sources import Layout
+from pipeline.intake.verdicts import Tally
+from pipeline.intake.webhooks import judged_of
+from schemas.codec import decode_record
+from schemas.feedback import Feedback
+
+NOW_MS = 1_795_000_000_000
+GRANT = Grant("k", "shop", frozenset({Right.WRITE}))
+RULES = Rules(ArrivalRules())
+TYPEFORM = {
+    "form_response": {
+        "form_id": "f1",
+        "token": "t1",
+        "submitted_at": "2026-11-18T11:00:00Z",
+        "hidden": {"user_id": "c-1", "touchpoint": "checkout"},
+        "definition": {"fields": []},
+        "answers": [
+            {"type": "number", "number": 9, "field": {"id": "q", "type": "nps", "ref": "nps"}},
+            {"type": "text", "text": "Quick, and friendly.", "field": {"id": "w", "type": "long_text", "ref": "why"}},
+        ],
+    }
+}
+OURS = {
+    "event_id": "typeform:t1:nps",
+    "occurred_at": "2026-11-18T11:00:00Z",
+    "channel": "survey",
+    "metric": "nps",
+    "score": 9,
+    "text": "Quick, and friendly.",
+    "touchpoint": "checkout",
+    "customer_id": "c-1",
+    "submission_id": "t1",
+    "question_id": "nps",
+    "ref": {"survey": "f1"},
+}
+
+
+class Catcher:
+    """Takes what an import would send."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[bytes, bytes]] = []
+
+    async def send_many(self, _: str, keys: list[bytes], values: list[bytes]) -> None:
+        self.sent += zip(keys, values, strict=True)
+
+    async def flush(self) -> None:
+        """Nothing is on its way."""
+
+
+async def by_file(tmp_path: Path) -> tuple[bytes, bytes]:
+    flat = {name: value for name, value in OURS.items() if name != "ref"} | {"ref.survey": "f1"}
+    file = tmp_path / "answers.csv"
+    file.write_text(",".join(flat) + "\n" + ",".join(json.dumps(value) for value in flat.values()) + "\n")
+    columns = {name: name for name in flat if name != "occurred_at"}
+    table = TableImport(file, Layout(), Mapping(columns, time="occurred_at").plan(), tmp_path)
+    catcher = Catcher()
+    await table.run(Target(catcher, "history", None), Tally(), lambda *_: None)  # type: ignore[arg-type]
+    ((key, value),) = catcher.sent
+    return key, value
+
+
+async def test_the_same_answer_by_four_ways_is_the_same_event(tmp_path: Path) -> None:
+    bare = json.dumps(OURS).encode()
+    (line,) = judge_lines([bare], None, 1, None)
+    (http,) = judge(Items([bare], [()]), GRANT, RULES, NOW_MS)
+    found = receive(integrations()["typeform"], {}, json.dumps(TYPEFORM).encode(), Options(), 0)
+    assert isinstance(found, list)
+    (webhook,) = judged_of(found, GRANT, RULES, NOW_MS)
+    key, value = await by_file(tmp_path)
+    ways = [(line.key, line.value), (http.key, http.value), (webhook.key, webhook.value), (key, value)]
+    assert {way[0] for way in ways} == {b"c-1"}
+    events = [decode_record(Feedback, way[1]) for way in ways]
+    assert all(event == events[0] for event in events)
+    assert isinstance(events[0], Feedback)
+    assert events[0].occurred_at == datetime(2026, 11, 18, 11, tzinfo=UTC)
+    assert http.value == webhook.value
+
+
+@pytest.mark.parametrize("field", ["score", "text", "customer_id"])
+def test_another_answer_is_another_event(field: str) -> None:
+    other = OURS | {field: 8 if field == "score" else "another"}
+    (one,) = judge(Items([json.dumps(OURS).encode()], [()]), GRANT, RULES, NOW_MS)
+    (two,) = judge(Items([json.dumps(other).encode()], [()]), GRANT, RULES, NOW_MS)
+    assert one.value != two.value
