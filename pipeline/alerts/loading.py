@@ -10,12 +10,20 @@ from pipeline.customers.registry import Registry
 from pipeline.errors import SettingsError
 from pipeline.settings import Settings
 
+#: Who answers in the rules and the registry that come along.
+BUNDLED_OWNER = "customer-experience"
+
 
 def load_rules(settings: Settings, file: Path | None = None) -> Rules:
     """The rules of a file, else those of the settings, else the bundled ones. Raises SettingsError."""
     path = file or settings.rules or DEFAULT_PATH
-    registry = settings.registry or REGISTRY
-    return parse(_text(path), Registry.parse(_text(registry), str(registry)), str(path))
+    where = settings.registry or REGISTRY
+    registry = Registry.parse(_text(where), str(where))
+    text = _text(path)
+    if path == DEFAULT_PATH and registry.default_owner not in ("", BUNDLED_OWNER):
+        # The rules that come along answer to whoever the deployment's own registry answers to.
+        text = text.replace(f'fallback_owner = "{BUNDLED_OWNER}"', f'fallback_owner = "{registry.default_owner}"')
+    return parse(text, registry, str(path))
 
 
 def _text(path: Path) -> str:
