@@ -15,6 +15,7 @@ from pipeline.command.rejects import app
 from pipeline.intake.rejects import Filter
 from pipeline.intake.repair import Edits
 from pipeline.intake.replaying import COUNTED, REPLAYED, SENT, STILL_BAD, Replay
+from pipeline.ledger.rollcall import Muster
 from pipeline.slices import Partition
 from tests.chaos import probe
 from tests.chaos.generator import Event
