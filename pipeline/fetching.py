@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from typing import Any
+from weakref import WeakSet
 
 from aiokafka import TopicPartition
 from aiokafka.consumer import consumer as aiokafka_consumer
@@ -47,6 +48,14 @@ class KeenFetcher(aiokafka_fetcher.Fetcher):  # type: ignore[misc] # aiokafka ha
         self._patience_ms: int = self._fetch_max_wait_ms
         self._asked_s = 0.0
 
+    async def _proc_fetch_request(self, *arguments: Any) -> Any:
+        woken = await super()._proc_fetch_request(*arguments)
+        for result in self._records.values():
+            records = getattr(result, "_partition_records", None)  # an error has none
+            if type(records) is aiokafka_fetcher.PartitionRecords:
+                records.__class__ = PlainRecords
+        return woken
+
     def _get_actions_per_node(self, assignment: Any) -> Any:
         waiting = bool(self._records)
         self._fetch_max_wait_ms = min(self._patience_ms, BUSY_WAIT_MS) if waiting else self._patience_ms
@@ -69,9 +78,23 @@ def _promising(assignment: Any, request: Any) -> bool:
     return False
 
 
-# aiokafka looks both up by these names when a consumer starts and when a fetch comes back.
-aiokafka_consumer.Fetcher = KeenFetcher
-aiokafka_fetcher.PartitionRecords = PlainRecords
+#: Clients of the consumers that fetch this way; all others of the process keep aiokafka's own fetcher.
+_KEEN: WeakSet[Any] = WeakSet()
+
+
+def keen(consumer: Any) -> Any:
+    """The consumer, which from its start on fetches as above and gives plain records."""
+    _KEEN.add(consumer._client)
+    return consumer
+
+
+def _fetcher(client: Any, *arguments: Any, **named: Any) -> Any:
+    made = KeenFetcher if client in _KEEN else aiokafka_fetcher.Fetcher
+    return made(client, *arguments, **named)
+
+
+# A consumer looks its fetcher up by this name when it starts; there is no other place to put one in.
+aiokafka_consumer.Fetcher = _fetcher
 
 
 class PatientThread(AIOKafkaConsumerThread):
@@ -80,7 +103,7 @@ class PatientThread(AIOKafkaConsumerThread):
     logger = logging.getLogger("faust.consumer.thread")
 
     def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer: Any = super()._create_worker_consumer(transport)
+        consumer = keen(super()._create_worker_consumer(transport))
         consumer._fetch_min_bytes = LEAST_BYTES
         consumer._fetch_max_wait_ms = WAIT_MS
         return consumer

@@ -33,7 +33,7 @@ def tables() -> dict[str, list[tuple[str, str]]]:
             found[name] = _columns(body)
         for name in re.findall(r"DROP TABLE IF EXISTS (\w+)", text):
             found.pop(name, None)
-        for name, column, kind in re.findall(r"ALTER TABLE (\w+) .*?ADD COLUMN IF NOT EXISTS (\w+) (\S+)", text):
+        for name, column, kind in re.findall(r"ALTER TABLE (\w+) .*?ADD COLUMN IF NOT EXISTS (\w+) ([^\s;]+)", text):
             found[name].append((column, kind))
     return found
 

@@ -47,7 +47,7 @@ def iso(second: int, zone: tzinfo = UTC) -> str:
     return datetime.fromtimestamp(second, zone).isoformat().replace("+00:00", "Z")
 
 
-def document(question: Question, rows: list[dict[str, Any]], extras: Sequence[Extra] = ()) -> dict[str, Any]:
+def document(question: Question, rows: Sequence[Mapping[str, Any]], extras: Sequence[Extra] = ()) -> dict[str, Any]:
     """The answer as one JSON document; each score has the fields of schemas/outgoing.py `Score` that a reading has."""
     return {
         "metric": question.metric,
@@ -59,11 +59,12 @@ def document(question: Question, rows: list[dict[str, Any]], extras: Sequence[Ex
         "where": {name: list(values) for name, values in question.filters.items()},
         "source": "ledger" if question.cut is None else "windows",
         "as_of": None if question.as_of_ms is None else iso(question.as_of_ms // 1000),
-        "scores": [_entry(question, row, extras) for row in rows],
+        "scores": [entry(question, row, extras) for row in rows],
     }
 
 
-def _entry(question: Question, row: Mapping[str, Any], extras: Sequence[Extra]) -> dict[str, Any]:
+def entry(question: Question, row: Mapping[str, Any], extras: Sequence[Extra] = ()) -> dict[str, Any]:
+    """One score, with the fields of schemas/outgoing.py `Score` that a reading has."""
     return {
         "scope": {name: row[name] for name in question.by},
         "metric": question.metric,

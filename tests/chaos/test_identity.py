@@ -115,7 +115,7 @@ def test_the_search_finds_a_canary_that_is_there(case: Case) -> None:
     probe.send(case, [feedback(unique("good"), now_ms(), customer="somebody", touchpoint=f"shop {CUSTOMER}")])
     case.settle()
     found = list(hits(case))
-    assert [each.partition(":")[0] for each in found if each.startswith("ledger")] == ["ledger.touchpoint"]
+    assert [each.partition(":")[0] for each in found if each.startswith("ledger.")] == ["ledger.touchpoint"]
 
 
 @pytest.mark.parametrize("bystander", [False, True], ids=["kill", "rebalance"])

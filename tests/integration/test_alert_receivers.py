@@ -191,8 +191,17 @@ async def test_a_mail_server_without_tls_a_wrong_authority_and_a_full_box_are_an
 
 async def test_receivers_are_told_side_by_side_and_a_slow_one_holds_up_nobody() -> None:
     posting = Posting(HERE)
+    talks: list[asyncio.Task[None]] = []
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # until the other side gives up
+        writer.close()
+
+    def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.append(asyncio.create_task(mute(reader, writer)))
+
     async with inbox() as box:
-        slow = await asyncio.start_server(lambda r, w: asyncio.sleep(60), "127.0.0.1", 0)
+        slow = await asyncio.start_server(accepted, "127.0.0.1", 0)
         port = slow.sockets[0].getsockname()[1]
         began = asyncio.get_running_loop().time()
         late = asyncio.create_task(posting.deliver(hook(f"http://127.0.0.1:{port}/"), notice(), NOW_MS))
@@ -202,3 +211,4 @@ async def test_receivers_are_told_side_by_side_and_a_slow_one_holds_up_nobody() 
         assert asyncio.get_running_loop().time() - began < 20
         slow.close()
     await posting.close()
+    await asyncio.gather(*talks)

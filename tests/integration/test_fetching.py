@@ -10,7 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from pipeline.fetching import BUSY_WAIT_MS, WAIT_MS, KeenFetcher
+from pipeline.fetching import BUSY_WAIT_MS, WAIT_MS, KeenFetcher, keen
 from pipeline.stack.launch import Stack
 
 pytestmark = pytest.mark.kafka
@@ -46,7 +46,9 @@ async def topic(stack: Stack, topic_prefix: str) -> str:
 
 @pytest.fixture
 async def consumer(stack: Stack, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
-    made = AIOKafkaConsumer(bootstrap_servers=stack.bootstrap, auto_offset_reset="earliest", fetch_max_wait_ms=WAIT_MS)
+    made = keen(
+        AIOKafkaConsumer(bootstrap_servers=stack.bootstrap, auto_offset_reset="earliest", fetch_max_wait_ms=WAIT_MS)
+    )
     await made.start()
     made.assign([TopicPartition(topic, part) for part in range(2)])
     yield made
@@ -103,3 +105,12 @@ async def test_a_busy_partition_is_asked_again_while_records_of_another_wait(
     assignment.state_value(other).highwater = 1  # as if the last answer had told of one more record
     fetches = fetcher._get_actions_per_node(assignment)[0]
     assert [request.topics for _, request in fetches] == [[(topic, [(1, 0, consumer._max_partition_fetch_bytes)])]]
+
+
+async def test_other_consumers_of_the_process_are_left_as_they_are(stack: Stack, topic: str) -> None:
+    other = AIOKafkaConsumer(bootstrap_servers=stack.bootstrap, auto_offset_reset="earliest")
+    await other.start()
+    other.assign([TopicPartition(topic, 0)])
+    record = await other.getone()
+    assert (record.topic, record.partition, record.offset) == (topic, 0, 0)
+    await other.stop()

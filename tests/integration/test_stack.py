@@ -261,5 +261,5 @@ def test_the_commands_start_show_and_end_a_stack(tmp_path: Path) -> None:
         assert (broken.returncode, "GONE" in broken.stdout) == (4, True)
     finally:
         ended = touchline("down", *where)
-    assert (ended.returncode, ended.stdout) == (0, "ended: kafka, gateway, page\n")
+    assert (ended.returncode, ended.stdout) == (0, "ended: kafka, page, gateway\n")
     assert gone(list(addresses["pids"].values()), 0)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 import polars as pl
 
 from pipeline.scores.reading import Question
+from pipeline.views.score_lines import document, iso
 
 JSON: Final = "application/json"
 CSV: Final = "text/csv"
@@ -41,38 +41,8 @@ def _number(text: str) -> float:
 
 
 def as_json(question: Question, rows: Sequence[Mapping[str, Any]], more: Mapping[str, Any]) -> bytes:
-    """One document: what was asked (`more` as well), and each score with n, interval, unit, method and histogram."""
-    return orjson.dumps(
-        {
-            "metric": question.metric,
-            "by": list(question.by),
-            "from": iso(question.first),
-            "to": iso(question.last),
-            "seconds": question.seconds,
-            "where": {name: list(values) for name, values in question.filters.items()},
-            "source": "ledger" if question.cut is None else "windows",
-            **more,
-            "scores": [entry(question, row) for row in rows],
-        }
-    )
-
-
-def entry(question: Question, row: Mapping[str, Any]) -> dict[str, Any]:
-    """One score, with the fields of schemas/outgoing.py `Score` that a reading has."""
-    return {
-        "scope": {name: row[name] for name in question.by},
-        "metric": question.metric,
-        "scale": row["scale"],
-        "start": iso(row["start"]),
-        "seconds": row["seconds"],
-        **{name: row[name] for name in _FIGURES},
-        "unit": row["score_unit"],
-        "method": row["method"],
-        "status": row["status"],
-        "histogram": row["histogram"],
-        "s1": row["s1"],
-        "s2": row["s2"],
-    }
+    """The document that `touchline scores --json` gives, and `more`."""
+    return orjson.dumps({**document(question, rows), **more})
 
 
 def as_csv(question: Question, rows: Sequence[Mapping[str, Any]]) -> bytes:
@@ -98,8 +68,3 @@ def as_arrow(rows: pl.DataFrame) -> bytes:
     out = io.BytesIO()
     rows.write_ipc_stream(out, compat_level=pl.CompatLevel.oldest())
     return out.getvalue()
-
-
-def iso(second: int) -> str:
-    """A Unix second as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(second, UTC).isoformat().replace("+00:00", "Z")

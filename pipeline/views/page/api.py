@@ -21,6 +21,7 @@ from pipeline.views.page.items import shown
 from pipeline.views.page.live import Live
 from pipeline.views.page.questions import Asked, asked, filters
 from pipeline.views.page.view import FILTERS, Grant
+from pipeline.views.score_lines import entry, iso
 
 GrantOf = Callable[[web.Request], Awaitable[Grant]]
 #: Feedback is looked for in the last week, this much of it at once.
@@ -93,7 +94,7 @@ class Api:
         if history and not (question.filters or question.by):
             span = (question.first, question.last, question.seconds)
             changes = await self._live.call(lambda client: readings.changed(client, span))
-            more["restated"] = {answers.iso(start): why for start, why in changes.items()}
+            more["restated"] = {iso(start): why for start, why in changes.items()}
         return tagged(request, answers.as_json(question, listed, more), kind)
 
     async def _evidence(self, request: web.Request, grant: Grant) -> web.Response:
@@ -119,8 +120,8 @@ class Api:
                 "least": ENOUGH,
                 "confidence": 0.95,
             },
-            "as_of": answers.iso(int(time.time())),
-            "windows": [answers.entry(windows, row) for row in parts.to_dicts()],
+            "as_of": iso(int(time.time())),
+            "windows": [entry(windows, row) for row in parts.to_dicts()],
             "events": [shown(event) for event in events],
         }
         return tagged(request, answers.as_json(question, rows.to_dicts(), content), answers.JSON)
@@ -212,7 +213,7 @@ def _explained(row: Mapping[str, Any]) -> dict[str, Any]:
             {
                 "metric": name,
                 "scale": row["tier"] if name == "sentiment" else row["scale"],
-                "minute": answers.iso(minute),
+                "minute": iso(minute),
             }
             for name in metrics
             if counted
