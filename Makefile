@@ -32,7 +32,7 @@ help: ## list the targets
 demo: setup ## events through Kafka and six agents into live scores (DEMO_SECONDS=60 ends by itself)
 	@.venv/bin/touchline demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
-test: setup static fast long ## all checks and tests, cheapest first (about 20 minutes on 2 cores)
+test: setup static fast long ## all checks and tests, cheapest first (about 15 minutes on 2 cores)
 	$(STEP) 'all passed'
 
 check: setup static ## the fast part: format, lint, types, unit and contract tests (a minute or two)

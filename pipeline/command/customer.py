@@ -55,19 +55,11 @@ def pseudonym(identity: str, settings: Settings) -> tuple[int, int]:
     """Key and number of a customer named by a plain id or by the text form of a pseudonym."""
     import polars as pl
 
-    from pipeline.customers.pseudonyms import Pseudonyms, is_form, parse
-    from pipeline.errors import UsageError
+    from pipeline.customers.pseudonyms import Pseudonyms, is_form
 
-    given = pl.Series([identity], dtype=pl.String)
-    if is_form(given)[0]:
-        number, key_id = parse(given)
-        return int(key_id[0]), int(number[0])
-    if not identity:
-        raise UsageError("the customer's id is empty")
-    settings.require_keys()
-    return settings.pseudonym_key_id, int(
-        Pseudonyms(settings.pseudonym_key_id, settings.pseudonym_bytes).hashes([identity])[0]
-    )
+    if not is_form(pl.Series([identity], dtype=pl.String))[0]:
+        settings.require_keys()
+    return Pseudonyms(settings.pseudonym_key_id, settings.pseudonym_bytes).named(identity)
 
 
 _HEADS = (

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipeline.errors import SettingsError
+from pipeline.errors import SettingsError, UsageError
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -65,6 +65,13 @@ class Pseudonyms:
     def text(self, plain_id: str) -> str:
         """The text form of one plain id, as a producer of a pseudonym deployment sends it (also as the Kafka key)."""
         return written(self.key_id, int(self.hashes([plain_id])[0]))
+
+    def named(self, identity: str) -> tuple[int, int]:
+        """Key and number of one customer, named by a plain id or by a pseudonym's text. Raises UsageError for ""."""
+        if not identity:
+            raise UsageError("the customer's id is empty")
+        customer, key_id = self.customers(pl.Series([identity], dtype=pl.String))
+        return int(key_id[0]), int(customer[0])
 
     def agents(self, ids: pl.Series) -> pl.Series:
         """Employees' ids as `a:<16 hex digits>`; "" stays "", what has that form already stays as it is."""

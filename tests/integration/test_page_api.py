@@ -8,6 +8,7 @@ import json
 import random
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -20,6 +21,9 @@ from typer.testing import CliRunner
 from pipeline.access import keys as access_keys
 from pipeline.access import store
 from pipeline.clickhouse import ClickHouse
+from pipeline.command.customer import app as customer_command
+from pipeline.command.drivers import app as drivers_command
+from pipeline.command.journeys import app as journeys_command
 from pipeline.command.scores import app as scores_command
 from pipeline.scores.meters import FORMS
 from pipeline.stack.launch import Stack
@@ -29,6 +33,7 @@ from pipeline.views.page.server import Server
 from pipeline.views.page.streams import Viewer
 from pipeline.views.page.view import Grant, View
 from tests.chaos.harness import Case, deployed
+from tests.integration.lives import DAY, HOUR, Lives
 from tests.integration.page_place import filled, published, serving, until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
@@ -211,6 +216,71 @@ async def test_fragments_of_sql_are_values_and_nothing_else(place: Case) -> None
                 assert answer.status in (400, 404)
         _, body, _ = await asked(server, "/v1/scores?metric=nps&from=-4h")
     assert orjson.loads(body)["scores"][0]["n"] > 0
+
+
+@pytest.fixture
+def lived(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
+    """A deployment in which forty customers bought something and were asked about it."""
+    with deployed(Case(stack.bootstrap, stack.clickhouse_url, tmp_path, partitions=2)) as case:
+        lives = Lives()
+        for customer in range(1, 41):
+            at = time.time() - DAY - customer * 60
+            lives.did(customer, at, "page_viewed")
+            lives.did(customer, at + 60, "checkout", "fail" if customer % 4 == 0 else "ok")
+            lives.said(customer, at + HOUR, 2 if customer % 4 == 0 else 9, "checkout", unit=f"u{customer % 2}")
+        client = ClickHouse(case.settings)
+        lives.write(client)
+        client.close()
+        for name, value in case.environment().items():
+            monkeypatch.setenv(name, value)
+        yield case
+
+
+def steady(document: Any) -> Any:
+    """A document without what changes from second to second: its moment, and what fades."""
+    if isinstance(document, dict):
+        moving = ("as_of", "from", "to", "index", "weight", "points")
+        return {name: steady(value) for name, value in document.items() if name not in moving}
+    return [steady(one) for one in document] if isinstance(document, list) else document
+
+
+async def test_journeys_drivers_and_customers_are_read_as_by_the_commands(lived: Case) -> None:
+    who = f"k1:{7:016x}"
+    asks = [
+        ("/v1/journeys?of=touchpoint&from=-2d", journeys_command, ["--of", "touchpoint", "--from", "-2d"]),
+        ("/v1/drivers?of=answer.unit&from=-2d", drivers_command, ["drivers", "--of", "answer.unit", "--from", "-2d"]),
+        (f"/v1/customers/{who}?limit=5", customer_command, [who, "--limit", "5"]),
+    ]
+    async with serving(lived.settings) as server:
+        for path, command, arguments in asks:
+            status, body, _ = await asked(server, path)
+            assert status == 200, (path, body)
+            result = await asyncio.to_thread(CliRunner().invoke, command, [*arguments, "--json"])
+            assert result.exit_code == 0, result.stderr
+            api, said = orjson.loads(body), json.loads(result.stdout)
+            assert steady(api) == steady(said), path
+        assert orjson.loads(body)["events"] > 0
+        for path in (
+            "/v1/journeys?of=colour",
+            "/v1/drivers?within=90s",
+            "/v1/customers/c-1?limit=x",
+            "/v1/drivers?x=1",
+        ):
+            assert (await asked(server, path))[0] == 400, path
+
+
+async def test_a_customer_is_not_shown_to_a_key_that_sees_one_brand(place: Case) -> None:
+    keys = {"a": Grant("a", brands=("aurora",)), "all": Grant("all")}
+
+    async def verify(token: str) -> Grant | None:
+        return keys.get(token)
+
+    async with serving(place.settings, verify) as server:
+        status, body, _ = await asked(server, "/v1/customers/c-1", Authorization="Bearer a")
+        assert (status, orjson.loads(body)["error"]) == (403, "scope")
+        assert (await asked(server, "/v1/customers/c-1", Authorization="Bearer all"))[0] == 200
+        assert (await asked(server, "/v1/customers/c-1"))[0] == 401
+        assert (await asked(server, "/v1/journeys?brand=birch", Authorization="Bearer a"))[0] == 403
 
 
 async def test_a_key_sees_its_brand_and_nothing_else(place: Case) -> None:

@@ -17,6 +17,7 @@ from pipeline.scores.meters import ENOUGH, FORMS
 from pipeline.scores.reading import Question, read_scores
 from pipeline.views.page import answers, readings
 from pipeline.views.page.document import document
+from pipeline.views.page.experience import Experience
 from pipeline.views.page.items import shown
 from pipeline.views.page.live import Live
 from pipeline.views.page.questions import Asked, asked, filters
@@ -32,8 +33,9 @@ _FEEDBACK: Final = 60
 class Api:
     """The handlers; `grant_of` says what a request may see, or raises HTTPUnauthorized."""
 
-    def __init__(self, live: Live, grant_of: GrantOf) -> None:
+    def __init__(self, live: Live, grant_of: GrantOf, experience: Experience) -> None:
         self._live = live
+        self._experience = experience
         self._grant_of = grant_of
 
     def routes(self) -> list[web.RouteDef]:
@@ -43,6 +45,9 @@ class Api:
             web.get("/v1/scores", self._guarded(self._scores)),
             web.get("/v1/scores/history", self._guarded(self._history)),
             web.get("/v1/scores/evidence", self._guarded(self._evidence)),
+            web.get("/v1/journeys", self._guarded(self._document(self._experience.journeys))),
+            web.get("/v1/drivers", self._guarded(self._document(self._experience.drivers))),
+            web.get("/v1/customers/{id}", self._guarded(self._document(self._experience.customer))),
             web.get("/v1/feedback", self._guarded(self._feedback)),
             web.get("/v1/events/{id}", self._guarded(self._event)),
             web.get("/v1/alerts", self._guarded(self._alerts)),
@@ -61,6 +66,15 @@ class Api:
                 return refused(503, "unavailable", str(error))
 
         return guarded
+
+    def _document(
+        self, read: Callable[[web.Request, Grant], Awaitable[bytes | None]]
+    ) -> Callable[[web.Request, Grant], Awaitable[web.Response]]:
+        async def answered(request: web.Request, grant: Grant) -> web.Response:
+            body = await read(request, grant)
+            return outside(grant) if body is None else tagged(request, body, answers.JSON)
+
+        return answered
 
     async def _openapi(self, request: web.Request) -> web.Response:
         return tagged(request, orjson.dumps(document(version("touchline"))), answers.JSON)
@@ -175,7 +189,7 @@ def refused(status: int, error: str, detail: str) -> web.Response:
 
 def outside(grant: Grant) -> web.Response:
     """Nothing of what was asked may be seen."""
-    return refused(403, "scope", f"the key {grant.name} may not see that brand, unit or channel")
+    return refused(403, "scope", f"the key {grant.name} may not see that: its scope is narrower")
 
 
 def _asked(request: web.Request, grain: str) -> Asked:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pipeline.views.page.answers import ARROW, CSV, JSON
-from pipeline.views.page.questions import SCORES, Parameter
+from pipeline.views.page.questions import CUSTOMER, DRIVERS, JOURNEYS, SCORES, Parameter
 
 _ERROR: Final = {"$ref": "#/components/schemas/Error"}
 _FILTERS: Final = tuple(
@@ -52,6 +52,15 @@ def _operations() -> dict[str, dict[str, Any]]:
         "/v1/scores/evidence": _operation(
             "Why this number: definition, windows, and the newest masked events behind it", SCORES, what
         ),
+        "/v1/journeys": _operation(
+            "Where customers go: steps with score and drop-off, ways with their times", JOURNEYS, what
+        ),
+        "/v1/drivers": _operation(
+            "What goes along with a score: reach, lift, impact and weight with intervals", DRIVERS, what
+        ),
+        "/v1/customers/{id}": _operation(
+            "One customer: timeline across channels, experience index, last scores", CUSTOMER, what
+        ),
         "/v1/feedback": _operation("The newest feedback of a selection, texts masked", _FILTERS, what),
         "/v1/events/{id}": _operation("One event: what became of it and where it counts", (_PLACE,), what),
         "/v1/alerts": _operation("Alerts of the last week, the newest step of each", (), what),
@@ -71,7 +80,7 @@ def _operation(summary: str, parameters: Sequence[Parameter], answers: Mapping[s
         "parameters": [
             {
                 "name": parameter.name,
-                "in": "path" if parameter is _PLACE else "query",
+                "in": "path" if parameter.name == "id" else "query",
                 "required": parameter.required,
                 "description": parameter.about,
                 "schema": {"type": "string"},

@@ -46,6 +46,30 @@ _ONLY: Final = tuple(
 
 SCORES: Final = (_METRIC, _BY, _FROM, _TO, _GRAIN, _LIMIT, *_ONLY)
 
+_SINCE: Final = Parameter("from", _FROM.about, "-30d")
+_NPS: Final = Parameter("metric", _METRIC.about + "; nps where none is given", "nps")
+JOURNEYS: Final = (
+    Parameter("of", "steps by stage, touchpoint, channel or mode", "stage"),
+    _NPS,
+    _SINCE,
+    _TO,
+    Parameter("silence", "what ends a journey; the registry's by default", "14d"),
+    *_ONLY,
+)
+DRIVERS: Final = (
+    _NPS,
+    Parameter("of", "touchpoint, moment, stage, channel, mode (met before); answer.unit and the like", "touchpoint"),
+    _SINCE,
+    _TO,
+    Parameter("within", "how long before the answer something was met", "30d"),
+    *_ONLY,
+)
+CUSTOMER: Final = (
+    Parameter("id", "a plain id, or a pseudonym", "k1:00c0ffee00c0ffee", required=True),
+    Parameter("limit", "events of the timeline, the newest ones", "50"),
+    Parameter("back", "how far back is looked", "365d"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -55,15 +79,20 @@ class Asked:
     limit: int
 
 
-def asked(given: Sequence[tuple[str, str]], now: datetime, grain: str) -> Asked:
-    """The question in a query string's pairs; `grain` where none is given. Raises UsageError: it says what may be."""
-    known = {parameter.name for parameter in SCORES}
+def given_once(given: Sequence[tuple[str, str]], table: Sequence[Parameter]) -> dict[str, str]:
+    """The value of each parameter that is no filter, "" where none is given. Raises UsageError: it says what may be."""
+    known = {parameter.name for parameter in table}
     for name, value in given:
         if name not in known:
             raise UsageError(f"there is no parameter {name[:40]!r}; there are {', '.join(sorted(known))}")
         if len(value) > _LONGEST:
             raise UsageError(f"{name} is longer than {_LONGEST} characters")
-    once = {name: _only(given, name) for name in ("metric", "by", "from", "to", "grain", "limit")}
+    return {name: _only(given, name) for name in known.difference(DIMENSIONS)}
+
+
+def asked(given: Sequence[tuple[str, str]], now: datetime, grain: str) -> Asked:
+    """The question in a query string's pairs; `grain` where none is given. Raises UsageError."""
+    once = given_once(given, SCORES)
     if not once["metric"]:
         raise UsageError(f"metric is missing: one of {', '.join(FORMS)}")
     width = once["grain"] or grain

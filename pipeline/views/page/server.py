@@ -20,6 +20,7 @@ from pipeline.settings import Settings
 from pipeline.telemetry import Telemetry
 from pipeline.views.page.api import Api, outside, refused
 from pipeline.views.page.entry import COOKIE, HEADERS, OPERATOR, SESSION_S, Seals, hosts, is_ours
+from pipeline.views.page.experience import Experience
 from pipeline.views.page.live import Live
 from pipeline.views.page.questions import filters
 from pipeline.views.page.streams import Viewer
@@ -76,6 +77,7 @@ class Server:
     def __init__(self, settings: Settings, telemetry: Telemetry, verify: Verify | None) -> None:
         registry = Registry.parse((settings.registry or DEFAULT_PATH).read_text(), str(settings.registry or "bundled"))
         self.live = Live(settings, registry)
+        self._experience = Experience(self.live, settings, registry)
         self._settings = settings
         self._telemetry = telemetry
         self._verify = verify
@@ -88,7 +90,7 @@ class Server:
     async def start(self, host: str, port: int) -> None:
         """Begins to listen; port 0 picks a free one, then readable as `port`."""
         app = web.Application(middlewares=[self._safely], client_max_size=64 * 1024)
-        app.add_routes(Api(self.live, self._grant_of).routes())
+        app.add_routes(Api(self.live, self._grant_of, self._experience).routes())
         app.router.add_get("/v1/stream", self._stream)
         for path in _PAGES:
             app.router.add_get(path, self._page)

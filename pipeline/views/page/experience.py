@@ -1,0 +1,97 @@
+"""What lies behind the scores, for programs [I/O]: GET /v1/journeys, /v1/drivers and /v1/customers/{id}.
+
+The documents are those of `touchline journeys|drivers|customer --json`.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+import orjson
+from aiohttp import web
+
+from pipeline.customers.pseudonyms import Pseudonyms
+from pipeline.customers.registry import Registry
+from pipeline.errors import UsageError
+from pipeline.journeys.customer import CustomerQuestion, read_customer, read_definition
+from pipeline.journeys.drivers import WITHIN_DAYS, DriverQuestion, read_drivers
+from pipeline.journeys.ways import JourneyQuestion, read_journeys
+from pipeline.scores.reading import DIMENSIONS
+from pipeline.settings import Settings
+from pipeline.views.page.live import Live
+from pipeline.views.page.questions import CUSTOMER, DRIVERS, JOURNEYS, duration, filters, given_once, moment
+from pipeline.views.page.view import Grant
+
+_DAY: Final = 86_400
+
+
+class Experience:
+    """Reads for the handlers of api.py; a Grant has been found for the request already."""
+
+    def __init__(self, live: Live, settings: Settings, registry: Registry) -> None:
+        self._live = live
+        self._registry = registry
+        self._pseudonyms = Pseudonyms(settings.pseudonym_key_id, settings.pseudonym_bytes)
+        self._definition = read_definition(settings.experience_index)
+
+    async def journeys(self, request: web.Request, grant: Grant) -> bytes | None:
+        """The document; None when nothing of what is asked may be seen."""
+        given = list(request.query.items())
+        once = given_once(given, JOURNEYS)
+        kept = grant.within(filters(given, DIMENSIONS))
+        if kept is None:
+            return None
+        declared, now = self._registry.journey, datetime.now(UTC)
+        question = JourneyQuestion(
+            start=moment(once["from"] or "-30d", now),
+            end=moment(once["to"] or "now", now),
+            of=once["of"] or "stage",
+            metric=once["metric"] or "nps",
+            arrived=declared.arrived,
+            silence_days=_days(once["silence"]) if once["silence"] else declared.silence_days,
+            filters=kept,
+        )
+        found = await self._live.call(lambda client: read_journeys(client, question, self._registry))
+        return orjson.dumps(found.document())
+
+    async def drivers(self, request: web.Request, grant: Grant) -> bytes | None:
+        """The document; None when nothing of what is asked may be seen."""
+        given = list(request.query.items())
+        once = given_once(given, DRIVERS)
+        kept = grant.within(filters(given, DIMENSIONS))
+        if kept is None:
+            return None
+        now = datetime.now(UTC)
+        question = DriverQuestion(
+            moment(once["from"] or "-30d", now),
+            moment(once["to"] or "now", now),
+            metric=once["metric"] or "nps",
+            of=once["of"] or "touchpoint",
+            within_days=_days(once["within"]) if once["within"] else WITHIN_DAYS,
+            filters=kept,
+        )
+        found = await self._live.call(lambda client: read_drivers(client, question))
+        return orjson.dumps(found.document())
+
+    async def customer(self, request: web.Request, grant: Grant) -> bytes | None:
+        """The document; None for a reader of some brands, units or channels: a customer's life crosses them."""
+        once = given_once(list(request.query.items()), CUSTOMER[1:])
+        if grant.narrow:
+            return None
+        key_id, number = self._pseudonyms.named(request.match_info["id"])
+        limit = once["limit"] or "50"
+        if not limit.isdecimal() or len(limit) > 6:
+            raise UsageError("limit is a number of events")
+        days = _days(once["back"] or "365d")
+        question = CustomerQuestion(key_id, number, int(time.time() * 1000), days, int(limit))
+        found = await self._live.call(lambda client: read_customer(client, question, self._definition))
+        return orjson.dumps(found.document())
+
+
+def _days(text: str) -> int:
+    days, rest = divmod(duration(text), _DAY)
+    if rest or not days:
+        raise UsageError(f"{text} is not a whole number of days; write 14d or the like")
+    return days
