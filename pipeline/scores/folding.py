@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 #: Minutes kept hot after a partition was taken over: answers of the last half hour arrive in memory.
 _WARM_S = 30 * 60
 #: Hot minutes taken over at once: all rows of half an hour together would be the greatest thing in memory.
-_CHUNK_MINUTES = 6
+_CHUNK_MINUTES = 10
 #: Minutes in one query; beyond it the whole partition is recomputed at once.
 _MANY_MINUTES = 2_000
 #: Waits between two tries, seconds.
