@@ -33,7 +33,7 @@ class Experience:
     def __init__(self, live: Live, settings: Settings, registry: Registry) -> None:
         self._live = live
         self._registry = registry
-        self._pseudonyms = Pseudonyms(settings.pseudonym_key_id, settings.pseudonym_bytes)
+        self._settings = settings
         self._definition = read_definition(settings.experience_index)
 
     async def journeys(self, request: web.Request, grant: Grant) -> bytes | None:
@@ -80,7 +80,8 @@ class Experience:
         once = given_once(list(request.query.items()), CUSTOMER[1:])
         if grant.narrow:
             return None
-        key_id, number = self._pseudonyms.named(request.match_info["id"])
+        pseudonyms = Pseudonyms(self._settings.pseudonym_key_id, self._settings.pseudonym_bytes)
+        key_id, number = pseudonyms.named(request.match_info["id"])
         limit = once["limit"] or "50"
         if not limit.isdecimal() or len(limit) > 6:
             raise UsageError("limit is a number of events")
