@@ -5,34 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.errors import UsageError
-
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-
-def duration(text: str) -> int:
-    """Seconds of "90s", "5m", "1h", "7d", "2w"; raises UsageError."""
-    found = re.fullmatch(r"(\d+)([smhdw])", text.strip())
-    if found is None or int(found[1]) == 0:
-        raise UsageError(f"{text!r} is not a duration; write 5m, 1h, 1d or the like")
-    return int(found[1]) * _SECONDS[found[2]]
-
-
-def moment(text: str, now: datetime) -> int:
-    """Unix second of an ISO time, "now" or "-24h"; a time without a zone is UTC. Raises UsageError."""
-    text = text.strip()
-    if text == "now":
-        return int(now.timestamp())
-    if text.startswith("-"):
-        return int(now.timestamp()) - duration(text[1:])
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is not a time; write 2026-05-01T08:00, -24h or now") from None
-    return int((found if found.tzinfo else found.replace(tzinfo=now.tzinfo or UTC)).timestamp())
+from pipeline.moments import duration as duration
+from pipeline.moments import moment as moment
 
 
 def conditions(texts: Iterable[str]) -> Mapping[str, tuple[str, ...]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from pipeline.errors import UsageError
+from pipeline.moments import duration as duration
+from pipeline.moments import moment as moment
 from pipeline.scores.meters import FORMS
 from pipeline.scores.reading import DIMENSIONS, Question
 
@@ -20,7 +21,6 @@ ROWS: Final = 10_000
 #: Longest text of one value, and values of one filter.
 _LONGEST: Final = 200
 _MOST_VALUES: Final = 100
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,28 +122,6 @@ def filters(given: Sequence[tuple[str, str]], names: Sequence[str]) -> dict[str,
         if len(values) > _MOST_VALUES:
             raise UsageError(f"{len(values)} values of {name}: at most {_MOST_VALUES}")
     return found
-
-
-def duration(text: str) -> int:
-    """Seconds of "90s", "5m", "1h", "7d", "2w"; raises UsageError."""
-    found = re.fullmatch(r"(\d{1,9})([smhdw])", text.strip())
-    if found is None or int(found[1]) == 0:
-        raise UsageError(f"{text!r} is not a duration; write 5m, 1h, 1d or the like")
-    return int(found[1]) * _SECONDS[found[2]]
-
-
-def moment(text: str, now: datetime) -> int:
-    """Unix second of an ISO time, "now" or "-24h"; a time without a zone is UTC. Raises UsageError."""
-    text = text.strip()
-    if text == "now":
-        return int(now.timestamp())
-    if text.startswith("-"):
-        return int(now.timestamp()) - duration(text[1:])
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is not a time; write 2026-05-01T08:00, -24h or now") from None
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
 
 
 def _only(given: Sequence[tuple[str, str]], name: str) -> str:
