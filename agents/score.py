@@ -12,7 +12,7 @@ import polars as pl
 from pipeline.clickhouse import ClickHouse
 from pipeline.desk import Desk
 from pipeline.errors import RefusedRows, Unavailable, UsageError
-from pipeline.ledger import requests, restating
+from pipeline.ledger import identities, relabelling, requests, restating
 from pipeline.ledger.custody import Holding, fence
 from pipeline.ledger.positions import Standing
 from pipeline.scores.folding import NoLongerOurs, Ours
@@ -21,6 +21,7 @@ from pipeline.slices import Partition, Slice
 from pipeline.telemetry import log
 from schemas.codec import encode
 from schemas.outgoing import Tick
+from schemas.vocabulary import Tier
 
 #: Windows are written at most four times a second.
 _WITHIN_S = 0.25
@@ -101,12 +102,29 @@ async def carried_out(desk: Desk, kind: str, partition: Partition, holding: Hold
 
 
 async def restated(desk: Desk, request: dict[str, Any], partition: Partition, holding: Holding) -> str:
-    """Rewrites rows of the ledger between two attempts, then the windows of their minutes."""
+    """Carries out a request that rewrites rows of the ledger; what is to be kept of it: never whom it was about."""
+    if request["kind"] == relabelling.RELABEL:
+        await relabelled(desk, request, partition)
+    else:
+        await rewrite(desk, request, partition, holding)
+    return "" if request["kind"] in (identities.MERGE, identities.ERASE) else str(request["body"])
+
+
+async def rewrite(
+    desk: Desk, request: dict[str, Any], partition: Partition, holding: Holding, labels: pl.DataFrame | None = None
+) -> None:
+    """Rewrites rows of the ledger between two attempts, then the windows of their minutes.
+
+    Nothing is on its way in an epoch that is over: there it needs no attempt of its own.
+    """
+    if request["epoch"] not in (0, holding.epoch):
+        await desk.pool.call(lambda client: restating.of_past_epoch(client, holding.ver, request, labels))
+        return
     async with desk.folding:
 
         def between(client: ClickHouse, standing: Standing, ver: int) -> None:
             where = Part(partition.topic, standing.epoch, partition.part, standing.position)
-            restating.carry_out(client, where, ver, request)
+            restating.carry_out(client, where, ver, request, labels)
 
         done = await desk.keeper.anew(partition, holding.generation, between)
         fresh = desk.custody.holding(partition)
@@ -116,7 +134,28 @@ async def restated(desk: Desk, request: dict[str, Any], partition: Partition, ho
         where = Part(partition.topic, fresh.epoch, partition.part, fresh.loaded)
         minutes = await desk.pool.call(lambda client: restating.noted_minutes(client, where, request["asked_ms"]))
         await desk.folder.restated(partition, minutes, fresh.loaded)
-    return str(request["body"])
+
+
+async def relabelled(desk: Desk, request: dict[str, Any], partition: Partition) -> None:
+    """Texts of a range under the labels of the model of today, a portion at a time; the flow goes on meanwhile."""
+    wish, after = relabelling.Wish.of(str(request["body"])), -1
+    while True:
+        holding = desk.custody.holding(partition)
+        if holding is None:
+            raise NoLongerOurs("the partition was taken over while its texts were labelled")
+        past = request["epoch"] not in (0, holding.epoch)
+        epoch, up_to = (request["epoch"], restating.ALL) if past else (holding.epoch, holding.position)
+        where = Part(partition.topic, epoch, partition.part, up_to)
+        texts, last = await desk.pool.call(partial(relabelling.portion, where=where, wish=wish, after=after))
+        if texts.height:
+            labels = await desk.labeller.label(texts["text"], texts["language"], burst=wish.tier == Tier.STATIC)
+            if (labels["tier"] == str(Tier.FALLBACK)).any():
+                # A worse label in place of a good one is not what was asked for.
+                raise UsageError(f"the model of tier {wish.tier} did not answer: nothing of this portion is relabelled")
+            await rewrite(desk, request, partition, holding, labels.with_columns(texts["off"]))
+        if last is None:
+            return
+        after = last
 
 
 async def publish(desk: Desk) -> None:

@@ -12,7 +12,9 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 
     Readers keep the highest (`ver`, `revision`) of a (`scope`, `metric`, `scale`, `start`, `seconds`). `score` and the
     interval are None while `status` is "insufficient" (n < 10). `final` says that every partition has passed its end;
-    `reason` why a final window changed (delayed, revised, restated, same_event; several with commas between).
+    `reason` why a final window changed (delayed, revised, restated, relabelled, merged, erased, same_event; several
+    with commas between). `behind` counts the events that had arrived and were not counted yet: in the thousands the
+    stream is catching up after an outage, and the score will change.
     """
 
     scope: dict[str, str]
@@ -33,6 +35,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     ver: int
     as_of: str
+    behind: int = 0
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):

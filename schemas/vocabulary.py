@@ -133,6 +133,10 @@ class Reason(StrEnum):
     DELAYED = "delayed"
     REVISED = "revised"
     RESTATED = "restated"
+    # why a row was rewritten later; never the reason of a row itself
+    RELABELLED = "relabelled"
+    MERGED = "merged"
+    ERASED = "erased"
     # late
     BEYOND_LATENESS = "beyond_lateness"
     # duplicate

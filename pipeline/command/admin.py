@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
+from pipeline.command.guarding import guarded as guarded
 from pipeline.command.output import Exit, emit, emit_json, note
-from pipeline.errors import NotReady, SettingsError, TouchlineError, Unavailable
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 topics = typer.Typer(rich_markup_mode=None, help="Topics on the broker.", no_args_is_help=True)
@@ -19,25 +18,6 @@ app.add_typer(offsets, name="offsets")
 app.add_typer(config, name="config")
 
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
-
-
-def guarded(work: Callable[[], int]) -> None:
-    """Runs a command's work; every error of ours becomes its sentence and exit code."""
-    try:
-        code = work()
-    except SettingsError as error:
-        note(str(error))
-        raise typer.Exit(Exit.USAGE) from error
-    except Unavailable as error:
-        note(str(error))
-        raise typer.Exit(Exit.UNREACHABLE) from error
-    except NotReady as error:
-        note(str(error))
-        raise typer.Exit(Exit.FAILURE) from error
-    except TouchlineError as error:
-        note(str(error))
-        raise typer.Exit(Exit.FAILURE) from error
-    raise typer.Exit(code)
 
 
 @app.command()

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.command.journeys import answering, connected, registry_of, whole_days
+from pipeline.command.guarding import answering
+from pipeline.command.journeys import connected, registry_of, whole_days
 from pipeline.command.output import emit, emit_json, note
 from pipeline.command.tables import columns, csv_table
 from pipeline.command.typed import conditions, moment
+from pipeline.command.watching import Lasts, Watch, repeated
 
 if TYPE_CHECKING:
     from pipeline.journeys.evenness import Evenness
@@ -43,6 +45,8 @@ def drivers(
     currency: Annotated[str, typer.Option(help="With --outcomes: whose spend; needed where there are several.")] = "",
     as_json: _Json = False,
     as_csv: _Csv = False,
+    watch: Watch = False,
+    lasts: Lasts = 1e9,
 ) -> None:
     """Read drivers of a score: reach, lift, leave-one-out impact, relative weight, each with n and a 95 % interval.
 
@@ -52,7 +56,7 @@ def drivers(
     from pipeline.journeys.drivers import DriverQuestion, read_drivers
     from pipeline.journeys.outcomes import OutcomeQuestion, read_outcomes
 
-    with answering("drivers", as_json, as_csv):
+    def look() -> None:
         now = datetime.now(UTC)
         span, chosen = (moment(since, now), moment(until, now)), conditions(where or ())
         if not outcomes:
@@ -72,6 +76,9 @@ def drivers(
         )
         with connected() as client:
             _outcomes(read_outcomes(client, asked), as_json, as_csv)
+
+    with answering("drivers", as_json, as_csv):
+        repeated(look, lasts) if watch else look()
 
 
 @app.command("consistency")

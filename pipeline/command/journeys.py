@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.command.output import Exit, emit, emit_json, note
+from pipeline.command.guarding import answering
+from pipeline.command.output import emit, emit_json, note
 from pipeline.command.tables import csv_table
 from pipeline.command.typed import conditions, duration, moment
-from pipeline.errors import SettingsError, Unavailable, UsageError
+from pipeline.command.watching import Lasts, Watch, repeated
+from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.clickhouse import ClickHouse
@@ -39,6 +41,8 @@ def journeys(
     show: Annotated[str, typer.Option(help="Table of --csv: ways or steps.")] = "ways",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document with every field.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values with a header.")] = False,
+    watch: Watch = False,
+    lasts: Lasts = 1e9,
 ) -> None:
     """Read journeys that began in the window: steps with reach, score, drop-off and removal effect, ways with times.
 
@@ -50,26 +54,31 @@ def journeys(
     with answering("journeys", as_json, as_csv):
         if show not in ("ways", "steps"):
             raise UsageError(f"--show {show!r}: there are ways and steps")
-        registry, now = registry_of(), datetime.now(UTC)
+        registry = registry_of()
         declared = registry.journey
         names = tuple(name.strip() for name in arrived.split(",") if name.strip())
-        question = JourneyQuestion(
-            start=moment(since, now),
-            end=moment(until, now),
-            of=of,
-            metric=metric,
-            arrived=names or declared.arrived,
-            silence_days=whole_days(silence) if silence else declared.silence_days,
-            filters=conditions(where or ()),
-        )
-        with connected() as client:
-            found = read_journeys(client, question, registry)
-        if as_json:
-            emit_json(found.document())
-        elif as_csv:
-            _csv(found, show)
-        else:
-            _show(question, found)
+
+        def look() -> None:
+            now = datetime.now(UTC)
+            question = JourneyQuestion(
+                start=moment(since, now),
+                end=moment(until, now),
+                of=of,
+                metric=metric,
+                arrived=names or declared.arrived,
+                silence_days=whole_days(silence) if silence else declared.silence_days,
+                filters=conditions(where or ()),
+            )
+            with connected() as client:
+                found = read_journeys(client, question, registry)
+            if as_json:
+                emit_json(found.document())
+            elif as_csv:
+                _csv(found, show)
+            else:
+                _show(question, found)
+
+        repeated(look, lasts) if watch else look()
 
 
 def _csv(found: Journeys, show: str) -> None:
@@ -105,28 +114,6 @@ def _show(question: JourneyQuestion, found: Journeys) -> None:
 
 
 # Shared with `touchline drivers` and `touchline customer`.
-
-
-@contextmanager
-def answering(command: str, as_json: bool, as_csv: bool) -> Iterator[None]:
-    """Turns what goes wrong into a sentence on standard error and the right exit code."""
-    try:
-        if as_json and as_csv:
-            raise UsageError("--json and --csv exclude each other")
-        yield
-    except (UsageError, SettingsError) as error:
-        note(f"touchline {command}: {error}")
-        raise typer.Exit(Exit.USAGE) from None
-    except Unavailable as error:
-        note(f"touchline {command}: {error}\n{_fix(str(error))}")
-        raise typer.Exit(Exit.UNREACHABLE) from None
-
-
-def _fix(text: str) -> str:
-    """The command that puts right what ClickHouse complained about."""
-    if "UNKNOWN_" in text.upper() or "CODE: 60" in text.upper() or "CODE: 46" in text.upper():
-        return "its tables or functions are missing: run `touchline migrate`"
-    return "start it with `touchline up`, or set TOUCHLINE_CLICKHOUSE_URL (`touchline doctor` says what is reachable)"
 
 
 def whole_days(text: str) -> int:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.command.journeys import answering, connected, whole_days
+from pipeline.command.guarding import answering
+from pipeline.command.journeys import connected, whole_days
 from pipeline.command.output import emit, emit_json, note
 from pipeline.command.tables import columns, csv_table
 from pipeline.command.typed import conditions, moment

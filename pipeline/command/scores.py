@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.command.output import Exit, emit, emit_json, note
+from pipeline.command.guarding import answering
+from pipeline.command.output import emit, emit_json, note
 from pipeline.command.typed import Windows, conditions, moment, names
-from pipeline.errors import SettingsError, Unavailable, UsageError
+from pipeline.errors import UsageError
 from pipeline.views import score_lines
 from pipeline.views.answered import Answer, More, chosen_view
 
@@ -71,8 +71,6 @@ def scores(
     def work(settings: Settings, known: Definitions) -> None:
         from pipeline.scores.spans import zone
 
-        if as_json and as_csv:
-            raise UsageError("--json and --csv exclude each other")
         if definitions:
             _define(known, as_json)
             return
@@ -96,23 +94,12 @@ def scores(
         more = More(beside, voices, compare, rank, chosen_view(tree), tz or "UTC")
         _tell(_answer(settings, question, more, known), more.tz, "json" if as_json else "csv" if as_csv else "")
 
-    guarded(work)
+    with answering("scores", as_json, as_csv):
+        from pipeline.scores.defined import definitions_of
+        from pipeline.settings import load_settings
 
-
-def guarded(work: Callable[[Settings, Definitions], None]) -> None:
-    """Runs what needs settings and definitions; every error of ours becomes its sentence and exit code."""
-    from pipeline.scores.defined import definitions_of
-    from pipeline.settings import load_settings
-
-    try:
         settings = load_settings()
         work(settings, definitions_of(settings))
-    except (UsageError, SettingsError) as error:
-        note(f"touchline scores: {error}")
-        raise typer.Exit(Exit.USAGE) from None
-    except Unavailable as error:
-        note(f"touchline scores: {error}\n{_fix(str(error))}")
-        raise typer.Exit(Exit.UNREACHABLE) from None
 
 
 def asked(
@@ -138,20 +125,15 @@ def asked(
 
 def _answer(settings: Settings, question: Question, more: More, known: Definitions) -> Answer:
     from pipeline.clickhouse import ClickHouse
+    from pipeline.scores.backlog import catching_up
     from pipeline.views.answers import answer
 
     client = ClickHouse(settings)
     try:
-        return answer(client, replace(question, least_by_agent=settings.agent_answers), more, known)
+        found = answer(client, replace(question, least_by_agent=settings.agent_answers), more, known)
+        return replace(found, behind=catching_up(client))
     finally:
         client.close()
-
-
-def _fix(text: str) -> str:
-    """The command that puts right what ClickHouse complained about."""
-    if re.search(r"UNKNOWN_(FUNCTION|TABLE)|unknown (function|table)|code:? (46|60)\b", text, re.IGNORECASE):
-        return "its tables or functions are missing: run `touchline migrate`"
-    return "start it with `touchline up`, or set TOUCHLINE_CLICKHOUSE_URL (`touchline doctor` says what is reachable)"
 
 
 # What comes out.
@@ -191,6 +173,7 @@ def _watch(settings: Settings, ask: Callable[[], Question], tz: str, lasts: floa
     from rich.live import Live
 
     from pipeline.clickhouse import ClickHouse
+    from pipeline.scores.backlog import catching_up, sentence
     from pipeline.scores.reading import read_scores
     from pipeline.scores.spans import zone
     from pipeline.views.watching import Watched, news, watched, watched_table
@@ -214,7 +197,10 @@ def _watch(settings: Settings, ask: Callable[[], Question], tz: str, lasts: floa
                 question, found = look()
         with Live(console=console, auto_refresh=False, screen=False) as live:
             while True:
-                live.update(watched_table(question, found, datetime.now(zone(tz)), plain=plain), refresh=True)
+                behind = catching_up(client)
+                said_behind = sentence(behind) if behind else ""
+                now = datetime.now(zone(tz))
+                live.update(watched_table(question, found, now, plain=plain, behind=said_behind), refresh=True)
                 if not _rested(ends):
                     return
                 question, found = look()
@@ -234,13 +220,17 @@ def _rested(ends: float) -> bool:
 def _tell(found: Answer, tz: str, form: str) -> None:
     question, rows, extras = found.question, found.rows, found.extras
     if form == "json":
-        emit_json(score_lines.document(question, rows, extras))
+        emit_json(score_lines.document(question, rows, extras, found.behind))
     elif form == "csv":
         import csv
 
         csv.writer(sys.stdout, lineterminator="\n").writerows(score_lines.csv_rows(question, rows, extras))
     else:
         _show(found, tz)
+    if found.behind and form != "json":
+        from pipeline.scores.backlog import sentence
+
+        note(sentence(found.behind))
 
 
 def _show(found: Answer, tz: str) -> None:

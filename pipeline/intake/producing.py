@@ -101,6 +101,13 @@ class Producer:
         if len(self._flying) > 10_000:
             await self._settle(len(self._flying) // 2)
 
+    async def take_back(self, customer: str) -> None:
+        """A record without a value on `profiles` under the customer's key: what was known of them is taken back."""
+        try:
+            await self._kafka.send_and_wait(self._settings.topic("profiles"), key=customer.encode(), value=None)
+        except KafkaError as error:
+            raise unreachable(self._settings, error) from error
+
     async def send_many(
         self,
         topic: str,

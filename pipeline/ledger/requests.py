@@ -28,17 +28,26 @@ _COLUMNS = {
 }
 
 
-def ask(client: ClickHouse, partition: Partition, kind: str, body: str = "") -> str:
-    """Leaves a request for the partition's owner; its id."""
+def ask(client: ClickHouse, partition: Partition, kind: str, body: str = "", epoch: int = 0) -> str:
+    """Leaves a request for the partition's owner; its id. `epoch` 0 is the present one, whichever that is."""
     now = client.query("SELECT toUnixTimestamp64Milli(now64(3)) AS ms")["ms"][0]
     request = str(uuid.uuid4())
-    client.insert("requests", _row((request, now, partition.topic, 0, partition.part, kind, body, 0, 0)))
+    client.insert("requests", _row((request, now, partition.topic, epoch, partition.part, kind, body, 0, 0)))
     return request
 
 
-def ask_and_wait(client: ClickHouse, partitions: Sequence[Partition], kind: str, wait_s: float, body: str = "") -> None:
-    """Leaves a request for each partition and waits until all are carried out; raises Unavailable after `wait_s`."""
-    asked = {ask(client, partition, kind, body) for partition in partitions}
+def ask_and_wait(
+    client: ClickHouse,
+    partitions: Sequence[Partition],
+    kind: str,
+    wait_s: float,
+    body: str = "",
+    epochs: Sequence[int] = (),
+) -> None:
+    """Leaves a request for each partition (of the present epoch, or of these `epochs`) and waits until all are carried
+    out; raises Unavailable after `wait_s`."""
+    of = epochs or [0] * len(partitions)
+    asked = {ask(client, partition, kind, body, epoch) for partition, epoch in zip(partitions, of, strict=True)}
     deadline = time.monotonic() + wait_s
     while asked & set(waiting(client, [kind])["request_id"].to_list()):
         if time.monotonic() > deadline:

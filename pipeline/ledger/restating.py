@@ -1,4 +1,5 @@
-"""Rows of the ledger rewritten by the owner of their partition [I/O]: late ones counted, doubles taken out.
+"""Rows of the ledger rewritten by the owner of their partition [I/O]: late ones counted, doubles taken out, texts
+labelled anew, customers merged or erased.
 
 The owner begins the partition anew and rewrites under the new fence, so nothing that is on its way can meet a row half
 changed. Notes go first, then the rows; the windows of the noted minutes last, and only then is the request done: after
@@ -15,13 +16,23 @@ import polars as pl
 
 from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
 from pipeline.errors import UsageError
+from pipeline.ledger import identities
 from pipeline.ledger.corrections import Corrected, counted_late, without_doubles
-from pipeline.scores.recompute import Part
+from pipeline.ledger.relabelling import RELABEL, relabel
+from pipeline.ledger.rewriting import Rewritten
+from pipeline.scores.recompute import Part, recompute, rewritten, stored
+from schemas.vocabulary import Reason
 
 #: Kinds of requests that rewrite ledger rows.
 RESTATE: Final = "restate"
 DUPLICATES: Final = "duplicates"
-KINDS: Final = (RESTATE, DUPLICATES)
+KINDS: Final = (RESTATE, DUPLICATES, RELABEL, identities.MERGE, identities.ERASE)
+#: Reasons under which they are noted.
+_REASONS = [str(each) for each in (Reason.RESTATED, Reason.SAME_EVENT, Reason.RELABELLED, Reason.MERGED, Reason.ERASED)]
+#: Above every offset: an epoch that is over is read to its end.
+ALL: Final = 2**62
+#: Minutes of an epoch that is over that are rewritten at once.
+_MINUTES: Final = 2_000
 _DAY_MS: Final = 86_400_000
 
 _MINE = "topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16} AND off <= {up_to:Int64}"
@@ -31,9 +42,14 @@ _DOUBLES = f"""event_hash IN (SELECT event_hash FROM ledger FINAL WHERE {_MINE} 
     GROUP BY event_hash HAVING count() > 1)"""
 
 
-def carry_out(client: ClickHouse, where: Part, ver: int, request: Mapping[str, Any]) -> None:
-    """Rewrites what a request asks for under the fence `ver`; done before, it finds nothing more to do."""
-    corrected = _late(client, where, request) if request["kind"] == RESTATE else _doubles(client, where)
+def carry_out(
+    client: ClickHouse, where: Part, ver: int, request: Mapping[str, Any], labels: pl.DataFrame | None = None
+) -> None:
+    """Rewrites what a request asks for under the fence `ver`; done before, it finds nothing more to do.
+
+    A request to relabel comes with the `labels` of a portion of its texts.
+    """
+    corrected = _corrected(client, where, request, labels)
     if corrected is None:
         return
     now = client.query("SELECT toUnixTimestamp64Milli(now64(3)) AS ms")["ms"][0]
@@ -43,10 +59,48 @@ def carry_out(client: ClickHouse, where: Part, ver: int, request: Mapping[str, A
         pl.lit(where.part, pl.UInt16).alias("part"),
         pl.lit(ver, pl.UInt64).alias("ver"),
     ]
+    known = [pl.lit(now, pl.Int64).alias("known_ms")]
     _fence(client, where, named)
-    client.insert("changes", corrected.notes.with_columns(*named, pl.lit(now, pl.Int64).alias("known_ms")))
+    client.insert("changes", corrected.notes.with_columns(*named, *known))
+    if isinstance(corrected, Rewritten):
+        asked = pl.lit(request["asked_ms"], pl.Int64).alias("asked_ms")
+        client.insert("rewrites", corrected.former.with_columns(*named, *known, asked))
     for _, day in corrected.rows.group_by(pl.col("ingest_ms") // _DAY_MS, maintain_order=True):
         client.insert("ledger", day.with_columns(*named))
+
+
+def of_past_epoch(client: ClickHouse, ver: int, request: Mapping[str, Any], labels: pl.DataFrame | None = None) -> None:
+    """The same for a partition of an epoch that is over, by who owns the partition now (under a fence above `ver` and
+    above all that the epoch has seen); then the windows of the minutes that were noted."""
+    where = Part(request["topic"], request["epoch"], request["part"], ALL)
+    seen = client.query(
+        """SELECT max(ver) AS ver FROM (
+            SELECT max(ver) AS ver FROM ledger
+            WHERE topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}
+            UNION ALL SELECT max(ver) FROM progress
+            WHERE topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16})""",
+        {"topic": where.topic, "epoch": where.epoch, "part": where.part},
+    )["ver"][0]
+    above = max(ver, int(seen) + 1)
+    carry_out(client, where, above, request, labels)
+    minutes = noted_minutes(client, where, int(request["asked_ms"]))
+    for first in range(0, len(minutes), _MINUTES):
+        chosen = minutes[first : first + _MINUTES]
+        rows = rewritten(recompute(client, where, chosen), stored(client, where, chosen))
+        versions = [pl.lit(above, pl.UInt64).alias("ver"), pl.lit(1, pl.UInt64).alias("seq")]
+        client.insert("windows", rows.with_columns(versions))
+
+
+def _corrected(
+    client: ClickHouse, where: Part, request: Mapping[str, Any], labels: pl.DataFrame | None
+) -> Corrected | Rewritten | None:
+    if request["kind"] == RESTATE:
+        return _late(client, where, request)
+    if request["kind"] == DUPLICATES:
+        return _doubles(client, where)
+    if request["kind"] == RELABEL:
+        return None if labels is None else relabel(client, where, request, labels)
+    return identities.changed(client, where, request)
 
 
 def _fence(client: ClickHouse, where: Part, named: list[pl.Expr]) -> None:
@@ -65,9 +119,9 @@ def noted_minutes(client: ClickHouse, where: Part, since_ms: int) -> list[int]:
     rows = client.query(
         """SELECT DISTINCT minute FROM changes FINAL
         WHERE topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}
-            AND known_ms >= {since:Int64} AND reason IN ('restated', 'same_event')
+            AND known_ms >= {since:Int64} AND reason IN {reasons:Array(String)}
         ORDER BY minute""",
-        {"topic": where.topic, "epoch": where.epoch, "part": where.part, "since": since_ms},
+        {"topic": where.topic, "epoch": where.epoch, "part": where.part, "since": since_ms, "reasons": _REASONS},
     )
     return rows["minute"].to_list() if rows.width else []
 

@@ -13,6 +13,7 @@ from typing import Final
 import polars as pl
 
 from pipeline.errors import UsageError
+from pipeline.scores import formerly
 from pipeline.scores.meters import Reading
 from pipeline.scores.reading import Database, Question
 from pipeline.scores.sources import contribution, counters_of, kept, parameters_of, selected, window_of
@@ -29,6 +30,7 @@ _KNOWN = """SELECT topic AS topic_, epoch AS epoch_, part AS part_, off AS until
 _NOTES = """SELECT topic AS topic_, epoch AS epoch_, part AS part_, off AS off_,
         argMin(changes.was, changes.known_ms) AS former, min(changes.known_ms) AS noted_ms, toUInt8(1) AS noted
     FROM changes FINAL WHERE was != '' AND minute >= {first:UInt32} AND minute < {last:UInt32}
+        AND reason NOT IN ('relabelled', 'merged', 'erased')
     GROUP BY topic, epoch, part, off"""
 
 
@@ -150,11 +152,16 @@ def _rows(question: Question, prefix: str, taken_out: bool) -> str:
     noted = "intDiv(was.noted_ms + 59999, 60000) * 60000"
     first = f"if(was.noted = 1 AND was.former != 'aggregated', {noted}, {closed})"
     known = noted if taken_out else first
+    ledger, turn, why = "SELECT * FROM ledger FINAL", "1", "reason"
+    if formerly.depends(question) and not taken_out:
+        # What a row says now it says since its last rewriting; what it said before, it said until then.
+        ledger, turn, why = formerly.versions(), "turn", "if(turn_why = '', toString(reason), turn_why)"
+        known = f"greatest({known}, turn_ms)"
     superseding = " AND old_off >= 0" if prefix else ""
-    facts = f"""SELECT {columns}{answer}, {moment} AS second, toInt64({sign}) AS times, {known} AS known_ms,
-            if({int(taken_out)} = 0 AND reason IN ('same_event', 'conflict'), '', toString(reason)) AS reason,
+    facts = f"""SELECT {columns}{answer}, {moment} AS second, toInt64({sign}) * {turn} AS times, {known} AS known_ms,
+            if({int(taken_out)} = 0 AND reason IN ('same_event', 'conflict'), '', {why}) AS reason,
             (topic, epoch, part, off) AS row
-        FROM (SELECT * FROM ledger FINAL) AS ledger
+        FROM ({ledger}) AS ledger
         ASOF LEFT JOIN ({_KNOWN}) AS known
             ON ledger.topic = known.topic_ AND ledger.epoch = known.epoch_ AND ledger.part = known.part_
                 AND ledger.off <= known.until

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from pipeline.clickhouse import Pool
+from pipeline.scores.backlog import Backlog
 from pipeline.scores.closing import WINDOW_S, Progress, closed_through, window_of
 from pipeline.scores.defined import write_definitions
 from pipeline.scores.definitions import Definitions
@@ -69,6 +70,8 @@ class Publisher:
         self._closed_s: int | None = None
         self._seen = ""
         self._rests_until = 0.0
+        self._backlog = Backlog(pool)
+        self._behind = 0
         self.published = 0
         self.closed = 0
 
@@ -79,6 +82,7 @@ class Publisher:
         self._closed_s = None
         self._seen = ""
         self._defined = False
+        self._backlog.forget()
 
     async def step(self, now_ms: int, ver: int) -> int:
         """One look, `now_ms` by the broker's clock: closes windows, publishes what changed; how many scores."""
@@ -86,6 +90,7 @@ class Publisher:
             await self._pool.call(lambda client: write_definitions(client, self._definitions))
             self._defined = True
         progress = await self._progress()
+        self._behind = await self._backlog.look(progress, now_ms, ver)
         if self._closed_s is None:
             self._closed_s = await self._last_closed(now_ms)
         ends = closed_through(progress, self._closed_s, now_ms)
@@ -212,6 +217,7 @@ class Publisher:
                     reason=(self._reasons.get(row[0]) or str(Reason.DELAYED)) if late else None,
                     ver=ver,
                     as_of=as_of,
+                    behind=self._behind,
                 )
             )
         return changed

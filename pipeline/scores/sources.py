@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline.scores import formerly
 from pipeline.slices import CORE
 from schemas.limits import MAX_BINS
 from schemas.vocabulary import MODE_OF, Sentiment
@@ -22,13 +23,16 @@ _LABELS = (Sentiment.NEGATIVE.value, Sentiment.NEUTRAL.value, Sentiment.POSITIVE
 
 #: Per partition, the offset that was counted when the newest window before a moment was closed. Of older epochs, and of
 #: topics that close no window, there is none: there the time of arrival decides.
-_SEEN = """SELECT topic, epoch, part, argMax(off, (closed_ms, window_end)) AS seen, toUInt8(1) AS closed
+_SEEN = """SELECT topic AS topic_, epoch AS epoch_, part AS part_, argMax(off, (closed_ms, window_end)) AS seen,
+        toUInt8(1) AS closed
     FROM frontiers FINAL
     WHERE closed_ms <= {as_of:Int64} AND (topic, epoch) IN (
         SELECT topic, max(epoch) FROM frontiers WHERE closed_ms <= {as_of:Int64} GROUP BY topic)
     GROUP BY topic, epoch, part"""
 #: What rows were before they were rewritten after that moment.
-_WAS = """SELECT topic, epoch, part, off, argMin(changes.was, changes.known_ms) AS former FROM changes FINAL
+_WAS = """SELECT topic AS topic_, epoch AS epoch_, part AS part_, off AS off_,
+        argMin(changes.was, changes.known_ms) AS former
+    FROM changes FINAL
     WHERE known_ms > {as_of:Int64} AND was != '' AND minute >= {first:UInt32} AND minute < {last:UInt32}
     GROUP BY topic, epoch, part, off"""
 
@@ -205,8 +209,14 @@ def _ledger(question: Question) -> str:
         days = "day >= toDate(toDateTime({from_day:UInt32}, 'UTC'))"
     if question.as_of_ms is None:
         return f"(SELECT * FROM ledger FINAL WHERE disposition = 'aggregated' AND {days}) AS ledger"
-    return f"""(SELECT ledger.* FROM (SELECT * FROM ledger FINAL WHERE {days}) AS ledger
-        LEFT JOIN ({_SEEN}) AS seen USING (topic, epoch, part)
-        LEFT JOIN ({_WAS}) AS was USING (topic, epoch, part, off)
+    said, then = "", ""
+    if formerly.depends(question):
+        said = formerly.replaced("then.facts")
+        then = f"LEFT JOIN ({formerly.THEN}) AS then ON {formerly.joined('then')}"
+    return f"""(SELECT ledger.*{said} FROM (SELECT * FROM ledger FINAL WHERE {days}) AS ledger
+        LEFT JOIN ({_SEEN}) AS seen
+            ON ledger.topic = seen.topic_ AND ledger.epoch = seen.epoch_ AND ledger.part = seen.part_
+        LEFT JOIN ({_WAS}) AS was ON {formerly.joined("was")}
+        {then}
         WHERE if(was.former = '', toString(ledger.disposition), toString(was.former)) = 'aggregated'
             AND if(seen.closed = 1, ledger.off <= seen.seen, ledger.ingest_ms <= {{as_of:Int64}})) AS ledger"""

@@ -26,11 +26,12 @@ class More:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The question as it was asked in the end, its rows and their further columns."""
+    """The question as it was asked in the end, its rows and their further columns; `behind` while catching up."""
 
     question: Question
     rows: list[dict[str, Any]]
     extras: list[Extra]
+    behind: dict[str, Any] | None = None
 
 
 def chosen_view(text: str) -> Literal["then", "now"] | None:

@@ -47,8 +47,16 @@ def iso(second: int, zone: tzinfo = UTC) -> str:
     return datetime.fromtimestamp(second, zone).isoformat().replace("+00:00", "Z")
 
 
-def document(question: Question, rows: Sequence[Mapping[str, Any]], extras: Sequence[Extra] = ()) -> dict[str, Any]:
-    """The answer as one JSON document; each score has the fields of schemas/outgoing.py `Score` that a reading has."""
+def document(
+    question: Question,
+    rows: Sequence[Mapping[str, Any]],
+    extras: Sequence[Extra] = (),
+    behind: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The answer as one JSON document; each score has the fields of schemas/outgoing.py `Score` that a reading has.
+
+    `behind` is what pipeline/scores/backlog.py says while the stream is catching up.
+    """
     return {
         "metric": question.metric,
         "definition": question.defined.name,
@@ -59,6 +67,7 @@ def document(question: Question, rows: Sequence[Mapping[str, Any]], extras: Sequ
         "where": {name: list(values) for name, values in question.filters.items()},
         "source": "ledger" if question.cut is None else "windows",
         "as_of": None if question.as_of_ms is None else iso(question.as_of_ms // 1000),
+        "catching_up": behind,
         "scores": [entry(question, row, extras) for row in rows],
     }
 

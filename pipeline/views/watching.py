@@ -49,13 +49,15 @@ def watched(question: Question, rows: Sequence[dict[str, Any]], zone: tzinfo = U
     return found
 
 
-def watched_table(question: Question, found: Sequence[Watched], now: datetime, *, plain: bool) -> Table:
-    """For a terminal that is drawn again and again."""
+def watched_table(
+    question: Question, found: Sequence[Watched], now: datetime, *, plain: bool, behind: str = ""
+) -> Table:
+    """For a terminal that is drawn again and again; `behind` is what is said while the stream is catching up."""
     from rich.markup import escape
     from rich.table import Table
 
     title = f"{question.metric} at {now:%H:%M:%S}, n and 95 % interval; Ctrl-C ends"
-    table = Table(title=escape(title), box=None, header_style="bold", pad_edge=False)
+    table = Table(title=escape(title), caption=escape(behind) or None, box=None, header_style="bold", pad_edge=False)
     for name in (*question.by, "scale", "window"):
         table.add_column(name)
     for name in ("score", "n", "95 % interval"):

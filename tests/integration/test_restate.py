@@ -61,3 +61,33 @@ def test_late_events_are_counted_by_the_owners_and_the_past_stays_readable(case:
     assert "restated" in reasons
     for window in why["windows"]:
         assert [revision["revision"] for revision in window["revisions"]] == list(range(len(window["revisions"])))
+
+
+def test_texts_are_labelled_anew_and_customers_merged_and_erased_while_workers_run(case: Case) -> None:
+    case.worker("one")
+    case.feed(rate=3_000, seed=13).start(1_500).join()
+    case.settle()
+    known = case.rows("SELECT toUnixTimestamp64Milli(now64(3)) AS now")[0]["now"]
+    labelled = done(case, "restate", "--relabel", "--tier", "static", "--from", "-40d", "--wait", "120")
+    assert (labelled["rows"] > 0, labelled["done"]) == (True, True)
+    counted = f"disposition = 'aggregated' AND occurred_ms < {known}"
+    tiers = {row["tier"] for row in case.rows(f"SELECT DISTINCT tier FROM ledger FINAL WHERE {counted}")}
+    assert "static" in tiers
+    assert "minilm" not in tiers
+    busiest = (
+        "SELECT key_id, lower(hex(customer)) AS c, count() AS n FROM ledger FINAL WHERE customer != 0 GROUP BY ALL"
+    )
+    one, other = (f"k{row['key_id']}:{row['c'].zfill(16)}" for row in case.rows(f"{busiest} ORDER BY n DESC LIMIT 2"))
+    before = volume(case)
+    merged = done(case, "merge", one, other, "--wait", "60")
+    assert (merged["rows"] > 0, merged["done"]) == (True, True)
+    assert done(case, "customer", one)["events"] == 0
+    assert done(case, "audit", "--deep")["holds"]
+    erased = done(case, "erase", other, "--wait", "60")
+    assert erased["rows"] >= merged["rows"]
+    assert erased["deleted"]["ledger"] > 0
+    assert (done(case, "customer", other)["events"], done(case, "erase", other)["rows"]) == (0, 0)
+    assert done(case, "audit", "--deep")["holds"]
+    assert volume(case) == before, "what was answered still counts"
+    reasons = case.rows("SELECT DISTINCT reason FROM changes FINAL")
+    assert {"relabelled", "merged", "erased"} <= {row["reason"] for row in reasons}

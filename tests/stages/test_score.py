@@ -14,6 +14,7 @@ from pipeline.clickhouse import ClickHouse
 from pipeline.desk import Desk
 from pipeline.ledger import requests
 from pipeline.ledger.rebuild import compare
+from pipeline.scores.backlog import catching_up
 from pipeline.scores.defined import read_definitions
 from pipeline.scores.recompute import Part
 from pipeline.slices import Partition, Record
@@ -110,6 +111,24 @@ async def test_only_the_owner_of_ticks_publishes_and_a_score_is_whole(bench: Ben
     tables = client.query("SELECT (SELECT count() FROM definitions) AS d, (SELECT count() FROM units) AS u").row(0)
     client.close()
     assert tables == (sum(len(each.scales) for each in read_definitions().every), len(desk.registry.registry.units))
+
+
+async def test_while_it_catches_up_every_score_says_so_and_how_far_it_is(bench: Bench) -> None:
+    desk, members = bench
+    await score.fold(desk, [await recorded(desk, FEEDBACK, recent(12))])
+    members.mine = {TICKS}
+    members.ends = {FEEDBACK: 30_012, FEEDBACK._replace(part=0): 0}
+    await score.publish(desk)
+    found = [json.loads(value or b"") for value in await values(desk, "scores")]
+    assert {each["behind"] for each in found} == {30_000}
+    client = ClickHouse(desk.settings)
+    said = catching_up(client)
+    assert said is not None
+    assert (said["behind"], said["counted_through"] is not None) == (30_000, True)
+    members.ends = {FEEDBACK: 12, FEEDBACK._replace(part=0): 0}
+    await score.publish(desk)
+    assert catching_up(client) is None
+    client.close()
 
 
 async def test_a_change_of_a_closed_window_is_published_as_a_revision_with_its_reason(bench: Bench) -> None:

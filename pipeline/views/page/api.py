@@ -13,6 +13,7 @@ import orjson
 from aiohttp import web
 
 from pipeline.errors import Unavailable, UsageError
+from pipeline.scores.backlog import catching_up
 from pipeline.scores.meters import ENOUGH, FORMS
 from pipeline.scores.reading import Question, read_scores
 from pipeline.views.page import answers, readings
@@ -104,7 +105,7 @@ class Api:
         listed = rows.to_dicts()
         if kind == answers.CSV:
             return tagged(request, answers.as_csv(question, listed), "text/csv; charset=utf-8")
-        more: dict[str, Any] = {}
+        more: dict[str, Any] = {"catching_up": await self._live.call(catching_up)}
         if history and not (question.filters or question.by):
             span = (question.first, question.last, question.seconds)
             changes = await self._live.call(lambda client: readings.changed(client, span))

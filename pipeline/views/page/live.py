@@ -16,6 +16,7 @@ import polars as pl
 from pipeline.clickhouse import ClickHouse, Pool
 from pipeline.customers.registry import Registry
 from pipeline.errors import Unavailable
+from pipeline.scores.backlog import CATCHING_UP
 from pipeline.settings import Settings
 from pipeline.telemetry import log
 from pipeline.views.demo import LogEnds, Pace
@@ -45,8 +46,6 @@ _STATUS_S, _FEEDBACK_S, _IMPORTED_S, _BEFORE_S = 1.0, 1.0, 30.0, 60.0
 #: Away from a part that does not answer, seconds.
 _AGAIN_S: Final = 2.0
 _HOUR_MS: Final = 3_600_000
-#: More behind than this and the page says that it is catching up.
-CATCHING_UP: Final = 10_000
 
 _decode = msgspec.json.Decoder(Score).decode
 

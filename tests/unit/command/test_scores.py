@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.command import scores, typed
+from pipeline.command.guarding import fix
 from pipeline.errors import UsageError
 from pipeline.scores.reading import Question
 from pipeline.views import score_lines
@@ -172,8 +173,8 @@ def test_wrong_usage_is_exit_2(wrong: list[str]) -> None:
 
 
 def test_missing_functions_are_told_from_an_engine_that_is_down() -> None:
-    assert "touchline migrate" in scores._fix("Code: 46. DB::Exception: Function with name `tl_n` does not exist")
-    assert "touchline up" in scores._fix("connection refused")
+    assert "touchline migrate" in fix("Code: 46. DB::Exception: Function with name `tl_n` does not exist")
+    assert "touchline up" in fix("connection refused")
 
 
 def test_windows_are_typed_as_people_say_them() -> None:

@@ -24,6 +24,17 @@ class Cheerful:
         return np.tile(np.array([0.1, 0.2, 0.7], np.float32), (len(texts), 1))
 
 
+class Gloomy(Cheerful):
+    """Works, and is another model: everything is negative."""
+
+    def __init__(self, tier: str) -> None:
+        super().__init__(tier)
+        self.model = f"{tier}-of-tomorrow"
+
+    def probabilities(self, texts: Sequence[str]) -> Probabilities:
+        return super().probabilities(texts)[:, ::-1]
+
+
 class Raising(Cheerful):
     def probabilities(self, texts: Sequence[str]) -> Probabilities:
         raise RuntimeError(texts[0])
@@ -59,6 +70,10 @@ class PrintsToStandardOutput(Cheerful):
 
 def healthy() -> dict[str, Classifier]:
     return {"minilm": Cheerful("minilm"), "static": Cheerful("static")}
+
+
+def gloomy() -> dict[str, Classifier]:
+    return {"minilm": Gloomy("minilm"), "static": Gloomy("static")}
 
 
 def raises() -> dict[str, Classifier]:
