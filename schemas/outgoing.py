@@ -102,6 +102,19 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     key_id: int
     producer: str = ""
 
+    @property
+    def headers(self) -> list[tuple[str, bytes]]:
+        """Kafka headers of the message: what can be looked for without opening it."""
+        return [
+            ("touchline_error", self.reason.encode()),
+            ("touchline_error_stage", self.stage.encode()),
+            ("touchline_path", self.path.encode()),
+            ("touchline_producer", self.producer.encode()),
+            ("touchline_origin_topic", self.topic.encode()),
+            ("touchline_origin_partition", str(self.partition).encode()),
+            ("touchline_origin_offset", str(self.offset).encode()),
+        ]
+
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True):
     """One heartbeat a second from the owner of the topic `ticks`; its append time is "now"."""

@@ -80,16 +80,17 @@ def show(ids: Ids, json: AsJson = False) -> None:
         from pipeline.customers.redacting import redacted
         from pipeline.customers.sealing import Sealer
         from pipeline.intake import rejects as table
+        from pipeline.intake.places import Place, place_of
 
         settings.require_keys()
-        places = [table.place_of(text) for text in ids or []]
+        places = [place_of(text) for text in ids or []]
         if not places:
             raise UsageError("name one or more ids; `touchline rejects list` shows them")
         rows = table.found(client, table.Filter(0, 2**62, places=places), len(places))
         sealed = table.sealed_of(client, places)
         sealer = Sealer(settings.pseudonym_key_id, settings.seal_bytes)
         for row in rows.iter_rows(named=True):
-            place = table.Place(row["topic"], row["epoch"], row["part"], row["off"])
+            place = Place(row["topic"], row["epoch"], row["part"], row["off"])
             text = redacted(table.opened(sealer, place, sealed[place][1]))
             shown = _document(row) | {"detail": row["detail"], "value": text}
             if json:
@@ -160,13 +161,13 @@ def replay(
     """
 
     def work(client: ClickHouse, settings: Settings) -> int:
-        from pipeline.intake import rejects as table
+        from pipeline.intake.places import place_of
         from pipeline.intake.repair import edits_of
         from pipeline.intake.replaying import Outcome, Replay
 
         settings.require_keys()
         now_ms = int(datetime.now(UTC).timestamp() * 1000)
-        wanted = _filter(since, until, reason, stage, producer, topic, [table.place_of(text) for text in ids or []])
+        wanted = _filter(since, until, reason, stage, producer, topic, [place_of(text) for text in ids or []])
         plan = Replay(client, settings, wanted, edits_of(sets, maps), now_ms)
         outcome = Outcome()
         for steps in plan.steps():

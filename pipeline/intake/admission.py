@@ -62,7 +62,11 @@ class Rules:
 
 
 class Judged(NamedTuple):
-    """One value: topic, Kafka key and bytes to send, its event id (empty when it has none), or why it is refused."""
+    """One value: topic, Kafka key and bytes to send, its event id (empty when it has none), or why it is refused.
+
+    A refused one has no topic and no key; its bytes are those that came (made into one value where headers belong to
+    them), to be kept.
+    """
 
     topic: str
     key: bytes
@@ -101,7 +105,9 @@ def judge(items: Items, grant: Grant, rules: Rules, now_ms: int) -> list[Judged]
     """A verdict for each value, in order. `now_ms` is the broker's time as far as it is known."""
     bounds = _bounds(grant, rules, now_ms)
     return [
-        _refused(value, headers, found) if isinstance(found, Rejection) else _judged(found, bounds)
+        _refused(value, headers, found)
+        if isinstance(found, Rejection)
+        else _judged(found, bounds, _enveloped(value, headers) if headers else value)
         for value, headers, found in zip(items.values, items.headers, _read(items, rules), strict=True)
     ]
 
@@ -109,7 +115,7 @@ def judge(items: Items, grant: Grant, rules: Rules, now_ms: int) -> list[Judged]
 def judge_events(events: Sequence[Event], grant: Grant, rules: Rules, now_ms: int) -> list[Judged]:
     """The same for events that were made from something else (a webhook's payload)."""
     bounds = _bounds(grant, rules, now_ms)
-    return [_judged(event, bounds) for event in events]
+    return [_judged(event, bounds, None) for event in events]
 
 
 class _Bounds(NamedTuple):
@@ -152,10 +158,11 @@ def _careful(value: bytes, headers: Headers, rules: Rules) -> Event | Rejection:
     return event if isinstance(event, Rejection) else refusal(event, encode(event)) or event
 
 
-def _judged(event: Event, bounds: _Bounds) -> Judged:
+def _judged(event: Event, bounds: _Bounds, came: bytes | None) -> Judged:
+    """`came` is the value as it was sent, None for an event that was made from something else."""
     bad = _fault(event, bounds)
     if bad is not None:
-        return Judged("", b"", b"", event.event_id, bad)
+        return Judged("", b"", encode(event) if came is None else came, event.event_id, bad)
     value = written(event)
     if _may_be_plain(event, value):
         event = cleaned(event)
@@ -256,4 +263,15 @@ def _refused(value: bytes, headers: Headers, rejection: Rejection) -> Judged:
         with contextlib.suppress(*DECODE_ERRORS):
             found = _id(value)
             name = found.event_id or found.id
-    return Judged("", b"", b"", name[:MAX_NAME], rejection)
+    return Judged("", b"", _enveloped(value, headers), name[:MAX_NAME], rejection)
+
+
+def _enveloped(value: bytes, headers: Headers) -> bytes:
+    """A binary CloudEvent as a structured one, so that its attributes are kept with it; anything else as it came."""
+    if envelopes.mode_of(headers) is not Mode.BINARY:
+        return value
+    attributes = {name.removeprefix("ce_"): text.decode("utf-8", "replace") for name, text in headers}
+    try:
+        return _write({**attributes, "data": _any(value)})
+    except DECODE_ERRORS:
+        return _write({**attributes, "data_base64": value})

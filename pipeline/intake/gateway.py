@@ -1,7 +1,8 @@
 """The gateway's requests [I/O]: POST /v1/events takes events in any form and answers with a verdict for each.
 
 Nothing is answered with 202 before Kafka has acknowledged it with acks=all. Every event that came is counted once:
-received = accepted + rejected + shed; a request that could not be cut into events counts as one.
+received = accepted + rejected + shed; a request that could not be cut into events counts as one. What is rejected is
+kept (sealed, on the topic `rejected`) before its verdict is given; beyond a bound by key it is not, and counts as shed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -24,9 +26,12 @@ from pipeline.intake.bodies import MAX_BODY_BYTES, MAX_EVENTS, Items, Refused
 from pipeline.intake.idempotency import MAX_HEADER, Sent, event_ids
 from pipeline.intake.pipe import Parcel, Pipe
 from pipeline.intake.rates import Rates
+from pipeline.intake.refusals import Refusals
 from pipeline.intake.unpacking import ENCODINGS, Broken, TooLarge, unpacked
 from pipeline.telemetry import Telemetry, log
+from schemas.explain import reject
 from schemas.limits import MAX_VALUE_BYTES
+from schemas.vocabulary import Reason
 
 #: Bytes of all bodies that are being read; beyond it requests are asked to come again.
 MOST_READING = 64 * 1024 * 1024
@@ -35,6 +40,8 @@ AGAIN_S = 5
 #: Who sent it and by which way, for whoever reads the topic; the worker names producers by the first.
 PRODUCER_HEADER, SOURCE_HEADER = "touchline_producer", "touchline_source"
 
+#: Of bodies that are no events: what was sent is worth a look. Too large, empty or cut off is not.
+_KEPT = frozenset({Reason.NOT_JSON.value, Reason.BAD_ENVELOPE.value})
 _UNAUTHORIZED = answers.encode(UNAUTHORIZED)
 _CONTENT_TYPES = [
     *("application/json", "application/x-ndjson"),
@@ -89,8 +96,11 @@ class Policy:
 class Gateway:
     """What takes events by HTTP. `routes` are added to an application; webhooks and others use `admit`."""
 
-    def __init__(self, verifier: Verifier, pipe: Pipe, telemetry: Telemetry, policy: Policy) -> None:
+    def __init__(
+        self, verifier: Verifier, pipe: Pipe, telemetry: Telemetry, policy: Policy, refusals: Refusals
+    ) -> None:
         self._verifier = verifier
+        self._refusals = refusals
         self._pipe = pipe
         self._telemetry = telemetry
         self._rates = Rates(policy.key_rate, policy.rate, MAX_EVENTS)
@@ -156,15 +166,19 @@ class Gateway:
             raise Shed(HTTPStatus.SERVICE_UNAVAILABLE, AGAIN_S, "unavailable", str(error)) from error
 
     async def admit(self, grant: Grant, judged: Sequence[Judged], source: str = "http") -> answers.Answer:
-        """Sends the valid ones of events and counts all; returns when Kafka has acknowledged. Raises Shed."""
+        """Sends the valid ones of events, keeps the others; returns when Kafka has acknowledged both. Raises Shed."""
         parcels = self._parcels(grant, judged, source)
+        accepted, beyond = len(parcels), 0
+        if accepted < len(judged):
+            kept, beyond = self._refusals.kept(grant, judged, self._pipe.now_ms())
+            parcels += kept
         if parcels:
             try:
                 await self._pipe.put(parcels)
             except Unavailable as error:
                 self.count_shed(grant.name, len(judged), "kafka")
                 raise Shed(HTTPStatus.SERVICE_UNAVAILABLE, AGAIN_S, "unavailable", str(error)) from error
-        self._count(grant.name, judged, len(parcels))
+        self._count(grant.name, judged, accepted, beyond)
         return answers.answer_of(judged)
 
     def limit(self, grant: Grant, count: int) -> None:
@@ -200,6 +214,14 @@ class Gateway:
         self._telemetry.count("touchline_gateway_rejected_total", count, producer=producer, reason=refused.error)
         return _problem(refused.status, refused.error, refused.detail)
 
+    async def refuse_kept(self, grant: Grant, refused: Refused, body: bytes) -> web.Response:
+        """The same of a body that a known key sent and nobody can read as events: it is kept like a bad event."""
+        if refused.error not in _KEPT:
+            return self.refuse(grant, refused)
+        whole = Judged("", b"", body, "", reject(Reason(refused.error), "$", refused.detail))
+        await self.admit(grant, [whole])
+        return _problem(refused.status, refused.error, refused.detail)
+
     def unauthorized(self) -> web.Response:
         """The one answer to whoever has no valid key."""
         self.refuse(None, Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", ""))
@@ -225,7 +247,7 @@ class Gateway:
             return self.refuse(grant, body)
         items = bodies.items_of(form, body, request.raw_headers)
         if isinstance(items, Refused):
-            return self.refuse(grant, items)
+            return await self.refuse_kept(grant, items, body)
         self.limit(grant, len(items.values))
         named = self._named(grant, request.headers, items, body)
         if isinstance(named, Refused):
@@ -286,16 +308,18 @@ class Gateway:
         headers = [(PRODUCER_HEADER, grant.name.encode()), (SOURCE_HEADER, source.encode())]
         return [Parcel(each.topic, each.key, each.value, headers) for each in judged if each.rejection is None]
 
-    def _count(self, producer: str, judged: Sequence[Judged], accepted: int) -> None:
+    def _count(self, producer: str, judged: Sequence[Judged], accepted: int, beyond: int) -> None:
+        """Of the rejected ones the last `beyond` are not kept: they count as shed."""
         count = self._telemetry.count
         count("touchline_gateway_received_total", len(judged), producer=producer)
         if accepted:
             count("touchline_gateway_accepted_total", accepted, producer=producer)
         if accepted < len(judged):
-            for each in judged:
-                if each.rejection is not None:
-                    reason = each.rejection.reason.value
-                    count("touchline_gateway_rejected_total", producer=producer, reason=reason)
+            reasons = [each.rejection.reason.value for each in judged if each.rejection is not None]
+            for reason, n in Counter(reasons[: len(reasons) - beyond]).items():
+                count("touchline_gateway_rejected_total", n, producer=producer, reason=reason)
+            if beyond:
+                count("touchline_gateway_shed_total", beyond, producer=producer, cause="unkept")
 
 
 def _json(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> web.Response:

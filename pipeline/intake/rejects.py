@@ -1,37 +1,27 @@
-"""What was rejected, as the tables hold it [I/O]: rows of `sealed` whose offset the ledger calls a dead letter."""
+"""What was rejected, as the tables hold it [I/O].
+
+Rows of `sealed` whose offset the ledger calls a dead letter, and rows of `refused`: what a gateway did not let in.
+"""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 
 from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
 from pipeline.customers.sealing import Sealer, context
 from pipeline.errors import UsageError
+from pipeline.intake.places import Place
 
 #: Days that sealed bytes are kept (the table's TTL): nothing older can be asked for.
 KEPT_DAYS = 30
 #: Rejects read at once while bytes are opened: 256 KiB each in the worst case.
 PAGE = 200
 _DAY_MS = 86_400_000
-
-
-class Place(NamedTuple):
-    """Where an event was rejected; written topic/epoch/partition/offset."""
-
-    topic: str
-    epoch: int
-    part: int
-    off: int
-
-    @property
-    def text(self) -> str:
-        """The id that people type."""
-        return context(*self).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +37,6 @@ class Filter:
     places: Sequence[Place] = field(default=())
 
 
-def place_of(text: str) -> Place:
-    """The place that a person typed; raises UsageError."""
-    parts = text.split("/")
-    if len(parts) != 4 or not all(part.isdigit() for part in parts[1:]):
-        raise UsageError(f"{text}: an id is topic/epoch/partition/offset, as `touchline rejects list` shows it")
-    return Place(parts[0], *(int(part) for part in parts[1:]))
-
-
 def found(client: ClickHouse, wanted: Filter, limit: int, after: Place | None = None) -> pl.DataFrame:
     """Rejects, newest first; with `after` in the order of their places, beginning behind it. Without their bytes."""
     where, parameters = _condition(wanted)
@@ -64,7 +46,7 @@ def found(client: ClickHouse, wanted: Filter, limit: int, after: Place | None = 
         where += " AND (topic, epoch, part, off) > ({t:String}, {e:UInt16}, {p:UInt16}, {o:Int64})"
         parameters |= dict(zip("tepo", after, strict=True))
     sql = f"""SELECT topic, epoch, part, off, ingest_ms, failed_at, reason, path, detail, key_id, producer, attempt,
-    tries, done FROM (SELECT * EXCEPT (sealed, ver) FROM sealed FINAL WHERE {where}) AS rejected
+    tries, done FROM ({_rows(where)}) AS rejected
     LEFT JOIN (SELECT topic, epoch, part, off, tries, done FROM replays FINAL) AS replayed
     USING (topic, epoch, part, off) ORDER BY {order} LIMIT {{limit:UInt32}}"""
     return client.query(sql, {**parameters, "limit": limit}, FINAL_BY_DAY)
@@ -80,7 +62,7 @@ def counted(client: ClickHouse, wanted: Filter, by: Sequence[str]) -> pl.DataFra
     where, parameters = _condition(wanted)
     group = f" GROUP BY {', '.join(by)}" if by else ""
     sql = f"""SELECT {names}{", " if by else ""}count() AS n, min(ingest_ms) AS first_ms, max(ingest_ms) AS last_ms
-    FROM (SELECT * EXCEPT (sealed) FROM sealed FINAL WHERE {where}){group} ORDER BY n DESC LIMIT 1000"""
+    FROM ({_rows(where)}){group} ORDER BY n DESC LIMIT 1000"""
     return client.query(sql, parameters, FINAL_BY_DAY)
 
 
@@ -95,7 +77,10 @@ def pages(client: ClickHouse, wanted: Filter) -> Iterator[pl.DataFrame]:
 def sealed_of(client: ClickHouse, places: Sequence[Place]) -> dict[Place, tuple[int, bytes]]:
     """The sealed bytes at these places, each with the id of the key that sealed them."""
     rows = client.query(
-        f"SELECT topic, epoch, part, off, key_id, base64Encode(sealed) AS coded FROM sealed FINAL WHERE {AT}",
+        " UNION ALL ".join(
+            f"SELECT topic, epoch, part, off, key_id, base64Encode(sealed) AS coded FROM {table} FINAL WHERE {AT}"
+            for table in ("sealed", "refused")
+        ),
         {"places": _text_of(places)},
         FINAL_BY_DAY,
     )
@@ -132,8 +117,21 @@ def _text_of(places: Sequence[Place]) -> list[str]:
     return [place.text for place in places]
 
 
+_COLUMNS = "topic, epoch, part, off, ingest_ms, failed_at, reason, path, detail, key_id, producer, attempt"
+#: What lies in `sealed` is readable only through the ledger: a worker may have been killed between the two.
+_DEAD = (
+    "(topic, epoch, part, off) IN (SELECT topic, epoch, part, off FROM ledger FINAL"
+    " WHERE disposition = 'dead_letter' AND day >= toDate({first:UInt16}))"
+)
+
+
+def _rows(where: str) -> str:
+    """Rejects of workers and of gateways."""
+    dead, refused = f"sealed FINAL WHERE {where} AND {_DEAD}", f"refused FINAL WHERE {where}"
+    return f"SELECT {_COLUMNS} FROM {dead} UNION ALL SELECT {_COLUMNS} FROM {refused}"
+
+
 def _condition(wanted: Filter) -> tuple[str, dict[str, Any]]:
-    """What lies in `sealed` is readable only through the ledger: a worker may have been killed between the two."""
     terms = ["ingest_ms >= {since:Int64}", "ingest_ms < {until:Int64}", "day >= toDate({first:UInt16})"]
     parameters: dict[str, Any] = {
         "since": wanted.since_ms,
@@ -152,8 +150,4 @@ def _condition(wanted: Filter) -> tuple[str, dict[str, Any]]:
     if wanted.places:
         terms.append(AT)
         parameters["places"] = _text_of(wanted.places)
-    terms.append(
-        "(topic, epoch, part, off) IN (SELECT topic, epoch, part, off FROM ledger FINAL"
-        " WHERE disposition = 'dead_letter' AND day >= toDate({first:UInt16}))"
-    )
     return " AND ".join(terms), parameters

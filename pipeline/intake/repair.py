@@ -15,6 +15,7 @@ import orjson
 
 from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.errors import UsageError
+from pipeline.intake.places import GATEWAY
 from pipeline.intake.producing import key_of, with_pseudonym
 from pipeline.intake.tables import known_field, put
 from schemas import envelopes
@@ -49,6 +50,12 @@ class Mended(NamedTuple):
     key: bytes
     value: bytes
     event: Touchpoint | Feedback
+
+    def topic_of(self, topic: str) -> str:
+        """Where it belongs that was rejected on `topic`, or before it came on any."""
+        if topic != GATEWAY:
+            return topic
+        return "feedback" if isinstance(self.event, Feedback) else "touchpoints"
 
 
 def edits_of(sets: Sequence[str], maps: Sequence[str]) -> Edits:

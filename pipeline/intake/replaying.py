@@ -9,6 +9,7 @@ What makes it safe, in the order in which it happens:
    sending and writing down that it had sent.
 
 An event that is rejected again is a reject of its own and says how often it was tried; after `TRIES` it is given up.
+What a gateway refused is judged as the gateway judges it now: by its present rules and the scope of the producer's key.
 """
 
 from __future__ import annotations
@@ -21,20 +22,27 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from pipeline.access import store
+from pipeline.access.keys import Grant
 from pipeline.arrival.fingerprints import fingerprints, text_fingerprints
 from pipeline.arrival.rules import HISTORY, ArrivalRules
 from pipeline.arrival.senders import ATTEMPT_HEADER, PRODUCER_HEADER
 from pipeline.arrival.times import absurd
 from pipeline.clickhouse import ClickHouse
-from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.customers.sealing import Sealer
 from pipeline.errors import DifferenceFound
 from pipeline.intake import rejects
+from pipeline.intake.admission import Rules, judge
+from pipeline.intake.bodies import Items
+from pipeline.intake.places import GATEWAY, Place
 from pipeline.intake.producing import Producer, pseudonyms_of
-from pipeline.intake.rejects import Filter, Place
+from pipeline.intake.rejects import Filter
 from pipeline.intake.repair import Edits, Mended, mended
 from pipeline.settings import Settings
+from schemas.codec import decode
 from schemas.explain import Rejection
+from schemas.feedback import Feedback
+from schemas.touchpoint import Touchpoint
 
 #: How often one event is sent again at most: what fails as often is no accident.
 TRIES = 5
@@ -97,11 +105,10 @@ class Replay:
 
     def steps(self) -> Iterator[list[Step]]:
         """What would be done, a page at a time; nothing is written."""
-        sealer = Sealer(self.settings.pseudonym_key_id, self.settings.seal_bytes)
-        pseudonyms = pseudonyms_of(self.settings)
+        mender = _Mender(self.client, self.settings, self.edits)
         seen: dict[int, str] = {}
         for page in rejects.pages(self.client, self.wanted):
-            yield self._judged(page, sealer, pseudonyms, seen)
+            yield self._judged(page, mender, seen)
 
     async def run(self, producer: Producer) -> Outcome:
         """Send what can be sent. Raises Unavailable; whatever was sent until then is written down or found again."""
@@ -120,13 +127,11 @@ class Replay:
                 outcome.add(step)
         return outcome
 
-    def _judged(
-        self, page: pl.DataFrame, sealer: Sealer, pseudonyms: Pseudonyms | None, seen: dict[int, str]
-    ) -> list[Step]:
+    def _judged(self, page: pl.DataFrame, mender: _Mender, seen: dict[int, str]) -> list[Step]:
         rows = page.to_dicts()
         places = [Place(row["topic"], row["epoch"], row["part"], row["off"]) for row in rows]
         sealed = rejects.sealed_of(self.client, places)
-        events = [self._opened(place, sealed.get(place), sealer, pseudonyms) for place in places]
+        events = [mender.opened(place, row, sealed.get(place)) for place, row in zip(places, rows, strict=True)]
         fine = [event for event in events if isinstance(event, Mended)]
         hashes = dict(zip(map(id, fine), _ids(fine), strict=True))
         counted = rejects.counted_ids(self.client, list(hashes.values()))
@@ -145,19 +150,6 @@ class Replay:
             steps.append(step)
         return steps
 
-    def _opened(
-        self, place: Place, found: tuple[int, bytes] | None, sealer: Sealer, pseudonyms: Pseudonyms | None
-    ) -> Mended | tuple[str, str]:
-        """The mended event, or the verdict and what is wrong."""
-        try:
-            value = rejects.opened(sealer, place, found[1]) if found is not None else b""
-        except DifferenceFound:
-            return SEALED, f"sealed with key {found[0] if found else 0}"
-        event = mended(place.topic, value, place.text, self.edits, pseudonyms)
-        if isinstance(event, Rejection):
-            return STILL_BAD, f"{event.reason.value} at {event.path}"
-        return event
-
     def _step(self, row: Mapping[str, object], place: Place, event: Mended, number: int, before: _Before) -> Step:
         """The verdict as far as the marks of earlier runs, the tries and the time of the event decide it."""
         tries, done, value_hash = before.marks.get(place, (0, 0, 0))
@@ -171,10 +163,11 @@ class Replay:
             return step._replace(verdict=CHANGED)
         occurred = int(event.event.occurred_at.timestamp() * 1000)
         ingest = int(str(row["ingest_ms"]))
-        if absurd(place.topic, np.array([occurred]), np.array([ingest]), ArrivalRules())[0]:
+        topic = event.topic_of(place.topic)
+        if absurd(topic, np.array([occurred]), np.array([ingest]), ArrivalRules())[0]:
             return step._replace(verdict=STILL_BAD, why="bad_time at $.occurred_at")
         return step._replace(
-            target=before.targets.get(number) or target_of(self.settings, place.topic, occurred, self.now_ms)
+            target=before.targets.get(number) or target_of(self.settings, topic, occurred, self.now_ms)
         )
 
     def _before(self, places: Sequence[Place], hashes: Sequence[int]) -> _Before:
@@ -205,6 +198,49 @@ class Replay:
             pl.lit(self.now_ms).alias("at_ms"),
         )
         self.client.insert("replays", marks.cast(pl.Schema(_REPLAYS)))
+
+
+class _Mender:
+    """Opens rejects and mends them; one for a run."""
+
+    def __init__(self, client: ClickHouse, settings: Settings, edits: Edits) -> None:
+        self._edits = edits
+        self._sealer = Sealer(settings.pseudonym_key_id, settings.seal_bytes)
+        self._pseudonyms = pseudonyms_of(settings)
+        self._rules = Rules(ArrivalRules(settings.customer_form), self._pseudonyms, settings.unknown_fields)
+        now_ms = store.now(client)
+        keys = sorted(store.load(client).values(), key=lambda key: (key.lives(now_ms), key.created_ms))
+        #: Of keys with one name the one that lives, else the newest.
+        self._grants = {key.grant.name: key.grant for key in keys}
+
+    def opened(
+        self, place: Place, row: Mapping[str, object], found: tuple[int, bytes] | None
+    ) -> Mended | tuple[str, str]:
+        """The mended event, or the verdict and what is wrong."""
+        try:
+            value = rejects.opened(self._sealer, place, found[1]) if found is not None else b""
+        except DifferenceFound:
+            return SEALED, f"sealed with key {found[0] if found else 0}"
+        if place.topic != GATEWAY:
+            event = mended(place.topic, value, place.text, self._edits, self._pseudonyms)
+        else:
+            event = mended(HISTORY, value, place.text, self._edits)
+            if isinstance(event, Mended):
+                event = self._admitted(event, row)
+        if isinstance(event, Rejection):
+            return STILL_BAD, f"{event.reason.value} at {event.path}"
+        return event
+
+    def _admitted(self, event: Mended, row: Mapping[str, object]) -> Mended | Rejection:
+        """What the gateway says of it now; whoever has no key (answers by links) has no bounds."""
+        name = str(row["producer"])
+        grant = self._grants.get(name, Grant("", name, frozenset()))
+        (judged,) = judge(Items([event.value], [()]), grant, self._rules, int(str(row["ingest_ms"])))
+        if judged.rejection is not None:
+            return judged.rejection
+        written = decode(judged.topic, [judged.value], [()]).events[0]
+        assert isinstance(written, Touchpoint | Feedback)
+        return Mended(judged.key, judged.value, written)
 
 
 class _Before(NamedTuple):

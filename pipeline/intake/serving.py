@@ -25,9 +25,11 @@ from pipeline.intake.admission import Rules
 from pipeline.intake.answering import Answering
 from pipeline.intake.deliveries import Deliveries
 from pipeline.intake.gateway import Gateway, Policy
+from pipeline.intake.keeping import Keeping
 from pipeline.intake.links import Links
 from pipeline.intake.pipe import WAIT_S, Pipe
 from pipeline.intake.producing import pseudonyms_of
+from pipeline.intake.refusals import Refusals
 from pipeline.intake.webhooks import Webhooks, load_options
 from pipeline.settings import Settings
 from pipeline.telemetry import GATEWAY_METRICS, Telemetry, log
@@ -57,8 +59,11 @@ class Server:
         self.pipe = Pipe(settings, self._telemetry)
         rules = Rules(ArrivalRules(settings.customer_form), pseudonyms_of(settings), settings.unknown_fields)
         policy = Policy(rules, settings.gateway_key_rate, settings.gateway_rate, settings.gateway_patience_s)
-        self.gateway = Gateway(self.verifier, self.pipe, self._telemetry, policy)
-        deliveries = Deliveries(self._pool, Sealer(settings.pseudonym_key_id, settings.seal_bytes))
+        sealer = Sealer(settings.pseudonym_key_id, settings.seal_bytes)
+        refusals = Refusals(sealer)
+        self.gateway = Gateway(self.verifier, self.pipe, self._telemetry, policy, refusals)
+        self._keeping = Keeping(settings, self._pool, refusals)
+        deliveries = Deliveries(self._pool, sealer)
         self.webhooks = Webhooks(self.gateway, load_options(settings.integrations), deliveries, self.pipe.now_ms)
         self._telemetry.set("touchline_build_info", 1, version=version("touchline"))
         self._runner: web.AppRunner | None = None
@@ -68,6 +73,7 @@ class Server:
     async def start(self) -> None:
         """Listens; Kafka and ClickHouse may come later (503 until then)."""
         self.pipe.start()
+        self._keeping.start()
         self._keys = asyncio.create_task(self._read_keys(), name="first keys")
         self._runner = web.AppRunner(
             self._application(),
@@ -93,6 +99,7 @@ class Server:
                 await self._keys
         await self.verifier.stop()
         await self.pipe.stop()
+        await self._keeping.stop()
         self._pool.close()
 
     def _application(self) -> web.Application:

@@ -69,12 +69,14 @@ class Webhooks:
         options = self._options.get(name, Options())
         found = receive(integration, request.headers, body, options, time.time())
         if isinstance(found, Unread):
-            return gateway.refuse(grant, Refused(*found))
+            return await gateway.refuse_kept(grant, Refused(*found), body)
         gateway.limit(grant, max(1, len(found)))
         judged = judged_of(found, grant, gateway.rules, self._now_ms())
         delivery = _delivery(name, grant, judged, kept(request.headers), body)
         answer, stored = await asyncio.gather(
-            gateway.admit(grant, judged, name), self._deliveries.keep(delivery), return_exceptions=True
+            gateway.admit(grant, _pointing(judged, delivery), name),
+            self._deliveries.keep(delivery),
+            return_exceptions=True,
         )
         if isinstance(answer, BaseException):
             raise answer
@@ -90,6 +92,17 @@ def judged_of(found: Sequence[Event | Rejection], grant: Grant, rules: Rules, no
     """Verdicts of what a mapper gave, in its order, as the gateway gives them of any event."""
     events = iter(judge_events([each for each in found if not isinstance(each, Rejection)], grant, rules, now_ms))
     return [Judged("", b"", b"", "", each) if isinstance(each, Rejection) else next(events) for each in found]
+
+
+def _pointing(judged: Sequence[Judged], delivery: Delivery) -> list[Judged]:
+    """Of what the mapper could not make an event from, a reject says in which kept body it stands."""
+    where = {"integration": delivery.integration, "delivery": delivery.name}
+    return [
+        each._replace(value=answers.encode(where | {"index": index}))
+        if each.rejection is not None and not each.value
+        else each
+        for index, each in enumerate(judged)
+    ]
 
 
 def load_options(path: Path | None) -> dict[str, Options]:

@@ -88,14 +88,4 @@ def _message(row: dict[str, object]) -> tuple[bytes, list[tuple[str, bytes]]]:
         key_id=int(str(row["key_id"])),
         producer=str(row["producer"]),
     )
-    headers = [
-        ("touchline_error", record.reason.encode()),
-        ("touchline_error_stage", record.stage.encode()),
-        ("touchline_path", record.path.encode()),
-        ("touchline_producer", record.producer.encode()),
-        ("touchline_origin_topic", record.topic.encode()),
-        ("touchline_origin_partition", str(record.partition).encode()),
-        ("touchline_origin_offset", str(record.offset).encode()),
-        *([("touchline_sealed_in", b"table sealed")] if large else []),
-    ]
-    return encode(record), headers
+    return encode(record), record.headers + ([("touchline_sealed_in", b"table sealed")] if large else [])

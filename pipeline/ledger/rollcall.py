@@ -164,8 +164,9 @@ def habits(client: ClickHouse, now_ms: int) -> dict[str, Usual]:
     return found
 
 
-#: Live topics only: an import is no producer that could fall silent. `n` counts sum since rows may not be merged yet.
-_LIVE = "topic IN ('feedback', 'touchpoints') AND bucket > toDateTime({now:UInt32}, 'UTC')"
+#: Live topics and what gateways refused: an import is no producer that could fall silent. `n` counts sum since rows may
+#: not be merged yet.
+_LIVE = "topic IN ('feedback', 'touchpoints', 'gateway') AND bucket > toDateTime({now:UInt32}, 'UTC')"
 
 _RECENT = f"""SELECT producer,
   sumIf(n, bucket >= toDateTime({{now:UInt32}}, 'UTC') - 60) AS minute,

@@ -67,6 +67,8 @@ CHECKS = schemathesis.checks.CHECKS.get_by_names(
 )
 
 
+# The gateway's Kafka clients live in this process and draw random numbers while a strategy draws its own.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode), ids=str)
 async def test_whatever_the_document_allows_or_forbids_has_an_answer_that_it_names(place: Place, mode: Any) -> None:
     found = await asyncio.to_thread(asked, place.server.url, place.token, mode)

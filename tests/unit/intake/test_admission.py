@@ -234,3 +234,21 @@ def test_an_array_in_an_array_is_no_event() -> None:
     assert isinstance(items, Items)
     found = judge(items, ALL, RULES, NOW_MS)
     assert [each.rejection.reason.value for each in found if each.rejection] == ["wrong_type"] * 4
+
+
+def test_a_refused_value_is_kept_as_it_came_and_a_cloud_event_with_its_attributes() -> None:
+    broken = b'{"event_id": "e1", "sc'
+    assert [each.value for each in judged(broken)] == [broken]
+    raw = json.dumps(event(score=11, shelf=3)).encode()
+    assert [each.value for each in judged(raw)] == [raw]
+    attributes: Headers = (
+        ("ce_specversion", b"1.0"),
+        ("ce_id", "ü-1".encode()),
+        ("ce_source", b"/x"),
+        ("ce_type", b"touchline.feedback.v1"),
+    )
+    (cloud,) = judged(event(score=11, event_id="ü-1"), headers=attributes)
+    kept = json.loads(cloud.value)
+    assert (kept["id"], kept["type"], kept["data"]["score"]) == ("ü-1", "touchline.feedback.v1", 11)
+    (torn,) = judged(b"\xff", headers=attributes)
+    assert json.loads(torn.value)["data_base64"] == "/w=="
