@@ -30,3 +30,8 @@ def moment(text: str, now: datetime) -> int:
     except ValueError:
         raise UsageError(f"{text!r} is not a time; write 2026-05-01T08:00, -24h or now") from None
     return int((found if found.tzinfo else found.replace(tzinfo=now.tzinfo or UTC)).timestamp())
+
+
+def iso(ms: int) -> str:
+    """A moment (ms since 1970) as it is shown: 2026-05-01T08:00:00Z."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -11,6 +11,7 @@ import typer
 from pipeline.command.admin import AsJson, guarded
 from pipeline.command.output import Exit, emit, emit_json, note
 from pipeline.errors import UsageError
+from pipeline.moments import iso
 
 if TYPE_CHECKING:
     from pipeline.clickhouse import ClickHouse
@@ -46,7 +47,7 @@ def list_(
 
         rows = listed(ClickHouse(load_settings()), integration, _since(), rejected=rejected, limit=limit)
         for row in rows:
-            row["received"] = _iso(row.pop("received_ms"))
+            row["received"] = iso(row.pop("received_ms"))
         if json:
             emit_json(rows)
             return Exit.OK
@@ -166,7 +167,3 @@ async def _send(settings: Settings, events: list[Judged]) -> None:
 
 def _since() -> int:
     return int((datetime.now(UTC).timestamp() - _DAYS * 86_400) * 1000)
-
-
-def _iso(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

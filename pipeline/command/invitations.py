@@ -5,12 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.command.admin import AsJson, guarded
 from pipeline.command.output import Exit, emit, emit_json, note
+from pipeline.moments import iso
 
 if TYPE_CHECKING:
     from pipeline.intake.inviting import Invitations
@@ -43,7 +44,7 @@ def check(
 
         asked = Asked(customer, survey, invitation or uuid.uuid4().hex, channel, brand)
         found = book.ask(asked, _now(), only_look=dry_run)
-        again = _iso(found.again_ms) if found.again_ms else ""
+        again = iso(found.again_ms) if found.again_ms else ""
         told = {"invitation": asked.invitation, "allowed": found.allowed, "reason": found.reason, "again": again}
         if json:
             emit_json(told)
@@ -145,7 +146,3 @@ def _with_book(work: Callable[[Invitations], int]) -> None:
 
 def _now() -> int:
     return int(datetime.now(UTC).timestamp() * 1000)
-
-
-def _iso(ms: int) -> Any:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

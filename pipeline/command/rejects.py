@@ -11,6 +11,7 @@ import typer
 from pipeline.command.admin import AsJson, guarded
 from pipeline.command.output import Exit, emit, emit_json, note
 from pipeline.errors import UsageError
+from pipeline.moments import iso
 
 if TYPE_CHECKING:
     from pipeline.clickhouse import ClickHouse
@@ -127,7 +128,7 @@ def stats(
         wanted = _filter(since, until, reason, stage, producer, topic)
         rows = table.counted(client, wanted, names).to_dicts()
         for row in rows:
-            row["first"], row["last"] = _iso(row.pop("first_ms")), _iso(row.pop("last_ms"))
+            row["first"], row["last"] = iso(row.pop("first_ms")), iso(row.pop("last_ms"))
         if json:
             emit_json(rows)
             return Exit.OK
@@ -195,19 +196,19 @@ def producers(json: AsJson = False) -> None:
 
     def work(client: ClickHouse, _: Settings) -> int:
         from pipeline.ledger.attendance import BAD, SILENT, spelled
-        from pipeline.ledger.rollcall import attendance
+        from pipeline.ledger.rollcall import attendance, spelled_out
 
         rows = attendance(client)
         now_ms = int(datetime.now(UTC).timestamp() * 1000)
         troubled = any(row["state"] in (BAD, SILENT) for row in rows)
         if json:
-            emit_json([_producer(row) for row in rows])
+            emit_json([spelled_out(row) for row in rows])
             return Exit.DIFFERENCE if troubled else Exit.OK
         for row in rows:
             gap = spelled(row["gap_ms"]) if row["gap_ms"] else "not known yet"
             emit(
                 f"{row['producer']:<24} {row['state']:<6}  {row['rejected']:,} of {row['arrived']:,} bad this hour,"
-                f" last {_iso(row['last_ms'])}, normal gap {gap}" + (f": {row['why']}" if row["why"] else "")
+                f" last {iso(row['last_ms'])}, normal gap {gap}" + (f": {row['why']}" if row["why"] else "")
             )
         if not rows:
             note("nobody has sent anything yet, or no worker has run since")
@@ -285,7 +286,7 @@ def _document(row: dict[str, Any]) -> dict[str, Any]:
     replayed = "replayed" if row["done"] else f"tried {row['tries']} times" if row["tries"] else ""
     return {
         "id": _id(row),
-        "at": _iso(row["ingest_ms"]),
+        "at": iso(row["ingest_ms"]),
         "stage": row["failed_at"],
         "reason": row["reason"],
         "path": row["path"],
@@ -295,13 +296,5 @@ def _document(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _producer(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {name.removesuffix("_ms"): _iso(row[name]) for name in ("last_ms", "since_ms", "looked_ms")}
-
-
 def _id(row: dict[str, Any]) -> str:
     return f"{row['topic']}/{row['epoch']}/{row['part']}/{row['off']}"
-
-
-def _iso(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

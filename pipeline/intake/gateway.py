@@ -138,14 +138,14 @@ class Gateway:
             try:
                 response = await handle(request)
             except Shed as shed:
-                response = _problem(shed.status, shed.error, shed.detail)
+                response = problem(shed.status, shed.error, shed.detail)
                 response.headers["Retry-After"] = str(max(1, math.ceil(shed.wait_s)))
             except ConnectionError:
                 raise  # the client is gone: there is nobody to answer
             except Exception as error:  # noqa: BLE001 - the server's edge: a defect must not look like an acceptance
                 _log.error("a request failed", error=type(error).__name__, exc_info=error)
                 self.count_shed("", 1, "internal")
-                response = _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "a defect of the gateway; come again")
+                response = problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "a defect of the gateway; come again")
             route = request.match_info.route.resource
             self._telemetry.count(
                 "touchline_gateway_requests_total",
@@ -164,6 +164,14 @@ class Gateway:
         except Unavailable as error:
             self.count_shed("", 1, "keys")
             raise Shed(HTTPStatus.SERVICE_UNAVAILABLE, AGAIN_S, "unavailable", str(error)) from error
+
+    async def bearer(self, request: web.Request) -> Grant | None:
+        """Who sends. A page that is being closed can set no header: a key that only writes may stand in the URL."""
+        authorization = request.headers.get("Authorization")
+        if authorization is None and (token := request.query.get("key")):
+            grant = await self.grant(token)
+            return grant if grant is not None and grant.rights == {Right.WRITE} else None
+        return await self.grant(presented(authorization or ""))
 
     async def admit(self, grant: Grant, judged: Sequence[Judged], source: str = "http") -> answers.Answer:
         """Sends the valid ones of events, keeps the others; returns when Kafka has acknowledged both. Raises Shed."""
@@ -212,7 +220,7 @@ class Gateway:
         producer = grant.name if grant else ""
         self._telemetry.count("touchline_gateway_received_total", count, producer=producer)
         self._telemetry.count("touchline_gateway_rejected_total", count, producer=producer, reason=refused.error)
-        return _problem(refused.status, refused.error, refused.detail)
+        return problem(refused.status, refused.error, refused.detail)
 
     async def refuse_kept(self, grant: Grant, refused: Refused, body: bytes) -> web.Response:
         """The same of a body that a known key sent and nobody can read as events: it is kept like a bad event."""
@@ -220,7 +228,7 @@ class Gateway:
             return self.refuse(grant, refused)
         whole = Judged("", b"", body, "", reject(Reason(refused.error), "$", refused.detail))
         await self.admit(grant, [whole])
-        return _problem(refused.status, refused.error, refused.detail)
+        return problem(refused.status, refused.error, refused.detail)
 
     def unauthorized(self) -> web.Response:
         """The one answer to whoever has no valid key."""
@@ -234,7 +242,7 @@ class Gateway:
 
     # --- inside ----------------------------------------------------------------------------------
     async def _events(self, request: web.Request) -> web.Response:
-        grant = await self._bearer(request)
+        grant = await self.bearer(request)
         if grant is None:
             return self.unauthorized()
         if not grant.may(Right.WRITE):
@@ -254,14 +262,6 @@ class Gateway:
             return self.refuse(grant, named, len(items.values))
         answer = await self.admit(grant, judge(named, grant, self.rules, self._pipe.now_ms()))
         return _json(answers.status_of(answer), answers.encode(answer))
-
-    async def _bearer(self, request: web.Request) -> Grant | None:
-        """Who sends. A page that is being closed can set no header: a key that only writes may stand in the URL."""
-        authorization = request.headers.get("Authorization")
-        if authorization is None and (token := request.query.get("key")):
-            grant = await self.grant(token)
-            return grant if grant is not None and grant.rights == {Right.WRITE} else None
-        return await self.grant(presented(authorization or ""))
 
     def _named(self, grant: Grant, headers: Mapping[str, str], items: Items, body: bytes) -> Items | Refused:
         """The items, each with a name where the request has an Idempotency-Key."""
@@ -326,5 +326,5 @@ def _json(status: int, body: bytes, headers: Mapping[str, str] | None = None) ->
     return web.Response(status=status, body=body, headers={**_JSON, **headers} if headers else _JSON)
 
 
-def _problem(status: int, error: str, detail: str) -> web.Response:
+def problem(status: int, error: str, detail: str) -> web.Response:
     return _json(status, answers.encode(answers.Problem(error=error, detail=detail)))

@@ -11,9 +11,12 @@ from typing import Any
 
 import msgspec
 
+from pipeline.intake import operations
 from pipeline.intake.answers import Answer, Limits, Problem
 from pipeline.intake.bodies import MAX_BODY_BYTES, MAX_EVENTS
 from pipeline.intake.idempotency import MAX_HEADER
+from pipeline.intake.integrations import integrations
+from pipeline.intake.operations import content, either, later, problem, verdicts
 from schemas.feedback import Feedback
 from schemas.generate import json_schema
 from schemas.touchpoint import VERSION, Touchpoint
@@ -50,6 +53,8 @@ def document() -> dict[str, Any]:
         "paths": {
             "/v1/events": {"post": _post(), "options": _handshake()},
             "/v1/limits": {"get": _limits()},
+            "/v1/in/{integration}/{key}": operations.webhook(sorted(integrations())),
+            **operations.contacts(),
         },
         "components": {
             "securitySchemes": {
@@ -109,18 +114,18 @@ def _post() -> dict[str, Any]:
         ],
         "requestBody": {"required": True, "content": content},
         "responses": {
-            "202": _verdicts("all events are accepted"),
-            "207": _verdicts("some events are accepted"),
-            "400": _either("no event is accepted, or the body cannot be read"),
-            "401": _problem("no valid key; the same body whatever is wrong with it"),
-            "403": _either("the key may not write, or no event lies within its scope"),
-            "408": _problem("the body was not here in time"),
-            "413": _problem("too many bytes or events"),
-            "415": _problem("a media type, charset or encoding that is not read"),
-            "422": _problem("another body came under this Idempotency-Key"),
-            "429": _later("over the limit of events a second"),
-            "500": _problem("a defect of the gateway"),
-            "503": _later("Kafka does not acknowledge: nothing of this request is promised"),
+            "202": verdicts("all events are accepted"),
+            "207": verdicts("some events are accepted"),
+            "400": either("no event is accepted, or the body cannot be read"),
+            "401": problem("no valid key; the same body whatever is wrong with it"),
+            "403": either("the key may not write, or no event lies within its scope"),
+            "408": problem("the body was not here in time"),
+            "413": problem("too many bytes or events"),
+            "415": problem("a media type, charset or encoding that is not read"),
+            "422": problem("another body came under this Idempotency-Key"),
+            "429": later("over the limit of events a second"),
+            "500": problem("a defect of the gateway"),
+            "503": later("Kafka does not acknowledge: nothing of this request is promised"),
         },
     }
 
@@ -147,12 +152,13 @@ def _limits() -> dict[str, Any]:
         "operationId": "limits",
         "summary": "What one request may hold, and how much a key may send",
         "security": [],
-        "responses": {"200": _content("the limits of this gateway", "Limits")},
+        "responses": {"200": content("the limits of this gateway", "Limits")},
     }
 
 
 def _schemas() -> dict[str, Any]:
-    _, answers = msgspec.json.schema_components((Answer, Problem, Limits), ref_template="#/components/schemas/{name}")
+    records = (Answer, Problem, Limits, *operations.RECORDS)
+    _, answers = msgspec.json.schema_components(records, ref_template="#/components/schemas/{name}")
     events = {}
     for record in (Feedback, Touchpoint):
         schema = json_schema(record)
@@ -189,29 +195,6 @@ def _moved(value: Any) -> Any:
     if isinstance(value, list):
         return [_moved(inner) for inner in value]
     return value.replace("#/$defs/", "#/components/schemas/") if isinstance(value, str) else value
-
-
-def _content(description: str, *names: str) -> dict[str, Any]:
-    found = [{"$ref": f"#/components/schemas/{name}"} for name in names]
-    schema = found[0] if len(found) == 1 else {"anyOf": found}
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
-
-
-def _verdicts(description: str) -> dict[str, Any]:
-    return _content(description, "Answer")
-
-
-def _problem(description: str) -> dict[str, Any]:
-    return _content(description, "Problem")
-
-
-def _either(description: str) -> dict[str, Any]:
-    return _content(description, "Answer", "Problem")
-
-
-def _later(description: str) -> dict[str, Any]:
-    after = {"description": "seconds", "schema": {"type": "integer", "minimum": 1}}
-    return {**_problem(description), "headers": {"Retry-After": after}}
 
 
 if __name__ == "__main__":

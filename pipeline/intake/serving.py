@@ -23,6 +23,7 @@ from pipeline.errors import Unavailable
 from pipeline.intake import pages
 from pipeline.intake.admission import Rules
 from pipeline.intake.answering import Answering
+from pipeline.intake.contacts import Contacts
 from pipeline.intake.deliveries import Deliveries
 from pipeline.intake.gateway import Gateway, Policy
 from pipeline.intake.keeping import Keeping
@@ -76,7 +77,7 @@ class Server:
         self._keeping.start()
         self._keys = asyncio.create_task(self._read_keys(), name="first keys")
         self._runner = web.AppRunner(
-            self._application(),
+            self.application(),
             access_log=None,
             handle_signals=False,
             keepalive_timeout=self._settings.gateway_patience_s,  # a new connection and an idle one alike
@@ -102,10 +103,12 @@ class Server:
         await self._keeping.stop()
         self._pool.close()
 
-    def _application(self) -> web.Application:
+    def application(self) -> web.Application:
+        """All its routes; nothing listens yet."""
         app = web.Application()
         app.add_routes(self.gateway.routes())
         app.add_routes(self.webhooks.routes())
+        app.add_routes(Contacts(self.gateway, self._pool, self._settings).routes())
         app.add_routes(Answering(self.gateway, self.pipe, Links(self._settings.seal_bytes)).routes())
         app.add_routes(pages.routes())
         app.router.add_get("/livez", self._livez)

@@ -16,6 +16,7 @@ from pipeline.arrival.senders import MAX_PRODUCER, resolved
 from pipeline.clickhouse import ClickHouse
 from pipeline.customers.masking import mask_addresses
 from pipeline.ledger.attendance import BAD, SILENT, STEP_MS, Attendance, Recent, Usual, judged, usual_of
+from pipeline.moments import iso
 from pipeline.slices import Partition
 from pipeline.telemetry import log
 from schemas.vocabulary import Disposition
@@ -125,6 +126,11 @@ def attendance(client: ClickHouse) -> list[dict[str, Any]]:
     """Each producer as the worker saw it last (columns of the table `producers`), the troubled ones first."""
     rows = client.query("SELECT * FROM producers FINAL ORDER BY state IN ('bad', 'silent') DESC, producer")
     return rows.to_dicts()
+
+
+def spelled_out(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One of these with its times as people read them too: `last`, `since` and `looked`."""
+    return {**row, **{name.removesuffix("_ms"): iso(row[name]) for name in ("last_ms", "since_ms", "looked_ms")}}
 
 
 def read_up_to(client: ClickHouse, ends: Mapping[Partition, int]) -> bool:

@@ -12,6 +12,8 @@ import pytest
 
 from pipeline.intake import openapi
 from pipeline.intake.pages import STATIC, VIEWER
+from pipeline.intake.serving import Server
+from pipeline.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = json.loads(openapi.FILE.read_bytes())
@@ -34,6 +36,30 @@ def test_examples_are_valid(media: str) -> None:
     jsonschema.validate(content["example"], schema_of(media))
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"score": 1}, schema_of(media))
+
+
+def test_every_route_of_the_api_stands_in_the_document_and_the_other_way_round() -> None:
+    routes = Server(load_settings(insecure_keys=True)).application().router.routes()
+    served = {
+        (route.method.lower(), route.resource.canonical)
+        for route in routes
+        if route.resource is not None and route.resource.canonical.startswith("/v1/") and route.method != "HEAD"
+    }
+    methods = ("get", "post", "options")
+    said = {
+        (method, path) for path, operations in DOCUMENT["paths"].items() for method in methods if method in operations
+    }
+    assert served == said
+    assert ("post", "/v1/in/{integration}/{key}") in said
+
+
+@pytest.mark.parametrize("path", ["/v1/invitations", "/v1/choices", "/v1/bounces"])
+def test_examples_of_the_contact_policy_are_valid(path: str) -> None:
+    content = DOCUMENT["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+    schema = {**content["schema"], "components": DOCUMENT["components"]}
+    jsonschema.validate(content["example"], schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"customer_id": ""}, schema)
 
 
 def test_every_reference_leads_somewhere() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import io
 import json
+import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -15,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
+import polars as pl
 import pytest
 from backports import zstd
 from prometheus_client.parser import text_string_to_metric_families
@@ -387,3 +389,49 @@ async def test_of_a_load_with_a_tenth_of_garbage_every_event_is_accepted_or_refu
     counted = await place.counted()
     assert counted["received"].total() == 800
     assert counted["received"].total() == (counted["accepted"] + counted["rejected"] + counted["shed"]).total()
+
+
+async def test_whoever_sends_surveys_asks_over_http_whom_and_a_reader_sees_who_sends(place: Place) -> None:
+    """C14 and the roll call: rights, scopes, answers."""
+    reader = await place.key("reader", frozenset({Right.READ}))
+    acme = await place.key("acme", brands=frozenset({"acme"}))
+
+    async def ask(path: str, document: Any, token: str = "") -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {token or place.token}"}
+        async with place.client.post(f"{place.server.url}{path}", json=document, headers=headers) as answer:
+            text = await answer.text()
+            return answer.status, json.loads(text) if text else None
+
+    first = {"customer_id": "c-1", "survey": "nps", "invitation": "i-1"}
+    assert (await ask("/v1/invitations", first | {"dry_run": True}))[1]["allowed"]
+    for _ in range(2):  # the same invitation, the same answer
+        status, told = await ask("/v1/invitations", first)
+        assert (status, told["allowed"], told["invitation"]) == (200, True, "i-1")
+    _, told = await ask("/v1/invitations", {"customer_id": "c-1", "survey": "csat"})
+    assert (told["allowed"], told["reason"]) == (False, "quiet_period")
+    assert told["again"] > datetime.now(UTC).isoformat()
+    assert (await ask("/v1/bounces", {"customer_id": "c-1", "invitation": "i-1"}))[0] == 204
+    assert (await ask("/v1/bounces", {"customer_id": "c-1", "invitation": "i-9"}))[0] == 404
+    assert (await ask("/v1/invitations", {"customer_id": "c-1", "survey": "csat"}))[1]["allowed"]
+    assert (await ask("/v1/choices", {"customer_id": "c-2", "choice": "opt_out"}))[0] == 204
+    assert (await ask("/v1/invitations", {"customer_id": "c-2", "survey": "nps"}))[1]["reason"] == "opted_out"
+
+    status, told = await ask("/v1/invitations", {"customer_id": "c-3"})
+    assert (status, told["error"], told["detail"][:8]) == (400, "missing_field", "$.survey")
+    assert (await ask("/v1/invitations", first, acme))[0] == 403
+    assert (await ask("/v1/invitations", first | {"brand": "acme"}, acme))[0] == 200
+    assert (await ask("/v1/invitations", first, reader))[0] == 403
+    assert (await ask("/v1/invitations", first, "tl_nobody"))[0] == 401
+
+    rows = {"producer": "till", "state": "silent", "why": "nothing for 2 min; its normal gap is 10 s"}
+    now = time.time_ns() // 1_000_000  # the table forgets after 35 days
+    counts = {"arrived": 5, "rejected": 1, "share": 0.2, "gap_ms": 10_000}
+    counts |= {"last_ms": now, "since_ms": now, "looked_ms": now}
+    await asyncio.to_thread(place.tables.insert, "producers", pl.DataFrame([rows | counts]))
+    for token, status in ((reader, 200), (place.token, 403)):
+        headers = {"Authorization": f"Bearer {token}"}
+        async with place.client.get(f"{place.server.url}/v1/producers", headers=headers) as answer:
+            assert answer.status == status
+            found = await answer.json()
+            if status == 200:
+                assert [(row["producer"], row["state"], row["gap_ms"]) for row in found] == [("till", "silent", 10_000)]
