@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.intake.loading import Loaded
     from pipeline.ledger.audit import Audit
     from pipeline.settings import Settings
+    from pipeline.stack.launch import Stack
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -41,6 +42,11 @@ _ROWS_AN_EVENT = 5
 #: Longest wait until all is counted after a stage; far above what any machine needs.
 _SETTLE_S = 900.0
 _LOOK_S = 0.5
+#: An event for whoever watches to send, as it stands between the quotes of a shell.
+_MINE = (
+    """{"event_id": "mine-1", "occurred_at": "'$(date -u +%FT%TZ)'", "channel": "web", "touchpoint": "mine","""
+    """ "customer_id": "c-me", "metric": "nps", "score": 9}"""
+)
 #: A line of progress this often.
 _SAY_S = 5.0
 
@@ -99,6 +105,7 @@ def _run(plan: Plan) -> int:
         settings = load_settings(bootstrap_servers=stack.bootstrap, clickhouse_url=stack.clickhouse_url)
         crew = Crew(stack)
         note(f"stack in {folder}: Kafka {stack.bootstrap}, ClickHouse {stack.clickhouse_url}")
+        _open_gateway(stack, settings)
         note(f"the live page: {stack.start_page()} (scores move there as soon as events come)")
         note("starting two workers")
         crew.start("worker-1")
@@ -110,6 +117,23 @@ def _run(plan: Plan) -> int:
         audit = _audited(settings)
         _tell(plan, history, shown, audit)
         return Exit.OK if audit.holds else Exit.DIFFERENCE
+
+
+def _open_gateway(stack: Stack, settings: Settings) -> None:
+    """Starts the gateway with a key for whoever watches, and says how to send an event and to see it."""
+    from pipeline.access import store
+    from pipeline.access.keys import Grant, Right
+    from pipeline.clickhouse import ClickHouse
+
+    client = ClickHouse(settings)
+    name = f"demo-{int(time.time())}"  # a folder used before has keys of which nobody knows the tokens
+    _, token = store.create(client, Grant("", name, frozenset({Right.WRITE})), 0)
+    client.close()
+    where = stack.start_gateway().address
+    note("send an event of your own, and see it within a second or two:")
+    note(f"  curl -s {where}/v1/events -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' \\")
+    note(f"    -d '{_MINE}'")
+    note(f'  eval "$(touchline env --dir {stack.folder})"; touchline scores --metric nps --where touchpoint=mine')
 
 
 def _audited(settings: Settings) -> Audit:

@@ -28,7 +28,7 @@ def up(
     kafka_port: Port = 0,
     clickhouse_port: Port = 0,
     bootstrap: Annotated[str, typer.Option(help="use this Kafka (host:port) and start none")] = "",
-    gateway: Annotated[bool, typer.Option("--gateway", help="start the gateway: events over HTTP")] = False,
+    gateway: Annotated[bool, typer.Option(help="start the gateway: events over HTTP")] = True,
     page: Annotated[bool, typer.Option(help="start the live page")] = True,
     json: AsJson = False,
 ) -> None:

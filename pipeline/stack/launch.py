@@ -251,7 +251,9 @@ class Stack:
     def _start_all(self, options: Options) -> Addresses:
         ports = self._choose_ports(options)
         bootstrap = options.bootstrap or f"127.0.0.1:{ports.kafka}"
-        state.write(self.folder, Addresses(bootstrap, clickhouse.url(ports.clickhouse)))
+        # The gateway's address is known to all from the start: the page shows how to send to it.
+        entrance = gateway.url(ports.gateway) if options.gateway else ""
+        state.write(self.folder, Addresses(bootstrap, clickhouse.url(ports.clickhouse), gateway_url=entrance))
         self._note("starting ClickHouse's engine and Kafka")
         engine = self._start(clickhouse.command(self.folder / "clickhouse", ports.clickhouse, self._logs, self._tied))
         if not options.bootstrap:

@@ -28,7 +28,7 @@ EXCEPTIONS: Mapping[str, str] = {
     "make check": "runs this test",
     "make demo": "tests/integration/test_demo.py runs what it runs, in short",
     "make test": "runs this test",
-    "touchline up --workers 1 --gateway": "the test brings its own stack; tests/integration/test_stack.py runs it",
+    "touchline up --workers 1": "the test brings its own stack; tests/integration/test_stack.py runs it",
     'eval "$(touchline env)"': "the test has its own settings; tests/integration/test_stack.py runs it",
     "touchline down": "the test brings its own stack",
     "cp deploy/compose.env.example .env": "only for the next command",

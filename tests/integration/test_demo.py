@@ -51,7 +51,13 @@ def test_the_demo_shows_moving_scores_kills_a_worker_and_ends_with_an_audit_that
     assert planted[1] == found[1]
     assert re.search(r"^history +20,000 offsets = ", done.stdout, re.MULTILINE)
     assert done.stdout.splitlines()[-1].startswith("the audit holds")
-    for said in ("events/s; about", "incident", "worker-2 was killed with SIGKILL", "worker-3 was started"):
+    for said in (
+        "events/s; about",
+        "incident",
+        "/v1/events -H 'Authorization",
+        "worker-2 was killed with SIGKILL",
+        "worker-3 was started",
+    ):
         assert said in done.stderr
     assert list(tmp_path.glob("touchline-demo-*")) == []
 

@@ -235,7 +235,7 @@ def test_the_commands_start_show_and_end_a_stack(tmp_path: Path) -> None:
     assert touchline("status", *where).returncode == 4
     assert touchline("env", *where).returncode == 4
     try:
-        started = touchline("up", *where, "--gateway", "--json")
+        started = touchline("up", *where, "--json")
         assert started.returncode == 0, started.stderr
         addresses = json.loads(started.stdout)
         shown = touchline("env", *where).stdout
