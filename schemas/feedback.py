@@ -14,7 +14,7 @@ from schemas.vocabulary import Channel, Metric, Source
 Step = Annotated[int, msgspec.Meta(ge=-100, le=100)]
 
 
-class Reference(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Reference(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What the feedback is about, in other systems' words."""
 
     ticket: OptionalName = None
@@ -22,7 +22,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     survey: OptionalName = None
 
 
-class Feedback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Feedback(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One answer to one question, with or without a text.
 
     An answer that is edited comes again with the same (`brand`, `source`, `submission_id`, `question_id`), a higher

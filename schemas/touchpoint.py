@@ -26,7 +26,7 @@ VERSION = 1
 Version = Annotated[int, msgspec.Meta(ge=1, le=VERSION)]
 
 
-class Touchpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Touchpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One contact between a customer and us.
 
     `event_id` names the event for ever (the producer's idempotency key); `occurred_at` is the customer's time,

@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -27,7 +28,7 @@ from pipeline.intake.producing import is_pseudonym, key_of, refusal, with_pseudo
 from schemas import envelopes, guards
 from schemas.codec import check, decode, encode
 from schemas.envelopes import Headers, Mode
-from schemas.explain import DECODE_ERRORS, Rejection, reject
+from schemas.explain import DECODE_ERRORS, Rejection, explain, reject
 from schemas.feedback import Feedback, Reference
 from schemas.limits import MAX_KEYS, MAX_NAME, MAX_TEXT
 from schemas.touchpoint import Touchpoint
@@ -127,7 +128,9 @@ class _Bounds(NamedTuple):
     rules: Rules
 
 
+@lru_cache(maxsize=64)
 def _bounds(grant: Grant, rules: Rules, now_ms: int) -> _Bounds:
+    """Requests of one key in one millisecond share them."""
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     oldest = now - timedelta(milliseconds=rules.arrival.max_age_ms)
     newest = now + timedelta(milliseconds=rules.arrival.max_ahead_ms)
@@ -153,7 +156,10 @@ def _careful(value: bytes, headers: Headers, rules: Rules) -> Event | Rejection:
     if read is None:
         bad = found.rejections[0]
         return bad._replace(path=bad.path.replace("headers.ce_", "headers.ce-"))
-    extra = _unknown(read, _data_of(value, headers))
+    try:
+        extra = _unknown(read, _data_of(value, headers))
+    except DECODE_ERRORS as error:  # in a field that is none of ours, which the codec skips unread
+        return explain(error, value)
     event = _with_extra(read, extra, rules.unknown) if extra else read
     return event if isinstance(event, Rejection) else refusal(event, encode(event)) or event
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from enum import Enum
+from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -38,6 +39,8 @@ _JSON = re.compile(r"(application|text)/([a-z0-9.-]+\+)?json")
 _UNSAID = frozenset({"", "text/plain"})
 #: Quoted strings of RFC 9110: a backslash makes the next sign itself.
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+#: How the header of an attribute begins; names of headers have no case.
+_CE = (b"ce-", b"Ce-", b"CE-", b"cE-")
 #: What a header of an attribute is named: letters and digits behind `ce-`.
 _ATTRIBUTE = re.compile(rb"ce-([a-z0-9]+)")
 #: The header that a structured event has in our decoder, so that nothing has to be guessed.
@@ -77,6 +80,15 @@ _array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 def form_of(media: str, raw_headers: RawHeaders) -> Form | Refused:
     """The form that a request's Content-Type (its whole value) and headers announce."""
+    form = _form_of(media)
+    if form in (Form.JSON, Form.LINES) and any(header[:3] in _CE for header, _ in raw_headers):
+        return Form.BINARY
+    return form
+
+
+@lru_cache(maxsize=256)
+def _form_of(media: str) -> Form | Refused:
+    """The same of the Content-Type alone; a request with `ce-` headers and a JSON type is binary."""
     name, _, parameters = media.partition(";")
     kind = name.strip().lower()
     charset = re.search(r'charset="?([^";\s]+)', parameters.lower())
@@ -89,8 +101,6 @@ def form_of(media: str, raw_headers: RawHeaders) -> Form | Refused:
         return Form.STRUCTURED if known else _unread("only the JSON format of CloudEvents is read")
     if not (kind in _UNSAID or kind in _LINES or _JSON.fullmatch(kind)):
         return _unread("send application/json, application/x-ndjson or application/cloudevents+json")
-    if any(header.lower().startswith(b"ce-") for header, _ in raw_headers):
-        return Form.BINARY
     return Form.LINES if kind in _LINES else Form.JSON
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -24,7 +25,7 @@ from schemas.codec import check, encode
 from schemas.explain import Rejection
 from schemas.feedback import Feedback
 
-#: Rows judged, sent and acknowledged at once: a killed import repeats at most these, and the worker drops the doubles.
+#: Rows judged, sent and acknowledged at once: a killed import repeats two of these at most, the worker drops doubles.
 CHUNK = 5_000
 
 #: Told every verdict of a chunk, in order, and the counts so far.
@@ -88,6 +89,13 @@ async def feed_events(target: Target, events: Iterable[Event | Rejection], watch
     return tally
 
 
+class _Sent(NamedTuple):
+    """A chunk that is on its way, and where the import stands once it has arrived."""
+
+    futures: list[asyncio.Future[Any]]
+    position: bytes
+
+
 class TableImport:
     """One import of one table file: `run` sends what is not yet sent. Raises UsageError when it cannot begin."""
 
@@ -119,11 +127,15 @@ class TableImport:
             return None
 
     async def run(self, target: Target, since: Tally, watch: Watch) -> Tally:
-        """Send the rows after `since` (a new Tally: all); the position is written after each acknowledged chunk."""
+        """Send the rows after `since` (a new Tally: all); the position is written after each acknowledged chunk.
+
+        A chunk is read and judged while Kafka works on the one before.
+        """
         assert target.topic is not None
         tally = since
         before, began = tally.seconds, time.monotonic()
         rows = islice(rows_of(self._path, self._layout), tally.rows, None)
+        waiting: _Sent | None = None
         while chunk := list(islice(rows, CHUNK)):
             keys, values, verdicts = [], [], []
             for cells in chunk:
@@ -134,14 +146,21 @@ class TableImport:
                 if not isinstance(outcome, Rejection):
                     keys.append(outcome[0])
                     values.append(outcome[1])
-            if target.producer is not None:
-                await target.producer.send_many(target.topic, keys, values)
-                await target.producer.flush()
             tally.seconds = before + time.monotonic() - began
             if target.producer is not None:
-                _write(self.state_path(target.topic), {**tally.document(), "file": str(self._path)})
+                await target.producer.send_many(target.topic, keys, values)
+                await self._arrived(target, waiting)
+                position = orjson.dumps({**tally.document(), "file": str(self._path)})
+                waiting = _Sent(target.producer.flying(), position)
             watch(verdicts, tally)
+        await self._arrived(target, waiting)
         return tally
+
+    async def _arrived(self, target: Target, sent: _Sent | None) -> None:
+        """Waits for a chunk's acknowledgements and writes down how far the import is."""
+        if sent is not None and target.producer is not None and target.topic is not None:
+            await target.producer.arrived(sent.futures)
+            _write(self.state_path(target.topic), sent.position)
 
     def _judged(self, number: int, cells: list[str], pseudonyms: Pseudonyms | None) -> tuple[bytes, bytes] | Rejection:
         """(key, value) of a row, or why it is refused."""
@@ -163,9 +182,9 @@ def digest_of(path: Path) -> str:
         raise UsageError(f"{path}: {error.strerror}") from error
 
 
-def _write(path: Path, document: dict[str, Any]) -> None:
+def _write(path: Path, content: bytes) -> None:
     """Replaces a small file at once; a kill leaves the old or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
-    fresh.write_bytes(orjson.dumps(document))
+    fresh.write_bytes(content)
     os.replace(fresh, path)

@@ -140,6 +140,17 @@ class Producer:
             self._flying.extend(future for futures in sent for future in futures)
             await self._settle(RUNS_IN_FLIGHT * count)
 
+    def flying(self) -> list[asyncio.Future[Any]]:
+        """What has been sent and is not known to be acknowledged; see `arrived`."""
+        return list(self._flying)
+
+    async def arrived(self, sent: Sequence[asyncio.Future[Any]]) -> None:
+        """Wait until these are acknowledged, while later ones are on their way; raises Unavailable."""
+        try:
+            await asyncio.gather(*sent)
+        except KafkaError as error:
+            raise unreachable(self._settings, error) from error
+
     async def flush(self) -> None:
         """Wait until everything sent so far is acknowledged; raises Unavailable when something was not."""
         await self._settle(0)

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import msgspec
 
 from pipeline.access.keys import Grant
 from pipeline.customers.sealing import Sealer, context
@@ -20,8 +23,10 @@ from pipeline.intake.admission import Judged
 from pipeline.intake.pipe import Parcel
 from pipeline.intake.places import GATEWAY, Place
 from schemas.codec import encode
+from schemas.feedback import Feedback, Reference
 from schemas.limits import MAX_VALUE_BYTES
 from schemas.outgoing import Rejected
+from schemas.touchpoint import Touchpoint
 
 #: Rejects of one key that are kept in a minute, and their bytes: at worst 3 GB a day of disk and key.
 MOST_KEPT = 1_000
@@ -31,6 +36,13 @@ _MOST_COUNTS = 10_000
 #: Arrivals are counted in steps of ten seconds, as the worker counts them.
 STEP_S = 10
 _MINUTE_S = 60
+_FIELDS = re.compile(r"\.([^.\[]+)")
+#: Fields of events and of envelopes.
+_OURS = frozenset(
+    field.name for record in (Feedback, Touchpoint, Reference) for field in msgspec.structs.fields(record)
+) | {
+    *("specversion", "id", "source", "type", "time", "subject", "datacontenttype", "data", "data_base64"),
+}
 _OFFSETS = (1 << 63) - 1
 
 
@@ -109,7 +121,7 @@ class Refusals:
             offset=place.off,
             stage=refused.rejection.stage,
             reason=refused.rejection.reason,
-            path=refused.rejection.path,
+            path=shown(refused.rejection.path),
             detail=detail,
             sealed=base64.b64encode(sealed).decode(),
             key_id=self.sealer.key_id,
@@ -117,6 +129,12 @@ class Refusals:
         )
         key = ":".join(map(str, place)).encode()
         return Parcel("rejected", key, encode(record), record.headers)
+
+
+def shown(path: str) -> str:
+    """A path as others may read it: names of fields that are none of ours are the producer's words, like values."""
+    named = _FIELDS.findall(path.replace("[...]", ""))
+    return path if not path.startswith("$") or all(name in _OURS for name in named) else "$[...]"
 
 
 def place_of(producer: str, value: bytes) -> Place:

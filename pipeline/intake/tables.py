@@ -78,6 +78,18 @@ class Plan:
         """What the rows become."""
         return Feedback if "metric" in self.columns or "metric" in self.constants else Touchpoint
 
+    def started(self) -> dict[str, Any]:
+        """A row's fields as far as all rows have the same."""
+        same = self._same
+        return {name: dict(value) if isinstance(value, dict) else value for name, value in same.items()}
+
+    @cached_property
+    def _same(self) -> dict[str, Any]:
+        document: dict[str, Any] = {}
+        for name, text in self.constants.items():
+            put(document, name, text)
+        return document
+
     @cached_property
     def sign(self) -> bytes:
         """Differs when the file or the mapping does: two answers in one row (two imports) get two event ids."""
@@ -111,9 +123,7 @@ def event_of(
     """Row `number` (from 1) as an event, or why it is none. `width` is the number of columns."""
     if len(cells) != width:
         return reject(Reason.MISSING_FIELD, "$", f"{len(cells)} cells, the table has {width} columns")
-    document: dict[str, Any] = {}
-    for name, text in plan.constants.items():
-        put(document, name, text)
+    document = plan.started()
     for name, place in places.items():
         if cells[place] != "" and name != "occurred_at":
             text = cells[place]
@@ -139,8 +149,8 @@ def event_id(plan: Plan, number: int) -> str:
 
 def put(document: dict[str, Any], name: str, text: str) -> None:
     """Sets one field from text, nested where its name says so; exact numbers become numbers where the field is one."""
-    head, _, rest = name.partition(".")
-    if rest:
+    if "." in name:
+        head, _, rest = name.partition(".")
         document.setdefault(head, {})[rest] = text
     elif name in _INTEGERS and (whole := _WHOLE.match(text)):
         document[name] = int(whole[1])
@@ -157,8 +167,8 @@ def _with_point(text: str) -> str:
     return re.sub(r"[.\u00a0\u202f' ]", "", text).replace(",", ".")
 
 
-def _moment(when: When, text: str) -> str | Rejection:
-    """The time of a row as RFC 3339."""
+def _moment(when: When, text: str) -> datetime | Rejection:
+    """The time of a row in UTC."""
     if when.at is not None:
         moment = when.at
     else:
@@ -172,6 +182,6 @@ def _moment(when: When, text: str) -> str | Rejection:
             return reject(Reason.BAD_TIME, "$.occurred_at", "a time without a zone; add --zone, such as --zone UTC")
         moment = moment.replace(tzinfo=when.zone)
     try:
-        return moment.astimezone(UTC).isoformat()
+        return moment.astimezone(UTC)
     except OverflowError:
         return reject(Reason.BAD_TIME, "$.occurred_at", "a time beyond the calendar")

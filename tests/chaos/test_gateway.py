@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import resource
 import socket
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -202,22 +204,61 @@ def test_old_and_new_producers_of_every_way_count_and_a_version_of_the_future_is
 MANY = [pytest.param(500, id="short"), pytest.param(10_000, id="full", marks=pytest.mark.prove)]
 
 
+def hostile(number: int) -> tuple[bytes, dict[str, str], int]:
+    """A body, its headers and how many events it counts as: each tenth is garbage, some of it a bomb."""
+    now = datetime.now(UTC).isoformat()
+    if number % 10:
+        known = {"occurred_at": now, "channel": "web", "metric": "nps", "score": 9}
+        events = [known | {"event_id": f"h{number}-{each}", "customer_id": f"c{each}"} for each in range(BATCH)]
+        return json.dumps(events).encode(), {}, BATCH
+    garbage = (b"\xff\x00{", b'[{"event_id": "torn"', gzip.compress(bytes(64 << 20)), b"\x1f\x8b-torn")
+    kind = number // 10 % len(garbage)
+    return garbage[kind], {"Content-Encoding": "gzip"} if kind > 1 else {}, 1
+
+
+def posted(gateway: Gateway, body: bytes, headers: dict[str, str]) -> int:
+    """The status of a request."""
+    known = {"Authorization": f"Bearer {gateway.token}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{gateway.url}/v1/events", body, known | headers)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as found:
+            return int(found.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def counted(gateway: Gateway) -> Counter[str]:
+    """Events by what became of them, as the gateway says."""
+    found: Counter[str] = Counter()
+    with urllib.request.urlopen(f"{gateway.url}/metrics", timeout=20) as answer:
+        for line in answer.read().decode().splitlines():
+            word = line.partition("{")[0].removeprefix("touchline_gateway_").removesuffix("_total")
+            if word in ("received", "accepted", "rejected", "shed"):
+                found[word] += int(float(line.split()[-1]))
+    return found
+
+
 @pytest.mark.parametrize("count", MANY)
-def test_idle_and_slow_connections_cost_little_and_end_and_others_are_served(case: Case, count: int) -> None:
-    """T30, T31."""
+def test_idle_and_slow_connections_cost_little_and_among_them_every_event_has_its_fate(case: Case, count: int) -> None:
+    """T30, T31: meanwhile events come, a tenth of it garbage and bombs; nothing is lost and memory stays small."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < count + 500:
         pytest.skip(f"this machine lets a process have {hard} connections only")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + 500), hard))
     gateway = Gateway(case)
     opened: list[socket.socket] = []
+    statuses: Counter[int] = Counter()
+    sent = 0
     try:
         for number in range(count):
             opened.append(socket.create_connection(("127.0.0.1", gateway.port), 20))
             if number % 2:
                 opened[-1].sendall(b"POST /v1/events HTTP/1.1\r\nHost: x\r\n")
+        for number in range(count // 10):
+            body, headers, events = hostile(number)
+            statuses[posted(gateway, body, headers)] += 1
+            sent += events
         assert gateway.process.memory_mb < 300
-        assert gateway.ready()
         for each in opened:
             each.settimeout(40)
             assert each.recv(1) == b"", "the gateway closes what never becomes a request"
@@ -225,4 +266,9 @@ def test_idle_and_slow_connections_cost_little_and_end_and_others_are_served(cas
         for each in opened:
             each.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert set(statuses) == {202, 400, 413}, statuses
+    fates = counted(gateway)
+    assert fates["received"] == sent == fates["accepted"] + fates["rejected"] + fates["shed"]
+    lying = sum(bound.hi - bound.lo + 1 for (topic, _), bound in case.log_bounds().items() if topic == "feedback")
+    assert fates["accepted"] == lying == statuses[202] * BATCH
     assert gateway.ready()

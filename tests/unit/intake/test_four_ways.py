@@ -64,8 +64,12 @@ class Catcher:
     async def send_many(self, _: str, keys: list[bytes], values: list[bytes]) -> None:
         self.sent += zip(keys, values, strict=True)
 
-    async def flush(self) -> None:
+    def flying(self) -> list[object]:
         """Nothing is on its way."""
+        return []
+
+    async def arrived(self, _: list[object]) -> None:
+        """All has arrived."""
 
 
 async def by_file(tmp_path: Path) -> tuple[bytes, bytes]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 import json
 
+import pytest
+
 from pipeline.access.keys import Grant
+from pipeline.arrival.rules import ArrivalRules
 from pipeline.customers.sealing import Sealer, context
-from pipeline.intake.admission import Judged
+from pipeline.intake.admission import Judged, Rules, judge
+from pipeline.intake.bodies import Items
 from pipeline.intake.places import Place, place_of
-from pipeline.intake.refusals import Refusals
+from pipeline.intake.refusals import Refusals, shown
 from pipeline.intake.refusals import place_of as place_of_bytes
 from schemas.explain import reject
 from schemas.limits import MAX_VALUE_BYTES
@@ -69,3 +73,30 @@ def test_every_refused_event_is_counted_as_an_arrival_also_one_that_is_not_kept(
     assert not refusals.taken()
     refusals.put_back(counts)
     assert refusals.taken() == counts
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"score": "canary@example.org"},
+        {"channel": "canary@example.org"},
+        {"canary@example.org": {"nested": 1}},
+        {"attributes": {"canary@example.org": [1]}},
+        {"ref": {"canary@example.org": 1}},
+        {"event_id": "canary@example.org" * 20},
+    ],
+)
+def test_nothing_of_a_customer_stands_open_in_what_is_kept(fields: dict[str, object]) -> None:
+    known = {"event_id": "e1", "occurred_at": "2027-01-15T08:00:00Z", "channel": "web", "metric": "nps", "score": 9}
+    value = json.dumps({**known, "customer_id": "canary-77", "text": "canary@example.org", **fields}).encode()
+    rules = Rules(ArrivalRules(), unknown="refuse")
+    judged = judge(Items([value], [()]), SHOP, rules, NOW)
+    assert judged[0].rejection is not None
+    (parcel,), _ = Refusals(SEALER).kept(SHOP, judged, NOW)
+    assert b"canary" not in parcel.value + parcel.key + b"".join(text for _, text in parcel.headers)
+
+
+def test_a_path_in_our_own_words_is_shown_and_one_in_theirs_is_not() -> None:
+    ours = ["$", "$.score", "$.attributes[...]", "$.ref.order", "headers.ce-type", "$.type"]
+    assert [shown(path) for path in ours] == ours
+    assert {shown(path) for path in ("$.jane", "$.ref.jane", "$.a@b.org", "$.score.jane")} == {"$[...]"}
