@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -26,6 +28,10 @@ from schemas.vocabulary import Tier
 #: Windows are written at most four times a second.
 _WITHIN_S = 0.25
 _SLICES = 64
+#: While this many records of a partition wait behind a slice, windows are written once a second: each row then stands
+#: for more events, and nobody sees the minutes between. Together with _SLICES it bounds what is held back.
+_BEHIND = 50_000
+_BEHIND_S = 1.0
 #: A partition without new events still has its windows settled after an assignment; looked at this often, seconds.
 _SETTLE_S = 0.5
 #: One tick a second, see design: its append time is the clock of everything that closes.
@@ -39,10 +45,13 @@ _log = log("touchline.score")
 def attach(app: faust.App, desk: Desk, reads: Any) -> None:
     """Folds what stands in the ledger; takes new partitions over from the tables."""
 
+    waiting = Waiting()
+
     @desk.agent(app, reads, "score")
     async def score(stream: Any) -> None:
         async for events in stream.noack_take(_SLICES, within=_WITHIN_S):
-            await fold(desk, [event.value for event in events])
+            if ready := waiting.add([event.value for event in events], time.monotonic()):
+                await fold(desk, ready)
 
     @desk.timer(app, _TICK_S, "tick")
     async def tick() -> None:
@@ -50,6 +59,9 @@ def attach(app: faust.App, desk: Desk, reads: Any) -> None:
 
     @desk.timer(app, _SETTLE_S, "settle")
     async def settle() -> None:
+        # What is held back does not wait for a stream that stands still meanwhile.
+        if late := waiting.late(time.monotonic()):
+            await fold(desk, late)
         async with desk.folding:
             for partition, holding in desk.custody.holdings().items():
                 await taken_over(desk, partition, holding)
@@ -57,6 +69,30 @@ def attach(app: faust.App, desk: Desk, reads: Any) -> None:
     @desk.timer(app, _ASKED_S, "asked")
     async def asked() -> None:
         await carry_out(desk)
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Slices that are held back while a partition is far behind; moments are seconds (time.monotonic)."""
+
+    slices: list[Slice] = field(default_factory=list)
+    since: float = 0.0
+
+    def add(self, fresh: Sequence[Slice], now: float) -> list[Slice]:
+        """What is to be folded now: everything, unless a partition is far behind and the oldest came just now."""
+        if not self.slices:
+            self.since = now
+        self.slices += fresh
+        far = any(piece.behind > _BEHIND for piece in fresh)
+        return [] if far and now - self.since < _BEHIND_S and len(self.slices) < _SLICES else self._taken()
+
+    def late(self, now: float) -> list[Slice]:
+        """What was held back for its time and longer."""
+        return self._taken() if self.slices and now - self.since >= _BEHIND_S else []
+
+    def _taken(self) -> list[Slice]:
+        taken, self.slices = self.slices, []
+        return taken
 
 
 async def carry_out(desk: Desk) -> None:

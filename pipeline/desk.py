@@ -16,6 +16,7 @@ import faust
 import polars as pl
 from aiokafka.errors import KafkaError
 
+from pipeline import memory
 from pipeline.alerts.calling import Caller
 from pipeline.alerts.loading import load_rules
 from pipeline.alerts.posting import Posting
@@ -135,6 +136,10 @@ class Desk:
                 self.crashes.passed(partition, position)
             await self.group.commit(positions | self.following.positions())
             self.gauges()
+
+        @self.timer(app, memory.TRIM_S, "trim")
+        async def trim() -> None:
+            await asyncio.to_thread(memory.trim)
 
         @emptied(app)
         def _() -> None:

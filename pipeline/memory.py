@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 
 #: New containers between two collections: a slice alone makes 10,000, none of them in cycles. With Python's own 700
 #: the collector took a seventh of a worker's time.
@@ -11,9 +12,22 @@ _YOUNG = 50_000
 #: glibc's M_ARENA_MAX. By default each thread gets an arena of its own, and what was freed in one is not given to
 #: another: 100 MB of a full worker's memory held nothing.
 _ARENA_MAX, _ARENAS = -8, 1
-#: glibc's M_MMAP_THRESHOLD: blocks from this size on go back to the system when they are freed. Left alone the limit
-#: rises to 32 MB, and the columns of slices that are gone stay between the window rows that are kept.
-_MMAP_THRESHOLD, _LARGE = -3, 1 << 18
+#: glibc's M_MMAP_THRESHOLD: smaller blocks are not asked of the system anew for each slice. Every page that comes
+#: fresh from it costs a fault, which with a limit of 256 KiB took a sixth of a worker's time.
+_MMAP_THRESHOLD, _LARGE = -3, 32 << 20
+#: glibc's M_TRIM_THRESHOLD: free memory goes back by `trim`, not whenever the end of the heap happens to be free.
+_TRIM_THRESHOLD, _NEVER = -1, 1 << 30
+#: Seconds between two calls of `trim`: what slices leave between the window rows that are kept goes back to the system,
+#: but not so often that the next slices fault it in again. One call takes 10-30 ms.
+TRIM_S = 15.0
+#: Polars brings an allocator of its own, which gave pages back after half a second; this long it keeps them, ms.
+_POLARS = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:10000"}
+
+
+def prepare() -> None:
+    """To be called before polars is loaded, whose allocator reads its settings once; what is set already stands."""
+    for name, value in _POLARS.items():
+        os.environ.setdefault(name, value)
 
 
 def settle() -> None:
@@ -24,3 +38,10 @@ def settle() -> None:
     if hasattr(library := ctypes.CDLL(None), "mallopt"):  # glibc; elsewhere there is nothing to ask for
         library.mallopt(_ARENA_MAX, _ARENAS)
         library.mallopt(_MMAP_THRESHOLD, _LARGE)
+        library.mallopt(_TRIM_THRESHOLD, _NEVER)
+
+
+def trim() -> None:
+    """Gives the pages that hold nothing back to the system; to be called beside the loop, every TRIM_S seconds."""
+    if hasattr(library := ctypes.CDLL(None), "malloc_trim"):
+        library.malloc_trim(0)

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.alerts.classes import Counts, net, sides, three
 from pipeline.alerts.finding import Contribution, Finding
-from pipeline.alerts.recorded import Known, as_known, contributions, known_at, span
+from pipeline.alerts.recorded import Known, as_known, counted, known_at, span
 from pipeline.alerts.verdicts import estimate
 from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
 from pipeline.scores.windows import BINS
@@ -47,7 +47,7 @@ def _ranked(client: ClickHouse, finding: Finding, dimension: str, began: int, kn
     sums = ", ".join(f"sumIf(w, bin = {i}) AS b{i}" for i in range(len(BINS)))
     rows = client.query(
         f"""SELECT {dimension}, moment >= {{began:Int64}} AS after, {sums}
-        FROM ({contributions(columns, "intDiv(c.1, 1000)")})
+        FROM ({counted(columns, "intDiv(c_ms, 1000)")})
         WHERE metric = {{metric:String}} AND scale = {{scale:String}} AND {dimension} != '' AND {scoped} AND {condition}
         GROUP BY {dimension}, after ORDER BY {dimension}, after""",
         span(began - _BEFORE_S, finding.window_end, ("feedback", "history"))

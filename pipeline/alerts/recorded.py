@@ -14,7 +14,7 @@ import polars as pl
 
 from pipeline.alerts.scopes import DIMS, HOURS, WINDOW_S, Level
 from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
-from pipeline.scores.recompute import CONTRIBUTIONS, FIRST_DIM
+from pipeline.scores import recompute
 from schemas.limits import MAX_BINS
 from schemas.vocabulary import Disposition
 
@@ -41,20 +41,19 @@ class Known:
     history: Offsets | None = None
 
 
-def contributions(dims: Sequence[str], moment: str) -> str:
-    """SELECT of (topic, epoch, part, off, `moment`, metric, scale, bin, w, dims) with one row for each contribution."""
-    names = ", ".join(f"c.{FIRST_DIM + DIMS.index(name)} AS {name}" for name in dims)
-    return f"""SELECT topic, epoch, part, off, ingest_ms, {moment} AS moment,
-        c.2 AS metric, c.3 AS scale, c.4 AS bin, c.5 AS w{", " + names if names else ""}
-    FROM (
-        SELECT topic, epoch, part, off, ingest_ms, arrayJoin({CONTRIBUTIONS}) AS c
-        FROM ledger FINAL
-        WHERE disposition = '{Disposition.AGGREGATED}' AND topic IN {{topics:Array(String)}}
-            AND day >= toDate(toDateTime({{since:UInt32}}, 'UTC')) AND day <= toDate({{last_day:UInt32}})
-            AND ((occurred_ms >= {{from_ms:Int64}} AND occurred_ms < {{to_ms:Int64}})
-                OR (old_off >= 0 AND old_occurred_ms >= {{from_ms:Int64}} AND old_occurred_ms < {{to_ms:Int64}}))
-    )
-    WHERE c.1 >= {{from_ms:Int64}} AND c.1 < {{to_ms:Int64}}"""
+def counted(dims: Sequence[str], moment: str) -> str:
+    """SELECT of (topic, epoch, part, off, moment, metric, scale, bin, w, dims), one row for each contribution.
+
+    `moment` is made of c_ms, the event time of what counts.
+    """
+    names = "".join(f", c_{name} AS {name}" for name in dims)
+    where = """topic IN {topics:Array(String)} AND day >= toDate(toDateTime({since:UInt32}, 'UTC'))
+        AND day <= toDate({last_day:UInt32})"""
+    when = "c_ms >= {from_ms:Int64} AND c_ms < {to_ms:Int64}"
+    rows = recompute.contributions(("topic", "epoch", "part", "off"), dims, where, when)
+    return f"""SELECT topic, epoch, part, off, {moment} AS moment, c_metric AS metric, c_scale AS scale, c_bin AS bin,
+        c_w AS w{names}
+    FROM ({rows})"""
 
 
 def closed(client: ClickHouse, after: int, until: int | None = None, most: int = 2_016) -> list[int]:
@@ -74,7 +73,7 @@ def windows(client: ClickHouse, ends: Sequence[int], dims: Sequence[str] = DIMS)
         return {}
     names = "".join(f", {name}" for name in dims)
     sql = f"""SELECT toUInt32(window_end) AS end, metric, scale{names}, {_SUMS}
-    FROM ({contributions(dims, f"intDiv(c.1, {WINDOW_S * 1000}) * {WINDOW_S} + {WINDOW_S}")}) AS l
+    FROM ({counted(dims, f"intDiv(c_ms, {WINDOW_S * 1000}) * {WINDOW_S} + {WINDOW_S}")}) AS l
     INNER JOIN (
         SELECT window_end, part, epoch AS closed_epoch, off AS closed_off FROM frontiers FINAL
         WHERE topic = 'feedback' AND window_end IN {{ends:Array(UInt32)}}
@@ -98,7 +97,7 @@ def unclosed(client: ClickHouse, ends: Sequence[int], dims: Sequence[str] = DIMS
         return {}
     names = "".join(f", {name}" for name in dims)
     sql = f"""SELECT toUInt32(moment) AS end, metric, scale{names}, {_SUMS}
-    FROM ({contributions(dims, f"intDiv(c.1, {WINDOW_S * 1000}) * {WINDOW_S} + {WINDOW_S}")})
+    FROM ({counted(dims, f"intDiv(c_ms, {WINDOW_S * 1000}) * {WINDOW_S} + {WINDOW_S}")})
     WHERE moment IN {{ends:Array(UInt32)}}
     GROUP BY end, metric, scale{names}
     ORDER BY end, metric, scale{names}"""
@@ -119,7 +118,7 @@ def hours(client: ClickHouse, levels: Sequence[Level], until: int, known: Known)
         given = " AND ".join(f"{name} != ''" for name in columns if name != "brand") or "1"
         keys = ", ".join(level)
         sql = f"""SELECT metric, scale, toUInt32(moment) AS hour{", " + names if names else ""}, {_SUMS}
-        FROM ({contributions(columns, f"intDiv(c.1, {_HOUR_S * 1000}) * {_HOUR_S}")})
+        FROM ({counted(columns, f"intDiv(c_ms, {_HOUR_S * 1000}) * {_HOUR_S}")})
         WHERE {given} AND {condition}
         GROUP BY metric, scale, hour{", " + keys if keys else ""}
         ORDER BY metric, scale{", " + keys if keys else ""}, hour"""

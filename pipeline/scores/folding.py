@@ -135,16 +135,8 @@ class Folder:
             await self._fold_topic(topic, [piece for piece in slices if piece.partition.topic == topic])
 
     async def _fold_topic(self, topic: str, slices: Sequence[Slice]) -> None:
-        rows = pl.concat(
-            piece.rows.with_columns(pl.lit(piece.partition.part, pl.UInt16).alias("part")) for piece in slices
-        )
-        hot = self._hot[topic]
-        found = contributions(rows)
-        cold = hot.cold(found)
-        if not cold.is_empty():
-            found = found.join(cold, on=["part", "minute"], how="anti")
-        changed = rows_of(self._names, hot.add(fold(found, self._names)))
-        hot.shrink()
+        # In a thread: most of it is polars, which lets the loop decode the next slices meanwhile.
+        rows, changed, cold = await asyncio.to_thread(self._counted, self._hot[topic], slices)
         ends = {piece.partition: (self._ours[piece.partition], piece.hi, piece.clock_ms) for piece in slices}
         if not changed.is_empty():
             await self._upsert(topic, changed, ends)
@@ -153,6 +145,19 @@ class Folder:
             await self._rewrite(partition, marked["minute"].sort().to_list(), ends[partition][1])
         await self._changes(topic, rows, ends)
         await self._progress(ends)
+
+    def _counted(self, hot: Hot, slices: Sequence[Slice]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+        """Adds slices to the hot minutes: their rows, the window rows that changed, (part, minute) of cold ones."""
+        rows = pl.concat(
+            piece.rows.with_columns(pl.lit(piece.partition.part, pl.UInt16).alias("part")) for piece in slices
+        )
+        found = contributions(rows)
+        cold = hot.cold(found)
+        if not cold.is_empty():
+            found = found.join(cold, on=["part", "minute"], how="anti")
+        changed = rows_of(self._names, hot.add(fold(found, self._names)))
+        hot.shrink()
+        return rows, changed, cold
 
     async def _upsert(self, topic: str, changed: pl.DataFrame, ends: dict[Partition, tuple[Ours, int, int]]) -> None:
         vers = pl.DataFrame(

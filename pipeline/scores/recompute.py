@@ -5,6 +5,7 @@ One query, the same arithmetic as pipeline/scores/windows.py: a test folds the s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -18,36 +19,27 @@ from schemas.vocabulary import Disposition
 #: Columns that name a window row in the table.
 ROW: tuple[str, ...] = (*KEY, "topic", "epoch", "part")
 
-_LABELS = "transform({0}label, ['negative', 'neutral', 'positive'], [0, 1, 2], -1)"
+_LABEL_BINS = "transform({0}label, ['negative', 'neutral', 'positive'], [0, 1, 2], -1)"
 
-#: One ledger row counts at most four times: its answer, its label, and both of its predecessor with -1.
-#: The tuple is (minute, metric, scale, bin, w, p, dimensions...).
-CONTRIBUTIONS = "arrayFilter(c -> c.4 >= 0, [\n{}\n])".format(
-    ",\n".join(
-        f"({old}occurred_ms, {metric}, {scale}, toInt8({bin_}), {weight}, toInt64({p}), "
-        + ", ".join(f"{old}{name}" for name in (*CORE, *FURTHER))
-        + ")"
-        for old, metric, scale, bin_, weight, p in (
-            ("", "metric", "scale", "bin", "toInt64(1)", "0"),
-            ("", "'sentiment'", "tier", _LABELS.format(""), "toInt64(1)", "p"),
-            ("old_", "old_metric", "old_scale", "if(old_off >= 0, old_bin, -1)", "toInt64(-1)", "0"),
-            (
-                "old_",
-                "'sentiment'",
-                "old_tier",
-                f"if(old_off >= 0, {_LABELS.format('old_')}, -1)",
-                "toInt64(-1)",
-                "old_p",
-            ),
-        )
-    )
+#: One ledger row counts at most four times: its answer, its label, and both of its predecessor with -1. Of each: the
+#: prefix of its columns, metric, scale, bin, weight, p, and the rows that have it.
+_KINDS: tuple[tuple[str, str, str, str, str, str, str], ...] = (
+    ("", "metric", "scale", "bin", "1", "0", "bin >= 0"),
+    ("", "toLowCardinality('sentiment')", "tier", _LABEL_BINS.format(""), "1", "p", "label != ''"),
+    ("old_", "old_metric", "old_scale", "old_bin", "-1", "0", "old_off >= 0 AND old_bin >= 0"),
+    (
+        "old_",
+        "toLowCardinality('sentiment')",
+        "old_tier",
+        _LABEL_BINS.format("old_"),
+        "-1",
+        "old_p",
+        "old_off >= 0 AND old_label != ''",
+    ),
 )
 
-#: Position of the dimensions within the tuple of a contribution.
-FIRST_DIM = 7
-
 _CUTS = "arrayFilter(t -> t.1 = 'core' OR t.2 != '', [('core', ''), {}])".format(
-    ", ".join(f"('{name}', c.{FIRST_DIM + len(CORE) + i})" for i, name in enumerate(FURTHER))
+    ", ".join(f"('{name}', toString(c_{name}))" for name in FURTHER)
 )
 
 
@@ -61,6 +53,22 @@ class Part:
     up_to: int
 
 
+def contributions(columns: Sequence[str], dims: Sequence[str], where: str, when: str = "1") -> str:
+    """SELECT of what ledger rows count: `columns`, then c_ms, c_metric, c_scale, c_bin, c_w, c_p and c_ of each dim.
+
+    `where` chooses rows; `when` is a condition on c_ms, the event time of what counts. Four readings instead of an
+    arrayJoin of tuples: each reads the columns that it needs, and words stay codes: a third of the time.
+    """
+    return "\nUNION ALL\n".join(
+        f"""SELECT {"".join(f"{name}, " for name in columns)}{old}occurred_ms AS c_ms, {metric} AS c_metric,
+    {scale} AS c_scale, toInt8({bin_}) AS c_bin, toInt64({weight}) AS c_w, toInt64({p}) AS c_p
+    {"".join(f", {old}{name} AS c_{name}" for name in dims)}
+FROM ledger FINAL
+WHERE disposition = '{Disposition.AGGREGATED}' AND {where} AND {there} AND ({when}) AND c_bin >= 0"""
+        for old, metric, scale, bin_, weight, p, there in _KINDS
+    )
+
+
 def recompute(client: ClickHouse, where: Part, minutes: list[int] | None = None) -> pl.DataFrame:
     """Window rows (ROW and COUNTS) of one partition from its ledger; `minutes` (seconds) restricts them."""
     parameters: dict[str, object] = {
@@ -69,43 +77,37 @@ def recompute(client: ClickHouse, where: Part, minutes: list[int] | None = None)
         "part": where.part,
         "up_to": where.up_to,
     }
-    touched, chosen = "", ""
+    chosen, when = "1", "1"
     if minutes is not None:
         parameters |= {"minutes": minutes, "first": min(minutes), "day": min(minutes) // 86_400 - 1}
         # An event is at most five minutes ahead of its ingest: earlier ingest days cannot hold it. A retraction
         # comes later still.
-        touched = (
-            " AND day >= toDate({day:Int64}) AND (intDiv(occurred_ms, 60000) * 60 IN {minutes:Array(Int64)}"
-            " OR (old_off >= 0 AND intDiv(old_occurred_ms, 60000) * 60 IN {minutes:Array(Int64)}))"
-        )
-        chosen = " WHERE minute IN {minutes:Array(Int64)}"
-    return client.query(_sql(touched, chosen), parameters, FINAL_BY_DAY, long=True)
+        chosen = "day >= toDate({day:Int64})"
+        when = "intDiv(c_ms, 60000) * 60 IN {minutes:Array(Int64)}"
+    return client.query(_sql(chosen, when), parameters, FINAL_BY_DAY, long=True)
 
 
-def _sql(touched: str, chosen: str) -> str:
-    mine = "part = {part:UInt16} AND off <= {up_to:Int64}"
-    return f"{_grouped(mine, touched, chosen)}\nORDER BY {', '.join(KEY)}"
+def _sql(chosen: str, when: str) -> str:
+    mine = f"part = {{part:UInt16}} AND off <= {{up_to:Int64}} AND {chosen}"
+    return f"{_grouped(mine, when)}\nORDER BY {', '.join(KEY)}"
 
 
-def _grouped(mine: str, touched: str, chosen: str) -> str:
-    counts = ", ".join(f"sumIf(w, bin = {i}) AS b{i}" for i in range(MAX_BINS))
-    core = ", ".join(f"if(cut = 'core', c.{FIRST_DIM + i}, '') AS {name}" for i, name in enumerate(CORE) if i)
-    return f"""
-SELECT cut, metric, scale, brand, unit, channel, touchpoint, dim, toUInt32(minute) AS minute,
-    {{topic:String}} AS topic, toUInt16({{epoch:UInt16}}) AS epoch, part,
-    {counts}, sum(if(metric = 'sentiment', w * p, 0)) AS s1,
-    sum(if(metric = 'sentiment', w * intDiv(p * p + 5000, 10000), 0)) AS s2
-FROM (
-    SELECT part, intDiv(c.1, 60000) * 60 AS minute, c.2 AS metric, c.3 AS scale, c.4 AS bin, c.5 AS w, c.6 AS p,
-        c.{FIRST_DIM} AS brand, arrayJoin({_CUTS}) AS t, t.1 AS cut, t.2 AS dim, {core}
-    FROM (
-        SELECT part, arrayJoin({CONTRIBUTIONS}) AS c
-        FROM ledger FINAL
-        WHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} AND {mine}
-          AND disposition = '{Disposition.AGGREGATED}'{touched}
+def _grouped(mine: str, when: str = "1") -> str:
+    counts = ", ".join(f"sumIf(c_w, c_bin = {i}) AS b{i}" for i in range(MAX_BINS))
+    core = ", ".join(f"if(cut = 'core', toString(c_{name}), '') AS {name}" for name in CORE[1:])
+    counted = contributions(
+        ("part",), (*CORE, *FURTHER), f"topic = {{topic:String}} AND epoch = {{epoch:UInt16}} AND {mine}", when
     )
+    return f"""
+SELECT cut, c_metric AS metric, c_scale AS scale, c_brand AS brand, unit, channel, touchpoint, dim,
+    toUInt32(at) AS minute, {{topic:String}} AS topic, toUInt16({{epoch:UInt16}}) AS epoch, part,
+    {counts}, sum(if(c_metric = 'sentiment', c_w * c_p, 0)) AS s1,
+    sum(if(c_metric = 'sentiment', c_w * intDiv(c_p * c_p + 5000, 10000), 0)) AS s2
+FROM (
+    SELECT part, intDiv(c_ms, 60000) * 60 AS at, c_metric, c_scale, c_bin, c_w, c_p, c_brand,
+        arrayJoin({_CUTS}) AS t, t.1 AS cut, t.2 AS dim, {core}
+    FROM ({counted})
 )
-{chosen}
 GROUP BY cut, metric, scale, brand, unit, channel, touchpoint, dim, minute, part
 """
 
@@ -130,7 +132,7 @@ def fingerprints(client: ClickHouse, topic: str, epoch: int, up_to: dict[int, in
     }
     mine = "off <= transform(part, {parts:Array(UInt16)}, {offsets:Array(Int64)}, toInt64(-1))"
     fresh = client.query(
-        f"SELECT part, {_FINGERPRINT} FROM ({_grouped(mine, '', '')}) WHERE {_NONZERO} GROUP BY part",
+        f"SELECT part, {_FINGERPRINT} FROM ({_grouped(mine)}) WHERE {_NONZERO} GROUP BY part",
         parameters,
         FINAL_BY_DAY,
         long=True,
