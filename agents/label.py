@@ -7,14 +7,15 @@ from typing import Any
 import faust
 import polars as pl
 
+from pipeline import blanks
 from pipeline.desk import Desk
 from pipeline.slices import LABELLED, Slice
 
 #: A partition this many records behind is catching up: the static model labels until it has.
 _BACKLOG = 2_000
 
-#: One row without a label, by column.
-_UNLABELLED = [pl.Series(name, ["" if dtype == pl.String else 0], dtype=dtype) for name, dtype in LABELLED.items()]
+#: No label, by column.
+_UNLABELLED: dict[str, str | int] = {name: "" if dtype == pl.String else 0 for name, dtype in LABELLED.items()}
 
 
 def attach(app: faust.App, desk: Desk, reads: Any, writes: Any) -> None:
@@ -31,7 +32,10 @@ def attach(app: faust.App, desk: Desk, reads: Any, writes: Any) -> None:
 
 async def with_labels(desk: Desk, piece: Slice) -> Slice:
     """The slice with the columns of LABELLED; rows without a text keep them empty."""
-    blank = piece.rows.hstack([each.new_from_index(0, piece.rows.height) for each in _UNLABELLED])
+    height = piece.rows.height
+    blank = piece.rows.hstack(
+        [blanks.blank(value, LABELLED[name], height).alias(name) for name, value in _UNLABELLED.items()]
+    )
     where = (piece.rows["text"] != "").arg_true()
     if where.is_empty():
         return piece.with_rows(blank)

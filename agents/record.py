@@ -73,6 +73,8 @@ async def write(desk: Desk, batch: Sequence[Slice]) -> Sequence[Slice]:
 async def retracted(desk: Desk, piece: Slice, earlier: Sequence[Slice]) -> Slice:
     """The slice with what its revised answers counted before, in `earlier` slices of the batch or in the ledger."""
     offsets = retractions.wanted(piece.rows)
+    if not offsets:
+        return piece.with_rows(retractions.retract(piece.rows, []))
     near = [found.rows.filter(pl.col("off").is_in(offsets)) for found in earlier if found.partition == piece.partition]
     offsets = sorted(set(offsets).difference(*(rows["off"] for rows in near)))
     before = pl.DataFrame()

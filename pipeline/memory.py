@@ -21,12 +21,12 @@ _TRIM_THRESHOLD, _NEVER = -1, 1 << 30
 #: but not so often that the next slices fault it in again. One call takes 10-30 ms.
 TRIM_S = 15.0
 #: Polars brings an allocator of its own, which gave pages back after half a second; this long it keeps them, ms.
-_POLARS = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:10000"}
+POLARS = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:10000"}
 
 
 def prepare() -> None:
     """To be called before polars is loaded, whose allocator reads its settings once; what is set already stands."""
-    for name, value in _POLARS.items():
+    for name, value in POLARS.items():
         os.environ.setdefault(name, value)
 
 

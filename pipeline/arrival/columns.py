@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.arrival.fingerprints import Hashes, Ints, joint_fingerprints, text_fingerprints
+from pipeline.blanks import blank
 from pipeline.slices import ACCEPTED
 from schemas.feedback import Feedback
 from schemas.touchpoint import Touchpoint
@@ -122,6 +123,8 @@ def words(events: Sequence[Any], attribute: str) -> pl.Series:
 
 
 def _constant(value: str | float | None, count: int, dtype: pl.DataType = _WORD) -> pl.Series:
+    if not value:
+        return blank(value, dtype, count)
     return pl.Series([value], dtype=dtype).new_from_index(0, count)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from pipeline import blanks
 from pipeline.slices import CORE, FURTHER, OLD
 from schemas.vocabulary import Disposition
 
@@ -23,22 +24,22 @@ _CARRIED: dict[str, str] = {
     "old_tier": "tier",
     **{f"old_{name}": name for name in (*CORE, *FURTHER)},
 }
-#: One row of nothing to retract, by column.
-_NOTHING = [
-    pl.Series(name, ["" if dtype == pl.String else (-1 if name == "old_bin" else 0)], dtype=dtype)
-    for name, dtype in OLD.items()
-]
+#: Nothing to retract, by column.
+_NOTHING: dict[str, str | int] = {
+    name: "" if dtype == pl.String else (-1 if name == "old_bin" else 0) for name, dtype in OLD.items()
+}
 
 
 def wanted(rows: pl.DataFrame) -> list[int]:
     """Offsets of predecessors that lie before this slice and are looked for elsewhere."""
     first = rows["off"][0]
-    return rows.filter((pl.col("old_off") >= 0) & (pl.col("old_off") < first))["old_off"].to_list()
+    old = rows["old_off"]
+    return old.filter((old >= 0) & (old < first)).to_list()
 
 
 def blank(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with nothing to retract."""
-    return rows.hstack([each.new_from_index(0, rows.height) for each in _NOTHING])
+    return rows.hstack([blanks.blank(value, OLD[name], rows.height).alias(name) for name, value in _NOTHING.items()])
 
 
 def retract(rows: pl.DataFrame, before: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -46,7 +47,7 @@ def retract(rows: pl.DataFrame, before: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
     A predecessor that counted in no score (late, rejected, gone) leaves nothing to retract: old_off becomes -1.
     """
-    if rows.filter(pl.col("old_off") >= 0).is_empty():
+    if not (rows["old_off"] >= 0).any():
         return blank(rows)
     columns = ["off", "disposition", *dict.fromkeys(_CARRIED.values())]
     found = pl.concat(

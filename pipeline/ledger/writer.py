@@ -114,9 +114,11 @@ class Writer:
                 wait = min(wait * 2, BACKOFF_S[1])
 
     async def _publish(self, rows: pl.DataFrame, batch: Sequence[Slice]) -> None:
+        if not (rows["disposition"] == Disposition.DEAD_LETTER).any():
+            return
         rejected = rows.filter(pl.col("disposition") == Disposition.DEAD_LETTER)
         wait = BACKOFF_S[0]
-        while not rejected.is_empty():
+        while True:
             self._check(batch)
             try:
                 await self._outbox.publish(rejected)
@@ -217,8 +219,9 @@ def token_of(batch: Sequence[Slice]) -> str:
 
 def side_blocks(rows: pl.DataFrame, token: str) -> list[Block]:
     """The inserts that come before the ledger's: masked texts and sealed bytes, one per ingest day."""
-    texts = rows.filter(pl.col("text") != "").select(_TEXTS)
-    sealed = rows.filter(pl.col("sealed").is_not_null()).select(_SEALED)
+    # Chosen before they are filtered: a filter copies every column it is given.
+    texts = rows.select(_TEXTS).filter(pl.col("text") != "")
+    sealed = rows.select(_SEALED).filter(pl.col("sealed").is_not_null())
     return [
         Block(table, f"{token}|{day}", part)
         for table, frame in (("texts", texts), ("sealed", sealed))

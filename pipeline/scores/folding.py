@@ -195,9 +195,10 @@ class Folder:
 
     async def _changes(self, topic: str, rows: pl.DataFrame, ends: dict[Partition, tuple[Ours, int, int]]) -> None:
         """What came after its minute had passed, or replaced an answer, in writing: "as known then" needs it."""
-        later = rows.filter(pl.col("reason").is_in([str(Reason.DELAYED), str(Reason.REVISED)]))
-        if later.is_empty():
+        told = rows["reason"].is_in([str(Reason.DELAYED), str(Reason.REVISED)])
+        if not told.any():
             return
+        later = rows.select("off", "reason", "part", "occurred_ms", "ingest_ms").filter(told)
         epochs = {partition.part: ours for partition, (ours, _, _) in ends.items()}
         noted = later.select(
             pl.lit(topic).alias("topic"),

@@ -31,6 +31,10 @@ LABEL_BINS: dict[str, int] = {Sentiment.NEGATIVE: 0, Sentiment.NEUTRAL: 1, Senti
 
 _MINUTE_MS = 60_000
 
+#: Columns of a slice that its own contributions are made of, and those of its predecessors.
+_NOW = ("occurred_ms", "metric", "scale", "bin", "label", "p", "tier", *CORE, *FURTHER, "part")
+_WAS = tuple(name if name == "part" else f"old_{name}" for name in _NOW)
+
 #: Bits of each part of a packed key, 63 in all. The widths are far above the caps that enrich puts on names, so a
 #: full dictionary means a bug, not a busy customer.
 _BITS = {"cut": 3, "ms": 7, "brand": 12, "unit": 16, "channel": 5, "touchpoint": 10, "part": 10}
@@ -162,16 +166,23 @@ def contributions(rows: pl.DataFrame) -> pl.DataFrame:
 
     `rows` are slice rows with `part`; only `aggregated` ones count.
     """
-    counted = rows.filter(pl.col("disposition") == Disposition.AGGREGATED)
+    counts = rows["disposition"] == Disposition.AGGREGATED
+    counted = _chosen(rows.select(_NOW), counts)
+    labels = list(LABEL_BINS)
     parts = [
-        _answers(counted.filter(pl.col("bin") >= 0), "", 1),
-        _sentiments(counted.filter(pl.col("label").is_in(list(LABEL_BINS))), "", 1),
+        _answers(_chosen(counted, counted["bin"] >= 0), "", 1),
+        _sentiments(_chosen(counted, counted["label"].is_in(labels)), "", 1),
     ]
-    if (counted["old_off"] >= 0).any():
-        old = counted.filter(pl.col("old_off") >= 0)
-        parts.append(_answers(old.filter(pl.col("old_bin") >= 0), "old_", -1))
-        parts.append(_sentiments(old.filter(pl.col("old_label").is_in(list(LABEL_BINS))), "old_", -1))
+    if (replacing := counts & (rows["old_off"] >= 0)).any():
+        old = rows.select(_WAS).filter(replacing)
+        parts.append(_answers(_chosen(old, old["old_bin"] >= 0), "old_", -1))
+        parts.append(_sentiments(_chosen(old, old["old_label"].is_in(labels)), "old_", -1))
     return pl.concat(parts)
+
+
+def _chosen(rows: pl.DataFrame, which: pl.Series) -> pl.DataFrame:
+    """The rows that are marked. Mostly they all are: then nothing is copied."""
+    return rows if which.all() else rows.filter(which)
 
 
 def fold(found: pl.DataFrame, names: Dictionary) -> Delta:

@@ -1,0 +1,22 @@
+"""Columns that hold one value from top to bottom, cut from one that is kept.
+
+Of the sixty columns of a slice forty are mostly empty. Filling each anew for every slice costs its pages, not its work.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+#: Rows of a column that is kept: a slice has a few thousand.
+_ROWS = 8_192
+
+_kept: dict[tuple[str | float | None, pl.DataType], pl.Series] = {}
+
+
+def blank(value: str | float | None, dtype: pl.DataType, count: int) -> pl.Series:
+    """`count` times the same value, without memory of its own. For values of the program, not those of events."""
+    kept = _kept.get((value, dtype))
+    if kept is None or kept.len() < count:
+        kept = pl.Series([value], dtype=dtype).new_from_index(0, max(count, _ROWS))
+        _kept[value, dtype] = kept
+    return kept.head(count)
