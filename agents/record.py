@@ -62,8 +62,7 @@ async def write(desk: Desk, batch: Sequence[Slice]) -> Sequence[Slice]:
             return ()
         for piece in written:
             desk.custody.written(piece)
-            desk.count_dispositions(piece.rows)
-            desk.count_producers(piece)
+        desk.count(batch[0].partition.topic, written)
         # Accept remembers a refused row as the first of its id; the ledger, where it is a dead letter, does not.
         refused = [piece.partition for piece in written if str(Reason.REFUSED_BY_SINK) in piece.rows["reason"]]
         await desk.keeper.rewind(list(dict.fromkeys(refused)))

@@ -67,6 +67,8 @@ _CALM_S = 0.02
 
 #: The schema that events of a live topic follow, as a label.
 _SCHEMAS = {"feedback": "feedback.v1", "touchpoints": "touchpoint.v1"}
+#: Columns of a written row that the counts are made of.
+_TOLD = ("disposition", "reason", "failed_at", "ingest_ms", "producer", "channel")
 
 _log = log("touchline.worker")
 
@@ -310,19 +312,15 @@ class Desk:
         await self.group.resume(partition, holding.next_off)
         self.telemetry.set("touchline_breaker_open", 0, topic=partition.topic, partition=str(partition.part))
 
-    def count_dispositions(self, rows: pl.DataFrame) -> None:
-        """What became of the offsets of one slice, for the metrics."""
+    def count(self, topic: str, written: Sequence[Slice]) -> None:
+        """What became of the offsets of a batch, and who sent them, for the metrics and for the roll call."""
+        rows = pl.concat(piece.rows.select(*_TOLD) for piece in written)
         for disposition, reason, stage, n in rows.group_by("disposition", "reason", "failed_at").len().iter_rows():
             self.telemetry.count("touchline_dispositions_total", n, disposition=disposition, reason=reason)
             if stage:
                 self.telemetry.count("touchline_rejected_total", n, stage=stage, reason=reason)
-
-    def count_producers(self, piece: Slice) -> None:
-        """Who sent the offsets of one slice, for the metrics and for the roll call."""
-        schema = _SCHEMAS.get(piece.partition.topic, piece.partition.topic)
-        for producer, reason, n in (
-            self.rollcall.add(piece.partition.topic, piece.rows).select("producer", "reason", "n").iter_rows()
-        ):
+        schema = _SCHEMAS.get(topic, topic)
+        for producer, reason, n in self.rollcall.add(topic, rows).select("producer", "reason", "n").iter_rows():
             self.telemetry.count("touchline_arrivals_total", n, producer=producer, schema=schema)
             if reason:
                 self.telemetry.count("touchline_quarantined_total", n, producer=producer, schema=schema, reason=reason)

@@ -220,12 +220,14 @@ def token_of(batch: Sequence[Slice]) -> str:
 def side_blocks(rows: pl.DataFrame, token: str) -> list[Block]:
     """The inserts that come before the ledger's: masked texts and sealed bytes, one per ingest day."""
     # Chosen before they are filtered: a filter copies every column it is given.
-    texts = rows.select(_TEXTS).filter(pl.col("text") != "")
-    sealed = rows.select(_SEALED).filter(pl.col("sealed").is_not_null())
     return [
         Block(table, f"{token}|{day}", part)
-        for table, frame in (("texts", texts), ("sealed", sealed))
-        for day, part in _by_day(frame)
+        for table, columns, given in (
+            ("texts", _TEXTS, rows["text"] != ""),
+            ("sealed", _SEALED, rows["sealed"].is_not_null()),
+        )
+        if given.any()
+        for day, part in _by_day(rows.select(columns).filter(given))
     ]
 
 
