@@ -15,6 +15,7 @@ from pathlib import Path
 from pipeline.stack.launch import Stack, running
 from tests.bench import (
     alerts,
+    backlog,
     figures,
     gateway,
     history,
@@ -24,12 +25,15 @@ from tests.bench import (
     memory,
     outage,
     page,
+    readers,
     reads,
+    rebuilding,
     startup,
     steps,
     texts,
     throughput,
     watching,
+    workers,
 )
 from tests.bench.figures import Report, note
 
@@ -47,6 +51,10 @@ BENCHMARKS: dict[str, tuple[str, Benchmark]] = {
     "alerts": ("Alerts: from a finding to its receiver", alerts.run),
     "journeys": ("Journeys, drivers, customers: time of one question", journeys.run),
     "reads": ("Reading: 30 days of 5,000,000 answers", reads.run),
+    "readers": ("Fifty readers while events come in", readers.run),
+    "rebuild": ("Rebuild: a day of 5,000,000 events", rebuilding.run),
+    "backlog": ("After an outage of ten minutes", backlog.run),
+    "workers": ("Scale-out: one, two and four workers", workers.run),
     "gateway": ("Gateway: one process, events over HTTP", gateway.run),
     "page": ("Live page", page.run),
     "import": ("Import: a CSV file into the ledger, one worker", importing.run),

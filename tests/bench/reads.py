@@ -20,7 +20,7 @@ from tests.bench.place import drop_place, make_place
 _DAYS = 30
 _DAY = 86_400
 #: Answers of each of 500,000 customers, evenly over the time; 1 in 50 came after its window was closed.
-_LEDGER = """INSERT INTO ledger (topic, epoch, part, off, ver, ingest_ms, disposition, reason, event_hash, occurred_ms,
+LEDGER = """INSERT INTO ledger (topic, epoch, part, off, ver, ingest_ms, disposition, reason, event_hash, occurred_ms,
     key_id, customer, source, metric, scale, answer, bin, brand, unit, channel, touchpoint)
 SELECT 'feedback', 1, number % 12, intDiv(number, 12), 1,
     {begin:Int64} + intDiv(number * {span:Int64}, {count:Int64}) AS at_ms,
@@ -30,13 +30,16 @@ SELECT 'feedback', 1, number % 12, intDiv(number, 12), 1,
     ['web', 'app', 'store', 'call', 'email', 'chat'][cityHash64(number, 3) % 6 + 1],
     concat('t', toString(cityHash64(number, 4) % 12))
 FROM numbers({count:UInt64})"""
-_WINDOWS = """INSERT INTO windows (cut, metric, scale, brand, unit, channel, touchpoint, dim, minute, topic, epoch,
+WINDOWS = """INSERT INTO windows (cut, metric, scale, brand, unit, channel, touchpoint, dim, minute, topic, epoch,
     part, ver, seq, {bins}, s1, s2)
 SELECT 'core', metric, scale, brand, unit, channel, touchpoint, '', intDiv(occurred_ms, 60000) * 60 AS minute_, topic,
     epoch, part, 1, 1, {sums}, 0, 0
 FROM ledger GROUP BY metric, scale, brand, unit, channel, touchpoint, minute_, topic, epoch, part""".format(
     bins=", ".join(f"b{i}" for i in range(11)), sums=", ".join(f"countIf(bin = {i})" for i in range(11))
 )
+#: All of it is settled.
+PROGRESS = """INSERT INTO progress (topic, epoch, part, ver, seq, position, settled, clock_ms)
+SELECT topic, epoch, part, 1, 1, max(off), max(off), max(occurred_ms) FROM ledger GROUP BY topic, epoch, part"""
 #: A closing every five minutes, one row a partition, a minute after the window's end.
 _FRONTIERS = """INSERT INTO frontiers (window_end, topic, epoch, part, off, ver, closed_ms)
 SELECT w, 'feedback', 1, p, intDiv((w * 1000 + 60000 - {begin:Int64}) * {count:Int64}, {span:Int64} * 12), 1,
@@ -53,7 +56,7 @@ def run(stack: Stack, report: Report, quick: bool) -> None:
     end = now_ms() // 1000 // 3600 * 3600
     span = _DAYS * _DAY * 1000
     values = {"begin": end * 1000 - span, "span": span, "count": count, "closings": _DAYS * 288 - 1}
-    for sql in (_LEDGER, _WINDOWS, _FRONTIERS):
+    for sql in (LEDGER, WINDOWS, _FRONTIERS):
         client.command(sql, values)
     rows = client.query("SELECT (SELECT count() FROM windows) AS w, (SELECT count() FROM frontiers) AS f").row(0)
     note(f"{count:,} answers in {rows[0]:,} window rows, {rows[1]:,} rows in frontiers")

@@ -22,6 +22,7 @@ from pipeline.views.page.experience import Experience
 from pipeline.views.page.items import shown
 from pipeline.views.page.live import Live
 from pipeline.views.page.questions import Asked, asked, filters
+from pipeline.views.page.sharing import Sharing
 from pipeline.views.page.view import FILTERS, Grant
 from pipeline.views.score_lines import entry, iso
 
@@ -38,6 +39,7 @@ class Api:
         self._live = live
         self._experience = experience
         self._grant_of = grant_of
+        self._sharing = Sharing()
 
     def routes(self) -> list[web.RouteDef]:
         """Everything under /v1 but the stream."""
@@ -94,7 +96,9 @@ class Api:
         question = _within(grant, found.question)
         if question is None:
             return outside(grant)
-        rows = await self._live.call(lambda client: read_scores(client, question))
+        rows = await self._sharing.answer(
+            _words(question), lambda: self._live.call(lambda client: read_scores(client, question))
+        )
         if rows.height > found.limit:
             raise UsageError(
                 f"the answer has {rows.height:,} rows, the limit is {found.limit:,}: group by less, take a wider grain"
@@ -172,6 +176,14 @@ class Api:
         for name, allowed in (grant.within({}) or {}).items():
             found[name] = [value for value in found.get(name, []) if value in allowed]
         return tagged(request, orjson.dumps(found), answers.JSON)
+
+
+def _words(question: Question) -> str:
+    """A question in words: equal ones are answered alike, whichever second of a window their ends lie in."""
+    kept = sorted((name, sorted(values)) for name, values in question.filters.items())
+    windows = (question.first, question.last, question.seconds, question.step_s, question.gap_s, question.edges)
+    rest = (question.one_voice, question.as_of_ms, question.least_by_agent)
+    return repr((question.defined.name, question.by, kept, windows, rest))
 
 
 def tagged(request: web.Request, body: bytes, kind: str) -> web.Response:
