@@ -82,9 +82,17 @@ def _show(found: Customer) -> None:
     index = document["index"]
     for name in ("transactions", "relationship"):
         part = index[name]
-        sums = f"{part['points']:+.1f} from {part['n']:,} experiences, peak {part['peak']:+.1f}, end {part['end']:+.1f}"
-        emit(f"{name} {part['value']:+.1f} = {sums}" if part["n"] else f"{name}: nothing yet")
-    emit(f"(index {index['definition']} v{index['version']}: halves every {index['half_life_days']:g} days)")
+        things = "experience adds up" if part["n"] == 1 else "experiences add up"
+        sums = f"{part['points']:+.1f} of their own, {part['peak']:+.1f} for the peak, {part['end']:+.1f} for the end"
+        emit(
+            f"{name}: {part['n']:,} {things} to {part['value']:+.1f} points ({sums})"
+            if part["n"]
+            else f"{name}: none yet"
+        )
+    emit(
+        f"(an account of points and no score: index {index['definition']} v{index['version']}, an experience "
+        f"is worth -100 to +100 points and halves every {index['half_life_days']:g} days)"
+    )
     for score in found.last_scores:
         emit(f"last {score['metric']} ({score['kind']}): {score['answer']} of {score['scale']}, {_minute(score['at'])}")
     emit("")

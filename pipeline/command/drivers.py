@@ -11,7 +11,7 @@ from pipeline.command.guarding import answering
 from pipeline.command.journeys import connected, registry_of, whole_days
 from pipeline.command.output import emit, emit_json, note
 from pipeline.command.tables import columns, csv_table
-from pipeline.command.typed import conditions, moment
+from pipeline.command.typed import conditions, duration, moment
 from pipeline.command.watching import Lasts, Watch, repeated
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def consistency(
     since: _Since = "-30d",
     until: _Until = "now",
     where: _Where = None,
+    grain: Annotated[str, typer.Option(help="Instead: the index of each window of this width, e.g. 7d.")] = "",
     as_json: _Json = False,
     as_csv: _Csv = False,
 ) -> None:
@@ -95,13 +96,16 @@ def consistency(
 
     Exit codes: 0 read, 2 usage, 4 ClickHouse did not answer.
     """
-    from pipeline.journeys.evenness import EvennessQuestion, read_evenness
+    from pipeline.journeys.evenness import EvennessQuestion, read_evenness, read_trend
 
     with answering("consistency", as_json, as_csv):
         now = datetime.now(UTC)
         asked = EvennessQuestion(moment(since, now), moment(until, now), by, metric, conditions(where or ()))
         with connected() as client:
-            _evenness(read_evenness(client, asked), as_json, as_csv)
+            if grain:
+                _trend(read_trend(client, asked, duration(grain)), as_json, as_csv)
+            else:
+                _evenness(read_evenness(client, asked), as_json, as_csv)
 
 
 def _drivers(found: Drivers, as_json: bool, as_csv: bool) -> None:
@@ -234,6 +238,32 @@ def _evenness(found: Evenness, as_json: bool, as_csv: bool) -> None:
     ]
     if rows:
         columns((found.question.by, "n", "score", "95 % interval", "shrunken"), rows)
+
+
+def _trend(found: list[dict[str, Any]], as_json: bool, as_csv: bool) -> None:
+    """The index over time: is it getting more even or less?"""
+    if as_json:
+        emit_json({"windows": found})
+        return
+    figures = ("value", "low", "high", "groups", "n", "p")
+    if as_csv:
+        csv_table(
+            ("start", *figures, "status"), ([row.get(name) for name in ("start", *figures, "status")] for row in found)
+        )
+        return
+    if not found:
+        note("no answer in this time")
+        return
+    rows = []
+    for row in found:
+        day = datetime.fromtimestamp(row["start"], UTC).strftime("%Y-%m-%d %H:%M")
+        if row["status"] != "ok":
+            rows.append([day, "insufficient", "", "", "", row["reason"]])
+            continue
+        interval = f"{row['low']:.1f} .. {row['high']:.1f}"
+        said = f"{row['worst_pair']['low']} and {row['worst_pair']['high']} farthest apart" if row["uneven"] else "even"
+        rows.append([day, f"{row['value']:.1f}", interval, str(row["groups"]), f"{row['n']:,}", said])
+    columns(("from (UTC)", "consistency", "95 % interval", "groups", "n", ""), rows)
 
 
 def _unit(found: Evenness) -> str:

@@ -59,6 +59,11 @@ class DriverQuestion:
 
     def __post_init__(self) -> None:
         answers.check_metric(self.metric)
+        if self.of in ("topic", "answer.topic"):
+            raise UsageError(
+                "texts are labelled with a sentiment and with no topic: ask for touchpoint, moment or stage, or for "
+                "answer.touchpoint, answer.product and the like"
+            )
         if self.own is None and self.of not in MET:
             raise UsageError(
                 f"{self.of!r} drives nothing; met before an answer are {', '.join(MET)}, and answer.DIMENSION is what "

@@ -16,6 +16,9 @@ from pipeline.journeys.refusing import Refusal
 from pipeline.scores.intervals import Sample, Z, difference
 from pipeline.scores.reading import DIMENSIONS, Question, read_scores
 
+#: Windows of a trend: a year of weeks fits on a screen.
+_MOST_WINDOWS = 60
+
 
 @dataclass(frozen=True, slots=True)
 class EvennessQuestion:
@@ -76,6 +79,23 @@ def read_evenness(client: Database, question: EvennessQuestion) -> Evenness:
     )
     scale = next(iter(totals), "")
     return evenness_of(question, scale, found.filter(pl.col("scale") == scale), totals)
+
+
+def read_trend(client: Database, question: EvennessQuestion, grain_s: int) -> list[dict[str, Any]]:
+    """The index of each window of `grain_s` seconds (start, seconds, index fields), oldest first, of the scale with the
+    most answers. Raises UsageError for a grain that is none."""
+    asked = Question(question.metric, question.start, question.end, grain_s, (question.by,), question.filters)
+    if asked.last - asked.first > _MOST_WINDOWS * grain_s:
+        raise UsageError(f"more than {_MOST_WINDOWS} windows: take a wider --grain or less time")
+    found = read_scores(client, asked)
+    found = found.filter(pl.col(question.by) != "") if found.height else found
+    if not found.height:
+        return []
+    scale = found.group_by("scale").agg(pl.col("n").sum()).sort("n", "scale", descending=[True, False])["scale"][0]
+    return [
+        {"start": int(str(start)), "seconds": grain_s, **evenness_of(question, scale, part, {}).index}
+        for (start,), part in found.filter(pl.col("scale") == scale).group_by("start", maintain_order=True)
+    ]
 
 
 def evenness_of(question: EvennessQuestion, scale: str, found: pl.DataFrame, totals: dict[str, int]) -> Evenness:

@@ -14,7 +14,7 @@ from pipeline.command.drivers import app
 from pipeline.customers.watcher import read_registry
 from pipeline.errors import UsageError
 from pipeline.journeys.drivers import DriverQuestion, read_drivers
-from pipeline.journeys.evenness import EvennessQuestion, read_evenness
+from pipeline.journeys.evenness import EvennessQuestion, read_evenness, read_trend
 from pipeline.journeys.impacts import Drivers
 from pipeline.journeys.outcomes import OutcomeQuestion, Outcomes, read_outcomes
 from pipeline.ledger.migrate import migrate
@@ -178,6 +178,18 @@ def test_one_bad_store_among_even_ones_is_found_and_named(tables: ClickHouse) ->
     without = tuple(f"s{store:02d}" for store in range(19))
     even = read_evenness(tables, EvennessQuestion(START, END, "unit", filters={"unit": without}))
     assert (even.index["value"], even.index["uneven"]) == (100.0, False)
+    daily = read_trend(tables, EvennessQuestion(START, END, "unit"), DAY)
+    day = daily[0]["start"]
+    assert daily[0] == {
+        "start": day,
+        "seconds": DAY,
+        **read_evenness(tables, EvennessQuestion(day, day + DAY, "unit")).index,
+    }
+    assert [window["start"] for window in daily] == sorted({window["start"] for window in daily})
+    with pytest.raises(UsageError, match="more than 60 windows"):
+        read_trend(tables, EvennessQuestion(START, START + 61 * DAY, "unit"), DAY)
+    with pytest.raises(UsageError, match="with no topic"):
+        DriverQuestion(START, END, of="topic")
     alone = read_evenness(tables, EvennessQuestion(START, END, "channel"))
     assert alone.index["needed"] == 2
     assert read_evenness(tables, EvennessQuestion(END, END + DAY, "unit")).groups == []
@@ -206,6 +218,8 @@ def test_the_commands_show_what_the_readers_give(
     assert left.stdout.splitlines()[1].startswith("detractors")
     even = CliRunner().invoke(app, ["consistency", *span])
     assert even.stdout.startswith("consistency ")
+    trend = CliRunner().invoke(app, ["consistency", *span, "--grain", "7d"])
+    assert (trend.exit_code, trend.stdout.startswith("from (UTC)")) == (0, True)
     assert "farthest apart: north and south" in even.stdout
     future = CliRunner().invoke(app, ["drivers", "--to", "now", "--outcomes"])
     assert (future.exit_code, "not known yet" in future.stderr) == (2, True)
