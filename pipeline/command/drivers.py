@@ -201,6 +201,7 @@ def _outcomes(found: Outcomes, as_json: bool, as_csv: bool) -> None:
 _MEASURES = {
     "risk_ratio": "risk of leaving, least against most satisfied",
     "odds_ratio": "odds of leaving, least against most satisfied",
+    "adjusted_odds_ratio": "the same, earlier spend and time known held equal",
     "leaving": "answer and leaving (Kendall's tau-b)",
     "spending": "answer and spending (Spearman's rho)",
 }

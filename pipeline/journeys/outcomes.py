@@ -13,6 +13,7 @@ import polars as pl
 
 from pipeline.errors import UsageError
 from pipeline.journeys import answers
+from pipeline.journeys.adjusted import adjusted_odds
 from pipeline.journeys.contrasts import Ratio, risk
 from pipeline.journeys.facts import DAY_S, SETTINGS, Database, Filters, between, check_filters, parameters, share
 from pipeline.journeys.ranks import Correlation, spearman, tau_b
@@ -90,7 +91,8 @@ class Outcomes:
 
 
 def read_outcomes(client: Database, question: OutcomeQuestion) -> Outcomes:
-    """Who left and what was spent by answer, with risk ratio, odds ratio and rank correlations or why there is none."""
+    """Who left and what was spent by answer, with risk and odds (also with earlier spend and time known held
+    equal) and rank correlations, or why there is none."""
     given = _parameters(question)
     scales = client.query(
         answers.scales(question.metric, question.filters, "{until_ms:Int64}"), given, SETTINGS, long=True
@@ -134,15 +136,22 @@ def _sql(question: OutcomeQuestion) -> str:
     after = f"""SELECT brand, customer, count() AS events, countIf({_BOUGHT}) AS bought,
             sum(if({_BOUGHT} AND currency = {{currency:String}}, value, 0)) AS spent
         FROM ledger FINAL WHERE metric = 'volume' AND {between()} GROUP BY brand, customer"""
+    # In steps of a doubling, so that the cells stay few; weeks since the first event of the period.
+    spent = f"sum(if({_BOUGHT} AND currency = {{currency:String}}, value, 0))"
+    earlier = f"""SELECT brand, customer, toInt8(round(log2(1 + greatest(0, {spent})))) AS had,
+            toInt16(intDiv({{until_ms:Int64}} - min(occurred_ms), {7 * DAY_S * 1000})) AS weeks
+        FROM ledger FINAL WHERE {between("{start_ms:Int64}", "{until_ms:Int64}")} GROUP BY brand, customer"""
     stayed = "events" if question.left == "activity" else "bought"
     # Whole units of the currency: ranks hardly change, and the cells stay few.
-    return f"""SELECT toInt64(bin_) AS bin_, {stayed} = 0 AS gone, toInt64(round(spent)) AS spend, count() AS n
+    return f"""SELECT toInt64(bin_) AS bin_, {stayed} = 0 AS gone, toInt64(round(spent)) AS spend,
+            toInt64(had) AS had_, toInt64(weeks) AS weeks_, count() AS n
         FROM ({said}) AS answered LEFT JOIN ({after}) AS acted USING (brand, customer)
-        GROUP BY bin_, gone, spend ORDER BY bin_, gone, spend"""
+        LEFT JOIN ({earlier}) AS before USING (brand, customer)
+        GROUP BY bin_, gone, spend, had_, weeks_ ORDER BY bin_, gone, spend, had_, weeks_"""
 
 
 def outcomes_of(question: OutcomeQuestion, scale: str, currency: str, cells: pl.DataFrame) -> Outcomes:
-    """From counted cells (bin_, gone, spend, n) to classes and measures."""
+    """From counted cells (bin_, gone, spend, had_, weeks_, n) to classes and measures."""
     if not cells.height:
         return Outcomes(question, scale, currency, [], 0, {})
     groups = answers.classes(question.metric, scale)
@@ -157,9 +166,25 @@ def outcomes_of(question: OutcomeQuestion, scale: str, currency: str, cells: pl.
     else:
         measures["risk_ratio"] = _ratio(compared.ratio, compared.n)
         measures["odds_ratio"] = _ratio(compared.odds, compared.n)
+    measures["adjusted_odds_ratio"] = _adjusted(cells, groups[0][1], groups[-1][1])
     measures["leaving"] = _correlation(tau_b(_table(cells, "gone", order)))
     measures["spending"] = _correlation(spearman(_table(cells, "spend", order)))
     return Outcomes(question, scale, currency, classes, int(cells["n"].sum()), measures)
+
+
+def _adjusted(cells: pl.DataFrame, least: tuple[int, ...], most: tuple[int, ...]) -> dict[str, Any]:
+    """Odds of leaving of the least against the most satisfied, with earlier spend and time known held equal."""
+    ends = cells.filter(pl.col("bin_").is_in([*least, *most])).with_columns(pl.col("bin_").is_in(least).alias("least"))
+    held = ends.group_by("least", "had_", "weeks_").agg(
+        pl.col("n").sum().alias("total"), pl.col("n").filter(pl.col("gone") == 1).sum().alias("hits")
+    )
+    if not held.height:
+        return Refusal("nobody gave an answer at either end", 0).document()
+    held = held.sort("least", "had_", "weeks_")
+    columns = held.select(pl.col("least", "had_").cast(pl.Float64), (pl.col("weeks_") + 1).log(2)).to_numpy()
+    hits, totals = held["hits"].cast(pl.Float64).to_numpy(), held["total"].cast(pl.Float64).to_numpy()
+    found = adjusted_odds(columns, hits, totals)
+    return found.document() if isinstance(found, Refusal) else _ratio(found, int(totals.sum()))
 
 
 def _class(name: str, cells: pl.DataFrame) -> dict[str, Any]:

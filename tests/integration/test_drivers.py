@@ -137,6 +137,8 @@ def test_who_left_and_what_was_spent_by_answer_are_the_planted_numbers(tables: C
     odds = found.measures["odds_ratio"]
     assert [f"{odds[name]:.4f}" for name in ("value", "low", "high")] == ["10.7778", "4.4359", "26.1862"]
     assert f"{found.measures['risk_ratio']['value']:.4f}" == "8.3333"
+    # All spent the same before and have been known as long: nothing to hold equal.
+    assert f"{found.measures['adjusted_odds_ratio']['value']:.4f}" == "10.7778"
     assert found.measures["leaving"]["high"] < 0 < found.measures["spending"]["low"]
     assert (found.currency, found.n) == ("EUR", 360)
 
