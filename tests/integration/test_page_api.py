@@ -381,6 +381,8 @@ async def test_an_event_says_what_became_of_it_and_evidence_adds_up(place: Case)
         _, body, _ = await asked(server, "/v1/scores/evidence?metric=nps&from=-2h")
         found = orjson.loads(body)
     assert found["definition"]["method"] == "adjusted_wald"
+    assert (found["definition"]["name"], found["definition"]["version"]) == ("nps@1", 1)
+    assert found["restated"] == {}
     assert sum(one["n"] for one in found["windows"]) >= found["scores"][0]["n"] > 0
 
 

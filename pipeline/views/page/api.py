@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Final
@@ -14,8 +15,11 @@ from aiohttp import web
 
 from pipeline.errors import Unavailable, UsageError
 from pipeline.scores.backlog import catching_up
-from pipeline.scores.meters import ENOUGH, FORMS
+from pipeline.scores.defined import definitions_of
+from pipeline.scores.definitions import Definition, Definitions
+from pipeline.scores.meters import FORMS
 from pipeline.scores.reading import Question, read_scores
+from pipeline.settings import Settings
 from pipeline.views.page import answers, readings
 from pipeline.views.page.document import document
 from pipeline.views.page.experience import Experience
@@ -35,7 +39,9 @@ _FEEDBACK: Final = 60
 class Api:
     """The handlers; `grant_of` says what a request may see, or raises HTTPUnauthorized."""
 
-    def __init__(self, live: Live, grant_of: GrantOf, experience: Experience) -> None:
+    def __init__(self, live: Live, grant_of: GrantOf, experience: Experience, settings: Settings) -> None:
+        self._known = definitions_of(settings)
+        self._least_by_agent = settings.agent_answers
         self._live = live
         self._experience = experience
         self._grant_of = grant_of
@@ -79,6 +85,11 @@ class Api:
 
         return answered
 
+    def _asked(self, request: web.Request, grain: str) -> Asked:
+        """The question as the deployment's definitions and its limit for single employees have it."""
+        found = asked(list(request.query.items()), datetime.now(UTC), grain, self._known)
+        return replace(found, question=replace(found.question, least_by_agent=self._least_by_agent))
+
     async def _openapi(self, request: web.Request) -> web.Response:
         return tagged(request, orjson.dumps(document(version("touchline"))), answers.JSON)
 
@@ -92,7 +103,7 @@ class Api:
         kind = answers.preferred(request.headers.get("Accept", ""))
         if kind is None:
             return refused(406, "form", f"there are {answers.JSON}, {answers.CSV} and {answers.ARROW}")
-        found = _asked(request, grain)
+        found = self._asked(request, grain)
         question = _within(grant, found.question)
         if question is None:
             return outside(grant)
@@ -117,7 +128,7 @@ class Api:
         return tagged(request, answers.as_json(question, listed, more), kind)
 
     async def _evidence(self, request: web.Request, grant: Grant) -> web.Response:
-        question = _within(grant, _asked(request, "all").question)
+        question = _within(grant, self._asked(request, "all").question)
         if question is None:
             return outside(grant)
         if question.by:
@@ -127,22 +138,18 @@ class Api:
         kept = dict(question.filters)
         span = (question.first, question.last)
         rows = await self._live.call(lambda client: read_scores(client, question))
-        windows = Question(question.metric, *span, 300, (), kept)
+        windows = replace(question, start=span[0], end=span[1], grain_s=300)
         parts = await self._live.call(lambda client: read_scores(client, windows)) if _short(question) else rows.clear()
-        events = await self._live.call(lambda client: readings.behind(client, question.metric, span, kept))
-        unit, method = FORMS[question.metric]
+        events = await self._live.call(lambda client: readings.behind(client, question.defined.metric, span, kept))
         content = {
-            "definition": {
-                "metric": question.metric,
-                "unit": unit,
-                "method": method,
-                "least": ENOUGH,
-                "confidence": 0.95,
-            },
+            "definition": _defined(question.defined),
             "as_of": iso(int(time.time())),
             "windows": [entry(windows, row) for row in parts.to_dicts()],
             "events": [shown(event) for event in events],
         }
+        if not kept:
+            changes = await self._live.call(lambda client: readings.changed(client, (*span, 300)))
+            content["restated"] = {iso(start): why for start, why in changes.items()}
         return tagged(request, answers.as_json(question, rows.to_dicts(), content), answers.JSON)
 
     async def _feedback(self, request: web.Request, grant: Grant) -> web.Response:
@@ -162,7 +169,7 @@ class Api:
         found = await self._live.call(lambda client: readings.event(client, topic, (epoch, part, off)))
         if found is None or not grant.sees(found):
             return refused(404, "unknown", "there is no such event")
-        return tagged(request, orjson.dumps(_explained(found)), answers.JSON)
+        return tagged(request, orjson.dumps(_explained(found, self._known)), answers.JSON)
 
     async def _alerts(self, request: web.Request, grant: Grant) -> web.Response:
         found = self._live.alarms.newest(time.time())
@@ -205,15 +212,11 @@ def outside(grant: Grant) -> web.Response:
     return refused(403, "scope", f"the key {grant.name} may not see that: its scope is narrower")
 
 
-def _asked(request: web.Request, grain: str) -> Asked:
-    return asked(list(request.query.items()), datetime.now(UTC), grain)
-
-
 def _within(grant: Grant, question: Question) -> Question | None:
     kept = grant.within(question.filters)
     if kept is None:
         return None
-    return Question(question.metric, question.start, question.end, question.grain_s, question.by, kept)
+    return replace(question, filters=kept)
 
 
 def _short(question: Question) -> bool:
@@ -225,8 +228,22 @@ def _small(text: str) -> bool:
     return text.isdecimal() and len(text) <= 18
 
 
-def _explained(row: Mapping[str, Any]) -> dict[str, Any]:
-    """An event, what became of it, and which minute of which scores it counts in."""
+def _defined(definition: Definition) -> dict[str, Any]:
+    """What a score means: which version of its definition, and how sure it is said."""
+    return {
+        "metric": definition.metric,
+        "name": definition.name,
+        "version": definition.version,
+        "about": definition.about,
+        "unit": definition.unit,
+        "method": definition.method,
+        "least": definition.minimum_n,
+        "confidence": 0.95,
+    }
+
+
+def _explained(row: Mapping[str, Any], known: Definitions) -> dict[str, Any]:
+    """An event, what became of it, which revision of an answer it is, and which minute of which scores it counts in."""
     counted = row["disposition"] == "aggregated"
     minute = row["occurred_ms"] // 60_000 * 60
     metrics = [name for name in (row["metric"],) if name in FORMS and row["answer"] >= 0]
@@ -236,11 +253,14 @@ def _explained(row: Mapping[str, Any]) -> dict[str, Any]:
         "disposition": row["disposition"],
         "reason": row["reason"],
         "arrived_ms": row["ingest_ms"],
+        "revision": row["revision"],
+        "replaces": f"{row['topic']}:{row['epoch']}:{row['part']}:{row['old_off']}" if row["old_off"] >= 0 else None,
         "counts_in": [
             {
                 "metric": name,
                 "scale": row["tier"] if name == "sentiment" else row["scale"],
                 "minute": iso(minute),
+                "definition": known.leading[name].name if name in known.leading else None,
             }
             for name in metrics
             if counted

@@ -10,6 +10,7 @@ from typing import Final
 from pipeline.errors import UsageError
 from pipeline.moments import duration as duration
 from pipeline.moments import moment as moment
+from pipeline.scores.definitions import Definitions
 from pipeline.scores.meters import FORMS
 from pipeline.scores.reading import DIMENSIONS, Question
 
@@ -33,18 +34,21 @@ class Parameter:
     required: bool = False
 
 
-_METRIC: Final = Parameter("metric", f"one of {', '.join(FORMS)}", "nps", required=True)
+_METRIC: Final = Parameter(
+    "metric", f"one of {', '.join(FORMS)}, or another score of the definitions, as nps@2", "nps", required=True
+)
 _BY: Final = Parameter("by", "dimensions to group by, commas between: " + ", ".join(DIMENSIONS), "channel,touchpoint")
 _FROM: Final = Parameter("from", "begin: ISO time (UTC unless it says so), -24h or now", "-24h")
 _TO: Final = Parameter("to", "end, not included; likewise", "now")
 _GRAIN: Final = Parameter("grain", "width of a window: 1m, 5m, 1h, 1d; `all` for one window", "1h")
+_AS_OF: Final = Parameter("as_of", "as it was known at a moment: what was counted then", "-1h")
 _LIMIT: Final = Parameter("limit", f"rows at most, 1 to {MOST_ROWS}; an answer with more is refused", str(ROWS))
 _ONLY: Final = tuple(
     Parameter(name, f"only these values of {name}, commas between or repeated", "web" if name == "channel" else "...")
     for name in DIMENSIONS
 )
 
-SCORES: Final = (_METRIC, _BY, _FROM, _TO, _GRAIN, _LIMIT, *_ONLY)
+SCORES: Final = (_METRIC, _BY, _FROM, _TO, _GRAIN, _AS_OF, _LIMIT, *_ONLY)
 
 _SINCE: Final = Parameter("from", _FROM.about, "-30d")
 _NPS: Final = Parameter("metric", _METRIC.about + "; nps where none is given", "nps")
@@ -90,8 +94,9 @@ def given_once(given: Sequence[tuple[str, str]], table: Sequence[Parameter]) -> 
     return {name: _only(given, name) for name in known.difference(DIMENSIONS)}
 
 
-def asked(given: Sequence[tuple[str, str]], now: datetime, grain: str) -> Asked:
-    """The question in a query string's pairs; `grain` where none is given. Raises UsageError."""
+def asked(given: Sequence[tuple[str, str]], now: datetime, grain: str, known: Definitions | None = None) -> Asked:
+    """The question in a query string's pairs; `grain` where none is given. `known` says what scores mean, the bundled
+    definitions else. Raises UsageError."""
     once = given_once(given, SCORES)
     if not once["metric"]:
         raise UsageError(f"metric is missing: one of {', '.join(FORMS)}")
@@ -103,6 +108,8 @@ def asked(given: Sequence[tuple[str, str]], now: datetime, grain: str) -> Asked:
         grain_s=None if width == "all" else duration(width),
         by=_listed(once["by"]),
         filters=filters(given, DIMENSIONS),
+        definition=None if known is None else known.find(once["metric"]),
+        as_of_ms=moment(once["as_of"], now) * 1000 if once["as_of"] else None,
     )
     windows = (question.last - question.first) // question.seconds
     if windows > MOST_WINDOWS:

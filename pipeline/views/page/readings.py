@@ -29,7 +29,7 @@ _LATEST_DAYS: Final = 31
 
 _FACTS: Final = (
     "topic, epoch, part, off, ingest_ms, occurred_ms, disposition, reason, source, metric, scale, answer, "
-    "brand, unit, channel, touchpoint, language, label, p, confidence, tier"
+    "brand, unit, channel, touchpoint, language, label, p, confidence, tier, revision, old_off"
 )
 
 

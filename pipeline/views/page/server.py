@@ -90,7 +90,7 @@ class Server:
     async def start(self, host: str, port: int) -> None:
         """Begins to listen; port 0 picks a free one, then readable as `port`."""
         app = web.Application(middlewares=[self._safely], client_max_size=64 * 1024)
-        app.add_routes(Api(self.live, self._grant_of, self._experience).routes())
+        app.add_routes(Api(self.live, self._grant_of, self._experience, self._settings).routes())
         app.router.add_get("/v1/stream", self._stream)
         for path in _PAGES:
             app.router.add_get(path, self._page)

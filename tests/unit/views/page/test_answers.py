@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from pipeline.errors import UsageError
+from pipeline.scores.defined import read_definitions
 from pipeline.scores.reading import DIMENSIONS, Question
 from pipeline.views.page.answers import ARROW, CSV, JSON, as_arrow, as_csv, as_json, guarded, preferred
 from pipeline.views.page.document import document
@@ -38,6 +39,16 @@ def test_a_question_is_read_from_parameters() -> None:
     assert found.by == ("channel", "touchpoint")
     assert found.filters == {"channel": ("web", "app"), "brand": ("b",)}
     assert (found.end - found.start, found.grain_s) == (7200, None)
+
+
+def test_scores_mean_what_the_definitions_of_the_deployment_say_and_the_past_can_be_asked() -> None:
+    known = read_definitions()
+    pairs = [("metric", "ces_net"), ("as_of", "-1h")]
+    found = asked(pairs, NOW, "all", known).question
+    assert found.defined is known.find("ces_net")
+    assert found.as_of_ms == (int(NOW.timestamp()) - 3600) * 1000
+    with pytest.raises(UsageError, match="there is no score 'nps@9'"):
+        asked([("metric", "nps@9")], NOW, "all", known)
 
 
 @pytest.mark.parametrize(
