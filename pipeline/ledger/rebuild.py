@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Final
 
 import polars as pl
 from aiokafka.admin import AIOKafkaAdminClient
@@ -15,6 +16,9 @@ from pipeline.scores.windows import COUNTS
 from pipeline.settings import Settings
 from pipeline.slices import Partition
 from pipeline.topics import unreachable
+
+#: Stands between the words of a key; lower than any letter, so that keys sort as their columns do.
+_BETWEEN: Final = "\x1f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,19 @@ def compare(client: ClickHouse, where: Part, written: int, fresh: pl.DataFrame |
 
 def checksum(rows: pl.DataFrame) -> str:
     """SHA-256 over the rows in key order, versions aside."""
-    ordered = rows.select(pl.col(ROW).cast(pl.String), pl.col(COUNTS).cast(pl.Int64)).sort(ROW)
+    # One text for each key, in the order that ClickHouse gives them in: sorting twelve columns of words costs ten times
+    # as much as all the rest.
+    key = pl.concat_str(*(_word(name) for name in ROW), separator=_BETWEEN)
+    ordered = rows.select(key.alias("key"), pl.col(COUNTS).cast(pl.Int64))
+    if not ordered["key"].is_sorted():
+        ordered = ordered.sort("key")
     return hashlib.sha256(ordered.write_csv().encode()).hexdigest()
+
+
+def _word(name: str) -> pl.Expr:
+    """A column of the key as text that sorts as its values do."""
+    word = pl.col(name).cast(pl.String)
+    return word.str.zfill(10) if name in ("minute", "epoch", "part") else word
 
 
 def partition_of(where: Part) -> Partition:
