@@ -113,7 +113,10 @@ def forget(client: ClickHouse, who: Identity) -> dict[str, int]:
     of them are there. May be run again.
     """
     given = _given(who)
-    keys = f"(topic, epoch, part, off) IN (SELECT topic, epoch, part, off FROM ledger WHERE {_THEIRS})"
+    key = "(topic, epoch, part, off)"
+    once = f"{key} IN (SELECT topic, epoch, part, off FROM ledger WHERE {_THEIRS})"
+    # What has come since is the customer's still, and the only row of its offset: it is erased when asked for again.
+    keys = f"{key} IN (SELECT topic, epoch, part, off FROM ledger FINAL WHERE customer = 0 AND {once})"
     _neutral_profiles(client, given)
     found: dict[str, int] = {}
     # Of the ledger also what those rows were before an earlier merge; last, since it says which rows they were.
