@@ -36,6 +36,8 @@ _BEHIND_S = 1.0
 _SETTLE_S = 0.5
 #: One tick a second, see design: its append time is the clock of everything that closes.
 _TICK_S = 1.0
+#: Days that became old enough are looked for this often, seconds; an import that pauses for less is not at its end.
+_ROLL_S = 300.0
 #: Requests of people are looked at this often, seconds.
 _ASKED_S = 2.0
 
@@ -65,6 +67,10 @@ def attach(app: faust.App, desk: Desk, reads: Any) -> None:
         async with desk.folding:
             for partition, holding in desk.custody.holdings().items():
                 await taken_over(desk, partition, holding)
+
+    @desk.timer(app, _ROLL_S, "roll")
+    async def roll() -> None:
+        await rolled(desk)
 
     @desk.timer(app, _ASKED_S, "asked")
     async def asked() -> None:
@@ -192,6 +198,14 @@ async def relabelled(desk: Desk, request: dict[str, Any], partition: Partition) 
         if last is None:
             return
         after = last
+
+
+async def rolled(desk: Desk) -> None:
+    """Days that became old enough, by the broker's time, are kept by the hour from now on."""
+    held = desk.custody.holdings()
+    now_ms = max([desk.broker_ms, *(holding.ingest_ms for holding in held.values())])
+    folded = {partition: max(holding.folded, holding.loaded) for partition, holding in held.items()}
+    await desk.roller.look(folded, now_ms // 86_400_000 - desk.settings.minutes_kept_days)
 
 
 async def publish(desk: Desk) -> None:

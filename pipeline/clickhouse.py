@@ -46,7 +46,7 @@ LEDGER_DEFAULTS: dict[str, str | int] = {
     "old_bin": -1,
 }
 #: Tables in which every column of words is LowCardinality.
-_CODED = frozenset({"ledger", "windows"})
+_CODED = frozenset({"ledger", "windows", "windows_1h"})
 #: Below this a dictionary for each column costs more than it saves.
 _MANY_ROWS = 1_000
 _DEFAULTS: dict[str, dict[str, str | int]] = {"ledger": LEDGER_DEFAULTS}

@@ -44,6 +44,7 @@ from pipeline.ledger.rollcall import Muster, Rollcall
 from pipeline.ledger.writer import Writer
 from pipeline.scores.defined import definitions_of
 from pipeline.scores.folding import Folder, Ours
+from pipeline.scores.hours import Roller
 from pipeline.scores.publishing import Publisher
 from pipeline.settings import Settings
 from pipeline.slices import Partition, Slice
@@ -103,6 +104,7 @@ class Desk:
         self.writer = Writer(self.pool, self.outbox, self.custody, self._seal, asyncio.sleep)
         self.folder = Folder(self.pool, settings.hot_rows, self._holds)
         self.folding = asyncio.Lock()
+        self.roller = Roller(self.pool, self.folder, self.folding)
         self.publisher = Publisher(
             self.pool, self.outbox.send, self.group.log_ends, settings.topic_partitions, definitions_of(settings)
         )
@@ -362,6 +364,7 @@ class Desk:
         telemetry = self.telemetry
         telemetry.total("touchline_insert_retries_total", self.writer.retries)
         telemetry.total("touchline_bisected_total", self.writer.bisected)
+        telemetry.total("touchline_rolled_days_total", self.roller.days)
         telemetry.total("touchline_replayed_records_total", self.keeper.replayed)
         telemetry.total("touchline_unknown_touchpoints_total", self.unknown.events)
         telemetry.total("touchline_label_restarts_total", self.labeller.restarts)

@@ -62,6 +62,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("touchline_hot_window_rows", "gauge", (), "window rows folded in memory"),
     Metric("touchline_hot_evicted_total", "counter", (), "minutes that left the memory because of its limit"),
     Metric("touchline_cold_minutes_total", "counter", (), "minutes rewritten from the ledger"),
+    Metric("touchline_rolled_days_total", "counter", (), "days of a partition that are kept by the hour from then on"),
     Metric("touchline_windows_judged_total", "counter", (), "closed windows judged by the rules"),
     Metric("touchline_verdicts_raised_total", "counter", (), "verdicts of rules that stood at or above the threshold"),
     Metric("touchline_scopes_watched", "gauge", (), "rules times scopes that share the budget of false alarms"),

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from pipeline.clickhouse import ClickHouse
 from pipeline.scores.recompute import ROW, Part, nonzero, recompute, rewritten, stored
+from pipeline.scores.rolling import Days, by_width, clear, leftovers, owner_of, rolled_days
 from pipeline.scores.windows import COUNTS
 from pipeline.settings import Settings
 from pipeline.slices import Partition
@@ -50,7 +51,10 @@ async def members(settings: Settings) -> int:
 def partitions(client: ClickHouse) -> list[Part]:
     """Every partition of every epoch, with the offset up to which its windows are settled."""
     rows = client.query("SELECT topic, epoch, part, settled FROM progress FINAL ORDER BY topic, epoch, part")
-    return [Part(*row) for row in rows.iter_rows()]
+    return [
+        Part(topic, epoch, part, settled, rolled_days(client, topic, epoch, part))
+        for topic, epoch, part, settled in rows.iter_rows()
+    ]
 
 
 def rebuild(client: ClickHouse, where: Part) -> Rebuilt:
@@ -61,18 +65,31 @@ def rebuild(client: ClickHouse, where: Part) -> Rebuilt:
     gone = there.join(fresh, on=list(ROW), how="anti")
     changed = rewritten(fresh.select(columns).join(there.select(columns), on=columns, how="anti"), gone)
     if not changed.is_empty():
-        versions = client.query(
-            """SELECT max(w.ver) AS ver, max(w.seq) AS seq FROM windows AS w
-            WHERE topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}""",
-            {"topic": where.topic, "epoch": where.epoch, "part": where.part},
-        ).row(0)
-        client.insert(
-            "windows",
-            changed.with_columns(
-                pl.lit(versions[0], pl.UInt64).alias("ver"), pl.lit(versions[1] + 1, pl.UInt64).alias("seq")
-            ),
-        )
+        minutes, hours = by_width(changed, where.rolled)
+        _write(client, "windows", minutes, where)
+        _write(client, "windows_1h", hours, where)
+    swept(client, where)
     return compare(client, where, changed.height, fresh)
+
+
+def _write(client: ClickHouse, table: str, rows: pl.DataFrame, where: Part) -> None:
+    """Rows above every version that the partition has in the table."""
+    versions = client.query(
+        f"""SELECT max(w.ver) AS ver, max(w.seq) AS seq FROM {table} AS w
+        WHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} AND part = {{part:UInt16}}""",
+        {"topic": where.topic, "epoch": where.epoch, "part": where.part},
+    ).row(0)
+    client.insert(
+        table,
+        rows.with_columns(pl.lit(versions[0], pl.UInt64).alias("ver"), pl.lit(versions[1] + 1, pl.UInt64).alias("seq")),
+    )
+
+
+def swept(client: ClickHouse, where: Part) -> None:
+    """Removes minutes that somebody wrote into days whose minutes had been removed."""
+    if where.rolled and leftovers(client, where.topic, where.epoch).get(where.part):
+        days = Days(where.topic, where.epoch, where.part, tuple(sorted(where.rolled)))
+        clear(client, days, owner_of(client, days))
 
 
 def compare(client: ClickHouse, where: Part, written: int, fresh: pl.DataFrame | None = None) -> Rebuilt:

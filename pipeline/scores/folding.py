@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from pipeline.clickhouse import ClickHouse, Pool
 from pipeline.errors import Unavailable
 from pipeline.scores import recompute
 from pipeline.scores.recompute import ROW, Part
+from pipeline.scores.rolling import DAY_S, by_width, rolled_days
 from pipeline.scores.windows import COUNTS, Dictionary, Hot, contributions, fold, load, rows_of
 from pipeline.slices import Partition, Slice
 from schemas.vocabulary import Reason
@@ -56,6 +57,7 @@ class Folder:
         self._hot: dict[str, Hot] = {}
         self._ours: dict[Partition, Ours] = {}
         self._folded: dict[Partition, int] = {}
+        self._rolled: dict[Partition, frozenset[int]] = {}
         self._seq = 0
         self.cold_minutes = 0
 
@@ -72,6 +74,15 @@ class Folder:
     def ours(self, partition: Partition) -> Ours | None:
         """How the partition was taken over, None when it was not."""
         return self._ours.get(partition)
+
+    def rolled(self, partition: Partition) -> frozenset[int]:
+        """Days of the partition that are kept by the hour, as this worker knows."""
+        return self._rolled.get(partition, frozenset())
+
+    def cool(self, partition: Partition, days: Collection[int]) -> None:
+        """These days are kept by the hour from now on: what touches them is rewritten from the ledger."""
+        self._rolled[partition] = self.rolled(partition) | frozenset(days)
+        self._hot[partition.topic].cool(partition.part, _floor(0, days))
 
     def drop(self, partition: Partition) -> None:
         """The partition is no longer ours."""
@@ -96,12 +107,15 @@ class Folder:
             self._hot.setdefault(partition.topic, Hot(self._limit)).begin(partition.part, 0)
             self._ours[partition] = ours
             return
-        settled, clock_ms_then, floor, chunks = await self._ask(lambda c: _plan(c, where, everything), partition, ours)
+        where, (settled, clock_ms_then), floor, chunks = await self.ask(
+            lambda client: _plan(client, where, everything), partition, ours
+        )
+        self._rolled[partition] = where.rolled
         hot = self._hot.setdefault(partition.topic, Hot(self._limit))
         hot.begin(partition.part, floor)
         for minutes in chunks:
             stand = (settled, clock_ms_then)
-            fresh = await self._ask(partial(self._recover, where, ours, stand, minutes), partition, ours)
+            fresh = await self.ask(partial(self._recover, where, ours, stand, minutes), partition, ours)
             hot.add(load(fresh.filter(pl.col("minute") > floor), self._names))
         self._ours[partition] = ours
         await self._progress({partition: (ours, loaded, clock_ms)})
@@ -119,7 +133,7 @@ class Folder:
             # The fence stands where the next owner looks for it before any window bears it.
             here = Partition(where.topic, where.part)
             client.insert("progress", self._progress_rows({here: (ours, *stand)}))
-            client.insert("windows", self._versioned(changed, ours.ver))
+            self._write(client, changed, where, ours.ver)
         return fresh
 
     async def restated(self, partition: Partition, minutes: Sequence[int], up_to: int) -> None:
@@ -127,7 +141,7 @@ class Folder:
         floor = self._hot[partition.topic].floor(partition.part)
         cold = [minute for minute in minutes if minute <= floor]
         if cold:
-            await self._rewrite(partition, cold, up_to)
+            await self.rewrite(partition, cold, up_to)
 
     async def fold(self, slices: Sequence[Slice]) -> None:
         """Folds slices that stand in the ledger, writes what changed, then says how far it came."""
@@ -142,7 +156,7 @@ class Folder:
             await self._upsert(topic, changed, ends)
         for (part,), marked in cold.group_by("part"):
             partition = Partition(topic, int(str(part)))
-            await self._rewrite(partition, marked["minute"].sort().to_list(), ends[partition][1])
+            await self.rewrite(partition, marked["minute"].sort().to_list(), ends[partition][1])
         await self._changes(topic, rows, ends)
         await self._progress(ends)
 
@@ -174,24 +188,34 @@ class Folder:
         )
         await self._send("windows", rows, ends)
 
-    async def _rewrite(self, partition: Partition, minutes: list[int], up_to: int) -> None:
-        """Cold minutes: one GROUP BY over the ledger up to what is folded, zero rows included."""
+    async def rewrite(self, partition: Partition, minutes: list[int], up_to: int | None = None) -> None:
+        """Cold minutes, or their hours: one GROUP BY over the ledger up to what is folded, zero rows included."""
         ours = self._ours[partition]
-        where = Part(partition.topic, ours.epoch, partition.part, up_to)
+        reach = self._folded[partition] if up_to is None else up_to
+        where = Part(partition.topic, ours.epoch, partition.part, reach, self.rolled(partition))
 
         def work(client: ClickHouse) -> None:
             for first in range(0, len(minutes), _MANY_MINUTES):
                 chosen = minutes[first : first + _MANY_MINUTES]
                 fresh = recompute.recompute(client, where, chosen)
                 rows = recompute.rewritten(fresh, recompute.stored(client, where, chosen))
-                client.insert("windows", self._versioned(rows, ours.ver))
+                self._write(client, rows, where, ours.ver)
 
-        await self._ask(work, partition, ours)
+        await self.ask(work, partition, ours)
         self.cold_minutes += len(minutes)
 
-    def _versioned(self, rows: pl.DataFrame, ver: int) -> pl.DataFrame:
+    def _write(self, client: ClickHouse, rows: pl.DataFrame, where: Part, ver: int) -> None:
+        for table, some in zip(("windows", "windows_1h"), by_width(rows, where.rolled), strict=True):
+            client.insert(table, self._versioned(some, ver))
+
+    def next_seq(self) -> int:
+        """The number of the next write: of two rows under one fence the higher wins."""
         self._seq += 1
-        return rows.with_columns(pl.lit(ver, pl.UInt64).alias("ver"), pl.lit(self._seq, pl.UInt64).alias("seq"))
+        return self._seq
+
+    def _versioned(self, rows: pl.DataFrame, ver: int) -> pl.DataFrame:
+        seq = self.next_seq()
+        return rows.with_columns(pl.lit(ver, pl.UInt64).alias("ver"), pl.lit(seq, pl.UInt64).alias("seq"))
 
     async def _changes(self, topic: str, rows: pl.DataFrame, ends: dict[Partition, tuple[Ours, int, int]]) -> None:
         """What came after its minute had passed, or replaced an answer, in writing: "as known then" needs it."""
@@ -239,7 +263,8 @@ class Folder:
 
         await self._until(insert, {partition: ours for partition, (ours, _, _) in ends.items()})
 
-    async def _ask(self, work: Callable[[ClickHouse], Result], partition: Partition, ours: Ours) -> Result:
+    async def ask(self, work: Callable[[ClickHouse], Result], partition: Partition, ours: Ours) -> Result:
+        """Runs `work` until ClickHouse answers; raises NoLongerOurs once the partition is not ours any more."""
         return await self._until(lambda: self._pool.call(work), {partition: ours})
 
     async def _until(self, attempt: Callable[[], Awaitable[Result]], held: dict[Partition, Ours]) -> Result:
@@ -261,20 +286,29 @@ class NoLongerOurs(Exception):
     """The fold was given up: the next owner recomputes it from the ledger."""
 
 
-def _plan(client: ClickHouse, where: Part, everything: bool) -> tuple[int, int, int, list[list[int] | None]]:
-    """What a takeover has to do: settled offset and clock as they stand, newest cold minute, minutes by the chunk."""
-    settled, clock_ms = _settled(client, where)
+def _floor(newest: int, rolled: Collection[int]) -> int:
+    """The newest cold minute: half an hour before the newest, and whatever is kept by the hour."""
+    return max(newest - _WARM_S, (max(rolled, default=-1) + 1) * DAY_S - 60)
+
+
+def _plan(
+    client: ClickHouse, where: Part, everything: bool
+) -> tuple[Part, tuple[int, int], int, list[list[int] | None]]:
+    """What a takeover has to do: the partition with what is rolled, settled offset and clock as they stand, newest
+    cold minute, minutes by the chunk."""
+    where = replace(where, rolled=rolled_days(client, where.topic, where.epoch, where.part))
+    stand = settled, _ = _settled(client, where)
     newest = _newest(client, where)
-    floor = newest - _WARM_S
+    floor = _floor(newest, where.rolled)
     hot = list(range(max(floor + 60, 0), newest + 60, 60)) if newest else []
     if everything:
-        return settled, clock_ms, floor, [None]
+        return where, stand, floor, [None]
     touched = recompute.settled_minutes(client, where, settled) if settled < where.up_to else []
     cold = sorted(set(touched).difference(hot))
     chunks: list[list[int] | None] = [hot[at : at + _CHUNK_MINUTES] for at in range(0, len(hot), _CHUNK_MINUTES)]
     if len(cold) > _MANY_MINUTES:
-        return settled, clock_ms, floor, [None]
-    return settled, clock_ms, floor, [cold, *chunks] if cold else chunks
+        return where, stand, floor, [None]
+    return where, stand, floor, [cold, *chunks] if cold else chunks
 
 
 def _settled(client: ClickHouse, where: Part) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from pipeline.slices import CORE, FURTHER
 #: What a reader may group and filter by. A segment is one of the customer's set, the mode follows from the channel.
 DIMENSIONS: tuple[str, ...] = (*CORE, "mode", *("segment" if name == "segments" else name for name in FURTHER))
 
-_MINUTE = 60
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 #: An offset never changes its ingest day, a window row never its year: no merge over partitions is needed.
 _SETTINGS: dict[str, Any] = {"do_not_merge_across_partitions_select_final": 1}
 
@@ -118,6 +118,12 @@ class Question:
         """Width of a window; of windows between edges the width of the whole."""
         return self.last - self.first if self.edges else self.grain_s or self.last - self.first
 
+    def hourly(self, until: int) -> bool:
+        """Whether all windows before `until` (Unix seconds) begin and end with an hour."""
+        bounds = [edge for edge in self.edges or (self.first, self.last) if edge < until]
+        widths = [width for width in (self.grain_s, self.step_s) if width is not None and not self.edges]
+        return not any(seconds % _HOUR for seconds in (*bounds, *widths))
+
     @property
     def cut(self) -> str | None:
         """The stored cut that answers this, None when only the ledger can."""
@@ -141,7 +147,8 @@ def read_scores(client: Database, question: Question) -> pl.DataFrame:
 
 def counted(client: Database, question: Question) -> pl.DataFrame:
     """The same without scores: start, seconds, `by`, scale, histogram, s1, s2, of scales that the definition reads."""
-    sql, parameters = statement(question)
+    until = rolled_until(client, question) if question.cut is not None else 0
+    sql, parameters = statement(question, until)
     rows = client.query(sql, parameters, _SETTINGS)
     if rows.is_empty():
         return pl.DataFrame(schema=_empty(question))
@@ -158,6 +165,13 @@ def counted(client: Database, question: Question) -> pl.DataFrame:
     if "agent" in question.by:
         return together(rows, question.by, question.least_by_agent)
     return enough(rows, question.least_by_agent) if "agent" in question.filters else rows
+
+
+def rolled_until(client: Database, question: Question) -> int:
+    """End (Unix seconds) of the newest day that is kept by the hour; 0 where the question lies behind all of them."""
+    rows = client.query("SELECT max(day) AS day, count() AS n FROM rolled")
+    until = (int(rows["day"][0]) + 1) * _DAY if rows.width and rows["n"][0] else 0
+    return until if question.first < until else 0
 
 
 def _empty(question: Question) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
+from pipeline.scores.rolling import FINGERPRINT, kept_rows, starts
 from pipeline.scores.windows import COUNTS, KEY
 from pipeline.slices import CORE, FURTHER
 from schemas.limits import MAX_BINS
@@ -45,12 +46,13 @@ _CUTS = "arrayFilter(t -> t.1 = 'core' OR t.2 != '', [('core', ''), {}])".format
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One partition of one epoch, and how far the ledger is to be read (inclusive)."""
+    """One partition of one epoch, how far the ledger is to be read (inclusive), and which days are kept by the hour."""
 
     topic: str
     epoch: int
     part: int
     up_to: int
+    rolled: frozenset[int] = frozenset()
 
 
 def contributions(columns: Sequence[str], dims: Sequence[str], where: str, when: str = "1") -> str:
@@ -70,29 +72,39 @@ WHERE disposition = '{Disposition.AGGREGATED}' AND {where} AND {there} AND ({whe
 
 
 def recompute(client: ClickHouse, where: Part, minutes: list[int] | None = None) -> pl.DataFrame:
-    """Window rows (ROW and COUNTS) of one partition from its ledger; `minutes` (seconds) restricts them."""
+    """Window rows (ROW and COUNTS) of one partition from its ledger; `minutes` (seconds) restricts them.
+
+    A row of a day that is kept by the hour is a whole hour's; `minutes` then names the hours that they lie in.
+    """
     parameters: dict[str, object] = {
         "topic": where.topic,
         "epoch": where.epoch,
         "part": where.part,
         "up_to": where.up_to,
     }
-    chosen, when = "1", "1"
+    chosen, when, hourly = "1", "1", ""
+    if where.rolled:
+        parameters["rolled"] = sorted(where.rolled)
+        hourly = "has({rolled:Array(UInt32)}, toUInt32(intDiv(c_ms, 86400000)))"
     if minutes is not None:
-        parameters |= {"minutes": minutes, "first": min(minutes), "day": min(minutes) // 86_400 - 1}
+        alone, hours = starts(minutes, where.rolled)
+        parameters |= {"minutes": alone, "hours": hours, "day": min(minutes) // 86_400 - 1}
         # An event is at most five minutes ahead of its ingest: earlier ingest days cannot hold it. A retraction
         # comes later still.
         chosen = "day >= toDate({day:Int64})"
         when = "intDiv(c_ms, 60000) * 60 IN {minutes:Array(Int64)}"
-    return client.query(_sql(chosen, when), parameters, FINAL_BY_DAY, long=True)
-
-
-def _sql(chosen: str, when: str) -> str:
+        if hours:
+            when += " OR intDiv(c_ms, 3600000) * 3600 IN {hours:Array(Int64)}"
     mine = f"part = {{part:UInt16}} AND off <= {{up_to:Int64}} AND {chosen}"
-    return f"{_grouped(mine, when)}\nORDER BY {', '.join(KEY)}"
+    sql = f"{_grouped(mine, when, hourly)}\nORDER BY {', '.join(KEY)}"
+    return client.query(sql, parameters, FINAL_BY_DAY, long=True)
 
 
-def _grouped(mine: str, when: str = "1") -> str:
+def _grouped(mine: str, when: str, hourly: str) -> str:
+    """Window rows from the ledger; `hourly` is the SQL of whether what counts at c_ms counts in an hour's row."""
+    start = "intDiv(c_ms, 60000) * 60"
+    if hourly:
+        start = f"if({hourly}, intDiv(c_ms, 3600000) * 3600, {start})"
     counts = ", ".join(f"sumIf(c_w, c_bin = {i}) AS b{i}" for i in range(MAX_BINS))
     core = ", ".join(f"if(cut = 'core', toString(c_{name}), '') AS {name}" for name in CORE[1:])
     counted = contributions(
@@ -104,7 +116,7 @@ SELECT cut, c_metric AS metric, c_scale AS scale, c_brand AS brand, unit, channe
     {counts}, sum(if(c_metric = 'sentiment', c_w * c_p, 0)) AS s1,
     sum(if(c_metric = 'sentiment', c_w * intDiv(c_p * c_p + 5000, 10000), 0)) AS s2
 FROM (
-    SELECT part, intDiv(c_ms, 60000) * 60 AS at, c_metric, c_scale, c_bin, c_w, c_p, c_brand,
+    SELECT part, {start} AS at, c_metric, c_scale, c_bin, c_w, c_p, c_brand,
         arrayJoin({_CUTS}) AS t, t.1 AS cut, t.2 AS dim, {core}
     FROM ({counted})
 )
@@ -112,11 +124,12 @@ GROUP BY cut, metric, scale, brand, unit, channel, touchpoint, dim, minute, part
 """
 
 
-#: Rows, and a sum of hashes that does not depend on their order: two sets of window rows in one number each.
-_FINGERPRINT = "count() AS n, sum(cityHash64({})) AS print".format(
-    ", ".join([*(f"toString({name})" for name in KEY), *(f"toInt64({name})" for name in COUNTS)])
-)
 _NONZERO = " OR ".join(f"{name} != 0" for name in COUNTS)
+
+
+#: The days that are kept by the hour, of all partitions of a topic together.
+_HOURLY = """(part, toUInt32(intDiv(c_ms, 86400000))) IN (
+    SELECT part, day FROM rolled WHERE topic = {topic:String} AND epoch = {epoch:UInt16})"""
 
 
 def fingerprints(client: ClickHouse, topic: str, epoch: int, up_to: dict[int, int]) -> pl.DataFrame:
@@ -132,14 +145,14 @@ def fingerprints(client: ClickHouse, topic: str, epoch: int, up_to: dict[int, in
     }
     mine = "off <= transform(part, {parts:Array(UInt16)}, {offsets:Array(Int64)}, toInt64(-1))"
     fresh = client.query(
-        f"SELECT part, {_FINGERPRINT} FROM ({_grouped(mine)}) WHERE {_NONZERO} GROUP BY part",
+        f"SELECT part, {FINGERPRINT} FROM ({_grouped(mine, '1', _HOURLY)}) WHERE {_NONZERO} GROUP BY part",
         parameters,
         FINAL_BY_DAY,
         long=True,
     )
+    ours = "topic = {topic:String} AND epoch = {epoch:UInt16}"
     there = client.query(
-        f"""SELECT part, {_FINGERPRINT} FROM windows FINAL
-        PREWHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} WHERE {_NONZERO} GROUP BY part""",
+        f"SELECT part, {FINGERPRINT} FROM ({kept_rows('*', ours)}) WHERE {_NONZERO} GROUP BY part",
         parameters,
         FINAL_BY_DAY,
         long=True,
@@ -154,15 +167,15 @@ def stored(client: ClickHouse, where: Part, minutes: list[int] | None = None) ->
     merges the whole table first: 2.4 s instead of 0.1 for the last half hour among 1,600,000 rows.
     """
     parameters: dict[str, object] = {"topic": where.topic, "epoch": where.epoch, "part": where.part}
-    chosen = ""
+    ours = "topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}"
     if minutes is not None:
-        parameters["minutes"] = minutes
-        chosen = " AND minute IN {minutes:Array(UInt32)}"
+        alone, hours = starts(minutes, where.rolled)
+        parameters["starts"] = alone + hours
+        ours += " AND minute IN {starts:Array(UInt32)}"
+    columns = f"{', '.join(ROW)}, {', '.join(COUNTS)}"
+    rows = kept_rows(columns, ours) if where.rolled else f"SELECT {columns} FROM windows FINAL PREWHERE {ours}"
     return client.query(
-        f"""SELECT {", ".join(ROW)}, {", ".join(COUNTS)} FROM windows FINAL
-        PREWHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} AND part = {{part:UInt16}}{chosen}
-        WHERE {" OR ".join(f"{name} != 0" for name in COUNTS)}
-        ORDER BY {", ".join(KEY)}""",
+        f"SELECT * FROM ({rows}) WHERE {_NONZERO} ORDER BY {', '.join(KEY)}",
         parameters,
         long=True,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.scores import formerly
+from pipeline.scores.rolling import kept_rows
 from pipeline.slices import CORE
 from schemas.limits import MAX_BINS
 from schemas.vocabulary import MODE_OF, Sentiment
@@ -37,12 +38,17 @@ _WAS = """SELECT topic AS topic_, epoch AS epoch_, part AS part_, off AS off_,
     GROUP BY topic, epoch, part, off"""
 
 
-def statement(question: Question) -> tuple[str, dict[str, Any]]:
-    """One row a window, group and scale: start, `by`, scale, histogram, s1, s2; and the parameters."""
+def statement(question: Question, rolled_until: int = 0) -> tuple[str, dict[str, Any]]:
+    """One row a window, group and scale: start, `by`, scale, histogram, s1, s2; and the parameters.
+
+    Days before `rolled_until` may be kept by the hour: windows that cut through hours come from the ledger there.
+    """
     if question.one_voice:
         source = _voices(question)
+    elif question.cut is None or (rolled_until and not question.hourly(rolled_until)):
+        source = _from_ledger(question)
     else:
-        source = _from_ledger(question) if question.cut is None else _from_windows(question)
+        source = _from_windows(question, rolled=rolled_until > 0)
     names = "".join(f"{name}, " for name in question.by)
     sql = f"SELECT * FROM ({source}) WHERE arraySum(histogram) != 0 ORDER BY start, {names}scale"
     return sql, parameters_of(question)
@@ -127,13 +133,13 @@ def _grouped(question: Question, counters: str, rows: str, moment: str) -> str:
         FROM ({rows}) GROUP BY start, {keys}scale"""
 
 
-def _from_windows(question: Question) -> str:
+def _from_windows(question: Question, *, rolled: bool) -> str:
     further = None if question.cut == "core" else "dim"
     bins = [f"b{i}" for i in range(MAX_BINS)]
-    rows = f"""SELECT {selected(question, further)}minute, scale, {", ".join(bins)}, s1 AS p, s2 AS pp
-        FROM windows FINAL
-        PREWHERE cut = {{cut:String}} AND metric = {{metric:String}}
+    columns = f"{selected(question, further)}minute, scale, {', '.join(bins)}, s1 AS p, s2 AS pp"
+    where = f"""cut = {{cut:String}} AND metric = {{metric:String}}
             AND minute >= {{first:UInt32}} AND minute < {{last:UInt32}}{kept(question, further)}"""
+    rows = kept_rows(columns, where) if rolled else f"SELECT {columns} FROM windows FINAL PREWHERE {where}"
     counters = f"[{', '.join(f'sum({name})' for name in bins)}] AS histogram, sum(p) AS s1, sum(pp) AS s2"
     return _grouped(question, counters, rows, "minute")
 

@@ -237,18 +237,26 @@ class Hot:
 
     def drop(self, part: int) -> None:
         """A partition was taken away: its rows leave the memory."""
-        mask = (1 << _BITS["part"]) - 1
         for minute in list(self._cells):
-            cells = self._cells[minute]
-            kept = (cells.keys & mask) != part
-            if kept.all():
-                continue
-            self.rows -= int((~kept).sum())
-            if kept.any():
-                self._cells[minute] = Cells(cells.keys[kept], cells.counts[kept])
-            else:
-                del self._cells[minute]
+            self._without(minute, part)
         self._floor.pop(part, None)
+
+    def cool(self, part: int, floor: int) -> None:
+        """A partition's minutes up to `floor` are cold from now on: their rows leave the memory."""
+        self._floor[part] = max(self.floor(part), floor)
+        for minute in [minute for minute in self._cells if minute <= floor]:
+            self._without(minute, part)
+
+    def _without(self, minute: int, part: int) -> None:
+        cells = self._cells[minute]
+        kept = (cells.keys & (1 << _BITS["part"]) - 1) != part
+        if kept.all():
+            return
+        self.rows -= int((~kept).sum())
+        if kept.any():
+            self._cells[minute] = Cells(cells.keys[kept], cells.counts[kept])
+        else:
+            del self._cells[minute]
 
     def cold(self, rows: pl.DataFrame) -> pl.DataFrame:
         """(part, minute) of contributions that touch cold minutes."""

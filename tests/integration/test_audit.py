@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.clickhouse import ClickHouse
+from pipeline.scores.rolling import clear, due, mark, write_hours
+from pipeline.settings import load_settings
 from pipeline.stack.launch import Stack
 from tests.chaos.harness import Case, deployed
 
@@ -47,6 +50,8 @@ def case(settled: Case) -> Iterator[Case]:
     for table in ("ledger", "windows"):
         run(settled, f"TRUNCATE TABLE {table}")
         run(settled, f"INSERT INTO {table} SELECT * FROM kept_{table}")
+    for table in ("windows_1h", "rolled"):
+        run(settled, f"TRUNCATE TABLE {table}")
 
 
 def run(case: Case, sql: str) -> None:
@@ -172,6 +177,43 @@ def test_an_altered_window_row_is_found(case: Case, change: str) -> None:
     code, said = audited(case)
     assert code == 3
     assert "1 window rows in 1 minutes differ from the ledger" in said
+
+
+@pytest.fixture
+def hourly(case: Case) -> Case:
+    """The same stream with every day kept by the hour, as if it were a week old."""
+    client = ClickHouse(load_settings(clickhouse_url=case.direct_url, clickhouse_database=case.database))
+    for days in due(client, 1 << 15).unrolled:
+        assert write_hours(client, days, 1 << 50, 1)
+        mark(client, days, 1 << 50, cleared=False)
+        clear(client, days, 1 << 50)
+    client.close()
+    assert case.rows("SELECT count() AS n FROM windows")[0]["n"] == 0
+    return case
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE windows_1h DELETE WHERE {one}",
+        "ALTER TABLE windows_1h UPDATE b9 = b9 + 1 WHERE {one}",
+        "INSERT INTO windows_1h ({names}, touchpoint) SELECT {names}, 'nowhere' FROM windows_1h WHERE {one}",
+        "ALTER TABLE rolled DELETE WHERE topic = 'feedback' AND part = {part}",
+        "INSERT INTO windows SELECT * FROM kept_windows WHERE topic = 'feedback' AND part = {part} LIMIT 1",
+    ],
+)
+def test_whatever_happens_to_an_hour_is_found_and_a_rebuild_puts_it_right(hourly: Case, change: str) -> None:
+    key = "cut, metric, scale, brand, unit, channel, touchpoint, dim, minute, topic, epoch, part"
+    (row,) = hourly.rows(f"SELECT {key} FROM windows_1h WHERE b9 > 0 AND topic = 'feedback' ORDER BY ALL LIMIT 1")
+    one = " AND ".join(f"{name} = {value!r}" for name, value in row.items())
+    names = ", ".join([*key.replace("touchpoint, ", "").split(", "), "ver", "seq", *(f"b{i}" for i in range(11))])
+    run(hourly, change.format(one=one, names=names, part=row["part"]))
+    code, said = audited(hourly)
+    assert code == 3
+    assert "differ from the ledger" in said or "written late, read by nobody" in said
+    done = hourly.command("rebuild")
+    assert done.returncode == 0, done.stdout
+    assert audited(hourly) == (0, "")
 
 
 def test_a_part_that_cannot_be_reached_is_exit_4(case: Case) -> None:

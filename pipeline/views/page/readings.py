@@ -14,6 +14,7 @@ import polars as pl
 from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
 from pipeline.scores.closing import WINDOW_S
 from pipeline.scores.reading import Question, read_scores
+from pipeline.scores.rolling import kept_rows
 from pipeline.slices import CORE
 from pipeline.views.page.board import BINS, DIMS
 from pipeline.views.page.frames import MEASURES, Cells, from_rows
@@ -60,8 +61,7 @@ def imported(client: ClickHouse, since: int) -> pl.DataFrame:
     return client.query(
         f"""SELECT toInt64(intDiv(minute, {{window:UInt32}}) * {{window:UInt32}}) AS start, toString(metric) AS metric,
             toString(scale) AS scale, {dims}, {bins}
-        FROM (SELECT * FROM windows FINAL
-            PREWHERE cut = 'core' AND minute >= {{since:UInt32}} AND topic = 'history')
+        FROM ({kept_rows("*", "cut = 'core' AND minute >= {since:UInt32} AND topic = 'history'")})
         GROUP BY start, metric, scale, {", ".join(DIMS)}""",
         {"since": since, "window": WINDOW_S},
         FINAL_BY_DAY,
@@ -161,8 +161,11 @@ def event(client: ClickHouse, topic: str, place: tuple[int, int, int]) -> dict[s
 def values(client: ClickHouse, since: int) -> dict[str, list[str]]:
     """The values of each filter that had answers since then."""
     names = ", ".join(f"groupUniqArray(500)(toString({name})) AS {name}" for name in CORE)
+    # Values, not counts: whether a day's minutes or its hours hold is all the same, and so is which version.
+    table = f"SELECT {', '.join(CORE)} FROM {{}} PREWHERE cut = 'core' AND minute >= {{{{since:UInt32}}}}"
+    table += " WHERE metric != 'volume'"
     rows = client.query(
-        f"SELECT {names} FROM windows PREWHERE cut = 'core' AND minute >= {{since:UInt32}} WHERE metric != 'volume'",
+        f"SELECT {names} FROM ({' UNION ALL '.join(map(table.format, ('windows', 'windows_1h')))})",
         {"since": since},
     )
     return {name: sorted(value for value in rows[name][0] if value) for name in CORE} if rows.height else {}
