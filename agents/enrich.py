@@ -33,7 +33,6 @@ def attach(app: faust.App, desk: Desk, reads: Any, writes: Any, profiles: Any) -
         async for poll in stream:
             if poll.generation == desk.group.generation():
                 await desk.following.follow(poll, fence(0, poll.generation))
-                desk.telemetry.set("touchline_profiles", len(desk.following.profiles))
 
     @desk.timer(app, _REGISTRY_S, "registry")
     async def registry() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -201,10 +203,26 @@ class Pool:
         self._settings = settings
         self._local = threading.local()
         self._executor = ThreadPoolExecutor(self.THREADS, thread_name_prefix="clickhouse")
+        self._calls = itertools.count()
+        self._begun: dict[int, float] = {}
+        #: Calls that were not answered.
+        self.failures = 0
 
     async def call(self, work: Callable[[ClickHouse], Result]) -> Result:
         """Runs `work` with a client in a thread; raises what it raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._run, work)
+        call = next(self._calls)
+        self._begun[call] = time.monotonic()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, self._run, work)
+        except Unavailable:
+            self.failures += 1
+            raise
+        finally:
+            del self._begun[call]
+
+    def oldest(self) -> float | None:
+        """When the oldest call that waits for its answer began, monotonic seconds; None when none waits."""
+        return min(self._begun.values(), default=None)
 
     async def insert(self, table: str, rows: pl.DataFrame, token: str = "") -> None:
         """See ClickHouse.insert."""

@@ -33,7 +33,8 @@ from pipeline.customers.registry import DEFAULT_PATH, Unknown
 from pipeline.customers.sealing import Sealer, context
 from pipeline.customers.unit_rows import write_units
 from pipeline.customers.watcher import Watcher
-from pipeline.errors import TouchlineError, Unavailable
+from pipeline.errors import Stuck, TouchlineError, Unavailable
+from pipeline.gauges import gauges
 from pipeline.isolation import Step, isolate
 from pipeline.ledger.attendance import BAD, SILENT
 from pipeline.ledger.crashes import Crashes
@@ -41,6 +42,7 @@ from pipeline.ledger.custody import Custody, Holding
 from pipeline.ledger.keeper import Keeper
 from pipeline.ledger.outbox import Outbox
 from pipeline.ledger.rollcall import Muster, Rollcall
+from pipeline.ledger.watchdog import LOOKS, Watchdog
 from pipeline.ledger.writer import Writer
 from pipeline.scores.defined import definitions_of
 from pipeline.scores.folding import Folder, Ours
@@ -93,7 +95,7 @@ class Desk:
         self.refused: dict[Partition, dict[int, Rejection]] = {}
         self.pseudonyms = Pseudonyms(settings.pseudonym_key_id, settings.pseudonym_bytes)
         self.sealer = Sealer(settings.pseudonym_key_id, settings.seal_bytes)
-        self.following = Following(self.pool, self.group, self.pseudonyms)
+        self.following = Following(self.pool, self.group, self.pseudonyms, settings.profiles_held)
         self.registry = Watcher(settings.registry or DEFAULT_PATH)
         self.alert_rules = load_rules(settings)
         self._trouble = ""
@@ -115,8 +117,16 @@ class Desk:
         self.watch = Watch(self.pool, self.alert_rules, lambda: self.caller.ver)
         self.health = Health(
             self.telemetry,
-            {"group": self._without_group, "partitions": self._without_partitions, "breaker": self._paused},
+            {
+                "group": self._without_group,
+                "partitions": self._without_partitions,
+                "breaker": self._paused,
+                "progress": lambda: self.watchdog.trouble or None,
+            },
         )
+        self.watchdog = Watchdog(settings, lambda: self.group, lambda: self.custody, lambda: self.writer.retries)
+        self.queues: dict[str, Any] = {}
+        self.retries_told = (0, 0.0)
         self.rollcall = Rollcall()
         self.muster = Muster()
         self.broker_ms = 0
@@ -139,7 +149,11 @@ class Desk:
             for partition, position in positions.items():
                 self.crashes.passed(partition, position)
             await self.group.commit(positions | self.following.positions())
-            self.gauges()
+            gauges(self)
+
+        @self.timer(app, self.settings.stuck_after_s / LOOKS, "watchdog")
+        async def watchdog() -> None:
+            await self.watched(time.monotonic())
 
         @self.timer(app, memory.TRIM_S, "trim")
         async def trim() -> None:
@@ -169,6 +183,7 @@ class Desk:
 
         def decorate(work: Callable[[Any], Awaitable[None]]) -> Any:
             async def guarded(stream: Any) -> None:
+                self.queues[name] = stream.channel
                 try:
                     # Nothing is acknowledged to Faust, on any topic: the position lives in the ledger.
                     await work(stream.noack())
@@ -218,6 +233,15 @@ class Desk:
             held = self.custody.holdings().items()
             self.crashes.note({p: (h.position + 1, h.taken) for p, h in held if h.taken > h.position})
         os._exit(CRASHED)
+
+    async def watched(self, now_s: float) -> None:
+        """Says that nothing moves where nothing explains it; said twice in a row, the process ends."""
+        before, trouble = self.watchdog.trouble, await self.watchdog.look(self.pool, now_s)
+        self.telemetry.set("touchline_stuck_partitions", self.watchdog.partitions)
+        if trouble and before:
+            self.stop("watchdog", Stuck(trouble))
+        elif trouble:
+            _log.error("nothing moves; the worker ends itself if that stays so", reason=trouble)
 
     async def torn(self, step: str, partitions: Collection[Partition]) -> None:
         """Slices of these partitions got lost on the way to a step: their flow begins anew from the ledger."""
@@ -349,6 +373,8 @@ class Desk:
         """What to remember and to show after a fold."""
         for piece in slices:
             self.custody.folded(piece)
+            age_s = time.time() - piece.rows["ingest_ms"][-1] / 1000 if piece.rows.height else 0.0
+            self.telemetry.set("touchline_freshness_seconds", max(0.0, age_s))
             self.telemetry.set(
                 "touchline_lag_records",
                 piece.behind,
@@ -358,22 +384,6 @@ class Desk:
         self.telemetry.set("touchline_hot_window_rows", self.folder.hot_rows)
         self.telemetry.total("touchline_hot_evicted_total", self.folder.evicted)
         self.telemetry.total("touchline_cold_minutes_total", self.folder.cold_minutes)
-
-    def gauges(self) -> None:
-        """What others count for us, once a second."""
-        telemetry = self.telemetry
-        telemetry.total("touchline_insert_retries_total", self.writer.retries)
-        telemetry.total("touchline_bisected_total", self.writer.bisected)
-        telemetry.total("touchline_rolled_days_total", self.roller.days)
-        telemetry.total("touchline_replayed_records_total", self.keeper.replayed)
-        telemetry.total("touchline_unknown_touchpoints_total", self.unknown.events)
-        telemetry.total("touchline_label_restarts_total", self.labeller.restarts)
-        telemetry.total("touchline_label_fallbacks_total", self.labeller.fallbacks)
-        telemetry.total("touchline_label_cache_hits_total", self.labeller.cache_hits)
-        telemetry.total("touchline_alert_messages_total", self.caller.sent, fate="sent")
-        telemetry.total("touchline_alert_messages_total", self.caller.failed, fate="failed")
-        for state, n in self.caller.counts().items():
-            telemetry.set("touchline_incidents", n, state=state)
 
     def _without_group(self) -> str | None:
         return None if self.group.generation() else "not a member of the consumer group yet"

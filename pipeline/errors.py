@@ -25,6 +25,10 @@ class NotReady(TouchlineError):
     """Topics or tables are missing or wrong; the text names the command that puts them right."""
 
 
+class Stuck(TouchlineError):
+    """Records wait, Kafka and ClickHouse answer, and nothing moves: the fault is ours."""
+
+
 class TopicRecreated(TouchlineError):
     """The ledger's position lies beyond the end of the topic: the topic was deleted and made again."""
 

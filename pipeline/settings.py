@@ -74,8 +74,12 @@ class Settings(BaseSettings):
 
     ids_remembered: int = Field(2_000_000, ge=1_000, description="event ids a worker remembers for duplicates")
     hot_rows: int = Field(1_000_000, ge=1_000, description="window rows a worker folds in memory")
+    profiles_held: int = Field(1_000_000, ge=1_000, description="profile rows a worker holds in memory (48 MB)")
     minutes_kept_days: int = Field(7, ge=1, le=400, description="days with a window row a minute; then one an hour")
     lateness_s: int = Field(86_400, ge=60)
+    stuck_after_s: float = Field(
+        120.0, ge=5, description="a worker whose records wait for so long, with all else well, ends itself"
+    )
     classifier: str = Field("pipeline.texts.model:bundled", description="module:factory of the models that label texts")
     label_limit_s: float = Field(10.0, gt=0, description="longest wait for the labels of one slice")
     burst_lag_s: float = Field(20.0, ge=0, description="older than this at labelling time means a backlog: static tier")

@@ -84,6 +84,16 @@ class IdMemory:
         """How many ids of this partition are remembered."""
         return self._ring.held(partition)
 
+    @property
+    def remembered(self) -> int:
+        """How many ids of all partitions are remembered."""
+        return self._ring.entries
+
+    @property
+    def dropped(self) -> int:
+        """How many ids made room for newer ones."""
+        return self._ring.dropped
+
     def since_ms(self) -> int:
         """Ingest time of the oldest id remembered, in ms (to the second); 0 when there is none."""
         place = self._ring.oldest()

@@ -46,6 +46,7 @@ class HashRing:
         self._owners: dict[Partition, int] = {}
         self._held: dict[int, int] = {}
         self._whole: set[int] = set()
+        self.dropped = 0
 
     def find(self, partition: Partition, hashes: Hashes) -> Ints:
         """The place of each hash in the columns, -1 where this partition has none such."""
@@ -72,6 +73,7 @@ class HashRing:
         owner = self._enrol(partition)
         if len(hashes) > self.capacity:
             self._whole.discard(owner)
+            self.dropped += len(hashes) - self.capacity
             hashes = hashes[-self.capacity :]
             columns = {name: values[-self.capacity :] for name, values in columns.items()}
         for start in range(0, len(hashes), _CHUNK):
@@ -95,6 +97,11 @@ class HashRing:
     def held(self, partition: Partition) -> int:
         """How many entries of this partition are remembered."""
         return self._held.get(self._owners.get(partition, -1), 0)
+
+    @property
+    def entries(self) -> int:
+        """How many entries of all partitions are remembered."""
+        return sum(count for owner, count in self._held.items() if owner != _NOBODY)
 
     def whole(self, partition: Partition) -> bool:
         """True when nothing of this partition was ever left out or overwritten: what is not found was never there."""
@@ -157,6 +164,7 @@ class HashRing:
         owners, counts = np.unique(self._owner[full], return_counts=True)
         for owner, count in zip(owners.tolist(), counts.tolist(), strict=True):
             self._held[owner] -= count
+            self.dropped += 0 if owner == _NOBODY else count
             self._whole.discard(owner)
 
     def _link(self, hashes: Hashes, numbers: Ints, places: Ints) -> None:

@@ -19,9 +19,12 @@ from pipeline.customers.profiles import Profiles
 from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.errors import Unavailable
 from pipeline.slices import Partition, Poll
+from pipeline.telemetry import log
 from schemas.codec import Rejection, decode_profile
 
 Result = TypeVar("Result")
+
+_log = log("touchline.enrich")
 
 #: Waits between two tries, seconds.
 _BACKOFF_S = (0.2, 2.0)
@@ -37,13 +40,13 @@ class Broker(Protocol):
 class Following:
     """Profiles of the partitions that are ours in the present generation."""
 
-    def __init__(self, pool: Pool, broker: Broker, pseudonyms: Pseudonyms) -> None:
+    def __init__(self, pool: Pool, broker: Broker, pseudonyms: Pseudonyms, limit: int = 2**62) -> None:
         self._pool = pool
         self._broker = broker
         self._pseudonyms = pseudonyms
         self._loaded: dict[int, int] = {}
         self._lock = asyncio.Lock()
-        self.profiles = Profiles()
+        self.profiles = Profiles(limit)
         self.rejected = 0
 
     async def ensure(self, part: int, generation: int) -> bool:
@@ -79,6 +82,7 @@ class Following:
             if isinstance(decoded, Rejection):
                 # A profile is reference data, not an event: it has no ledger row. Counted, and the former one stays.
                 self.rejected += 1
+                _log.warning("profile rejected", part=part, offset=record.offset, reason=str(decoded.reason))
                 continue
             records.append(ProfileRecord(record.offset, "", decoded))
         if not records:

@@ -9,7 +9,9 @@ a function of the set of rows, in whatever order they come:
   the customer with a lower offset; later rows begin a new history. The table keeps the older rows as facts until an
   erasure deletes them; they are never looked up again.
 
-A row costs 32 bytes and each customer 16 more; segment sets and units are kept once each.
+A row costs 32 bytes and each customer 16 more; segment sets and units are kept once each. Above a limit the rows with
+the lowest offsets leave, those of the customers that have not changed for the longest: of the partitions with the most
+rows first, each down to the same number. They stay in the table; events see no profile where its row has left.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ Hashes = npt.NDArray[np.uint64]
 TOMBSTONE_MS: Final = -(2**63)
 #: New rows wait in a run of their own until it has this many; then it is merged (about 15 ms for 100,000 rows).
 DELTA_ROWS: Final = 8_192
+
+#: Share of the limit that is kept when it was reached: shrinking costs a sort of all rows, so not at every record.
+_ROOM: Final = 0.95
 
 #: Columns that `load` and `apply` read; more are ignored.
 COLUMNS: dict[str, pl.DataType] = {
@@ -155,6 +160,8 @@ class _Partition:
 class Profiles:
     """Profiles of the assigned partitions. Not for two threads at once."""
 
+    limit: int = 2**62
+    dropped: int = 0
     _parts: dict[int, _Partition] = field(default_factory=dict)
     _segments: Words = field(default_factory=Words)
     _units: Words = field(default_factory=Words)
@@ -163,6 +170,7 @@ class Profiles:
         """Replace what is known of a partition by rows of the table `profiles` (COLUMNS, any order)."""
         history = _History(self._rows(frame))
         self._parts[part] = _Partition(history, None, _highest(frame))
+        self._shrink()
 
     def apply(self, part: int, frame: pl.DataFrame) -> None:
         """Add rows that came on the topic since; rows that are known already change nothing."""
@@ -177,6 +185,7 @@ class Profiles:
         else:
             known.delta = _History(waiting)
         known.last = max(known.last, _highest(frame))
+        self._shrink()
 
     def forget(self, part: int) -> None:
         """Drop a partition that is no longer ours; one that was never here is no error."""
@@ -190,6 +199,20 @@ class Profiles:
     def __len__(self) -> int:
         """Rows held, all partitions together (tombstones included)."""
         return sum(len(p.history.rows) + (len(p.delta.rows) if p.delta else 0) for p in self._parts.values())
+
+    def _shrink(self) -> None:
+        """Rows leave until there are a little fewer than the limit, so that the next ones need not wait for it."""
+        if len(self) <= self.limit:
+            return
+        held = {part: len(p.history.rows) + (len(p.delta.rows) if p.delta else 0) for part, p in self._parts.items()}
+        most = _level(list(held.values()), int(self.limit * _ROOM))
+        for part, rows in held.items():
+            if rows > most:
+                known = self._parts[part]
+                every = known.history.rows if known.delta is None else known.history.rows.joined(known.delta.rows)
+                kept = np.argpartition(every.off, rows - most)[rows - most :] if most else np.empty(0, dtype=np.intp)
+                known.history, known.delta = _History(every.taken(kept)), None
+                self.dropped += rows - most
 
     def lookup(self, part: int, customers: Hashes, occurred_ms: Numbers) -> tuple[pl.Series, pl.Series]:
         """Columns `segments` and `unit` as of each event's own time; "" where nothing is known of then."""
@@ -232,6 +255,16 @@ def _fill(
     best[hit] = history.rows.valid_from[row]
     out[0][order[hit]] = history.rows.segments[row]
     out[1][order[hit]] = history.rows.unit[row]
+
+
+def _level(counts: list[int], room: int) -> int:
+    """The highest number that each count may keep, so that together they keep at most `room`."""
+    left, number = room, len(counts)
+    for count in sorted(counts):
+        if count * number > left:
+            return left // number
+        left, number = left - count, number - 1
+    return max(counts, default=0)
 
 
 def _highest(frame: pl.DataFrame) -> int:

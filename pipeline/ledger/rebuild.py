@@ -11,8 +11,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from pipeline.clickhouse import ClickHouse
+from pipeline.scores.kept import by_width
 from pipeline.scores.recompute import ROW, Part, nonzero, recompute, rewritten, stored
-from pipeline.scores.rolling import Days, by_width, clear, leftovers, owner_of, rolled_days
+from pipeline.scores.rolling import Days, clear, leftovers, owner_of, rolled_days
 from pipeline.scores.windows import COUNTS
 from pipeline.settings import Settings
 from pipeline.slices import Partition

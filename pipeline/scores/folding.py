@@ -18,8 +18,9 @@ import polars as pl
 from pipeline.clickhouse import ClickHouse, Pool
 from pipeline.errors import Unavailable
 from pipeline.scores import recompute
+from pipeline.scores.kept import DAY_S, by_width
 from pipeline.scores.recompute import ROW, Part
-from pipeline.scores.rolling import DAY_S, by_width, rolled_days
+from pipeline.scores.rolling import rolled_days
 from pipeline.scores.windows import COUNTS, Dictionary, Hot, contributions, fold, load, rows_of
 from pipeline.slices import Partition, Slice
 from schemas.vocabulary import Reason

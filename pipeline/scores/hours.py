@@ -16,7 +16,8 @@ import polars as pl
 
 from pipeline.clickhouse import Pool
 from pipeline.scores.folding import Folder, NoLongerOurs
-from pipeline.scores.rolling import DAY_S, HOUR_S, Days, clear, due, mark, write_hours
+from pipeline.scores.kept import DAY_S, HOUR_S
+from pipeline.scores.rolling import Days, clear, due, mark, write_hours
 from pipeline.slices import Partition
 from pipeline.telemetry import log
 

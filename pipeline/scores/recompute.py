@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
-from pipeline.scores.rolling import FINGERPRINT, kept_rows, starts
+from pipeline.scores.kept import FINGERPRINT, kept_rows, starts
 from pipeline.scores.windows import COUNTS, KEY
 from pipeline.slices import CORE, FURTHER
 from schemas.limits import MAX_BINS

@@ -7,24 +7,15 @@ the minutes removed. Broken off anywhere, the next look goes on: what is written
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from pipeline.clickhouse import ClickHouse
+from pipeline.scores.kept import DAY_S, FINGERPRINT
 from pipeline.scores.windows import COUNTS, KEY
 
-DAY_S = 86_400
-HOUR_S = 3_600
-
-#: Whether a window row lies in a day that is kept by the hour; columns of the sorting key only, so it may be PREWHERE.
-IS_ROLLED = "(topic, epoch, part, intDiv(minute, 86400)) IN (SELECT topic, epoch, part, day FROM rolled)"
 _NONZERO = " OR ".join(f"{name} != 0" for name in COUNTS)
-#: Rows, and a sum of hashes that does not depend on their order: two sets of window rows in one number each.
-FINGERPRINT = "count() AS n, sum(cityHash64({})) AS print".format(
-    ", ".join([*(f"toString({name})" for name in KEY), *(f"toInt64({name})" for name in COUNTS)])
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +46,6 @@ class Due:
     unrolled: tuple[Days, ...]
     uncleared: tuple[Days, ...]
     rolled: pl.DataFrame
-
-
-def kept_rows(columns: str, where: str) -> str:
-    """SQL of the window rows that count, minutes and hours; `where` names columns of the sorting key only."""
-    return f"""SELECT {columns} FROM windows FINAL PREWHERE {where} AND NOT {IS_ROLLED}
-        UNION ALL SELECT {columns} FROM windows_1h FINAL PREWHERE {where} AND {IS_ROLLED}"""
 
 
 def rolled_days(client: ClickHouse, topic: str, epoch: int, part: int) -> frozenset[int]:
@@ -158,17 +143,3 @@ def leftovers(client: ClickHouse, topic: str, epoch: int) -> dict[int, int]:
         long=True,
     )
     return dict(rows.iter_rows()) if rows.width else {}
-
-
-def by_width(rows: pl.DataFrame, rolled: Collection[int]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Window rows apart: those of the table `windows`, and those of days that are kept by the hour."""
-    if not rolled:
-        return rows, rows.clear()
-    hourly = (pl.col("minute") // DAY_S).is_in(list(rolled))
-    return rows.filter(~hourly), rows.filter(hourly)
-
-
-def starts(minutes: Sequence[int], rolled: Collection[int]) -> tuple[list[int], list[int]]:
-    """Where the rows of these minutes (seconds) begin: minutes, and hours in days that are kept by the hour."""
-    hours = sorted({minute // HOUR_S * HOUR_S for minute in minutes if minute // DAY_S in rolled})
-    return [minute for minute in minutes if minute // DAY_S not in rolled], hours

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.scores import formerly
-from pipeline.scores.rolling import kept_rows
+from pipeline.scores.kept import kept_rows
 from pipeline.slices import CORE
 from schemas.limits import MAX_BINS
 from schemas.vocabulary import MODE_OF, Sentiment

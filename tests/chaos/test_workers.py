@@ -20,6 +20,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 RATE = 2_000
 #: A worker whose label step raises at an event of the product "crash".
 CRASHING = str(Path(__file__).with_name("crashing_worker.py"))
+#: A worker that loses every slice before the ledger.
+STUCK = str(Path(__file__).with_name("stuck_worker.py"))
 EVERYTHING = {"aggregated", "late", "duplicate", "dead_letter", "ignored"}
 
 
@@ -100,3 +102,15 @@ def test_an_event_that_stops_the_worker_three_times_becomes_a_dead_letter(case: 
     place = next(r.place for r in case.expected() if r.fact and r.fact.event_id.startswith("x"))
     case.known[place] = ("dead_letter", "crash_loop")
     case.verify()
+
+
+def test_a_worker_whose_slices_get_lost_says_so_ends_itself_and_the_next_start_goes_on(case: Case) -> None:
+    worker = case.worker("0", (STUCK,), TOUCHLINE_STUCK_AFTER_S="12")
+    case.feed(RATE, seed=27).start(500).join()
+    assert worker.ended(deadline_s=90) == 70
+    assert worker.said("nothing moves; the worker ends itself if that stays so")
+    assert worker.said("records wait and nothing moves for")
+    assert case.recorded() == 0
+    after = case.worker("0", TOUCHLINE_STUCK_AFTER_S="12")
+    case.verify()
+    assert after.running

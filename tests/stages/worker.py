@@ -16,6 +16,7 @@ from pipeline.app import Group, build_app
 from pipeline.clickhouse import Pool
 from pipeline.customers.following import Following
 from pipeline.desk import Desk
+from pipeline.errors import Unavailable
 from pipeline.ledger.custody import Custody
 from pipeline.ledger.keeper import Keeper
 from pipeline.ledger.writer import Writer
@@ -40,6 +41,7 @@ class Members:
     firsts: dict[Partition, int] = field(default_factory=dict)
     sought: list[tuple[Partition, int]] = field(default_factory=list)
     paused: set[Partition] = field(default_factory=set)
+    markers: set[Partition] = field(default_factory=set)
 
     def generation(self) -> int:
         """The present generation."""
@@ -70,7 +72,9 @@ class Members:
         return {partition: self.ends.get(partition, 1_000) for partition in partitions}
 
     async def first_record(self, partition: Partition, offset: int) -> int:
-        """No holes but those that the test set."""
+        """No holes but those that the test set; of partitions that end with markers no record."""
+        if partition in self.markers:
+            raise Unavailable("no record was shown")
         return max(offset, self.firsts.get(partition, 0))
 
     def pause(self, partition: Partition) -> None:

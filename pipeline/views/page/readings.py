@@ -13,8 +13,8 @@ import polars as pl
 
 from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
 from pipeline.scores.closing import WINDOW_S
+from pipeline.scores.kept import kept_rows
 from pipeline.scores.reading import Question, read_scores
-from pipeline.scores.rolling import kept_rows
 from pipeline.slices import CORE
 from pipeline.views.page.board import BINS, DIMS
 from pipeline.views.page.frames import MEASURES, Cells, from_rows

@@ -73,3 +73,15 @@ def test_a_forgotten_partition_that_comes_back_knows_nothing_of_before() -> None
 def test_two_million_ids_take_less_than_eighty_megabytes() -> None:
     ring = HashRing(2_000_000, {"offset": np.int64, "payload": np.uint32, "second": np.uint32})
     assert ring.bytes < 80_000_000
+
+
+def test_what_made_room_is_counted_and_what_was_forgotten_is_not() -> None:
+    ring = filled(1_000, ONE, 0, 1_000)
+    assert (ring.entries, ring.dropped) == (1_000, 0)
+    ring.add(ONE, hashes(1_000, 1_100), value=np.arange(100))
+    assert (ring.entries, ring.dropped) == (1_000, 100)
+    ring.add(TWO, hashes(0, 2_500), value=np.arange(2_500))
+    assert (ring.entries, ring.dropped) == (1_000, 2_600)
+    ring.forget([TWO])
+    ring.add(ONE, hashes(5_000, 5_500), value=np.arange(500))
+    assert (ring.entries, ring.dropped) == (500, 2_600)

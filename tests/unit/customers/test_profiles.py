@@ -139,3 +139,46 @@ def walked(facts: list[Fact], customer: int, moment: int) -> str:
                 history[since] = segments
     held = [since for since in history if since <= moment]
     return history[max(held)] if held else ""
+
+
+def many(first: int, count: int) -> pl.DataFrame:
+    """One row a customer, of the same moment; the customer's number is its offset."""
+    return frame([(number, number + 1, 100, "loyal", "u1") for number in range(first, first + count)])
+
+
+def test_beyond_the_limit_those_leave_who_have_not_changed_for_the_longest_and_are_counted() -> None:
+    profiles = Profiles(limit=1_000)
+    profiles.load(0, many(0, 1_000))
+    assert (len(profiles), profiles.dropped) == (1_000, 0)
+    profiles.apply(0, many(1_000, 1))
+    assert (len(profiles), profiles.dropped) == (950, 51)
+    assert asked(profiles, 51, 500) == ("", "")
+    assert asked(profiles, 52, 500) == asked(profiles, 1_001, 500) == ("loyal", "u1")
+    assert profiles.position(0) == 1_000
+
+
+def test_the_fullest_partitions_make_room_and_small_ones_keep_all() -> None:
+    profiles = Profiles(limit=1_000)
+    profiles.load(0, many(0, 100))
+    profiles.load(1, many(0, 500))
+    profiles.load(2, many(0, 800))
+    assert profiles.dropped == 1_400 - len(profiles)
+    assert len(profiles) <= 1_000
+    assert asked(profiles, 1, 500, part=0) == ("loyal", "u1")
+    assert asked(profiles, 1, 500, part=1) == asked(profiles, 1, 500, part=2) == ("", "")
+    assert asked(profiles, 500, 500, part=1) == asked(profiles, 800, 500, part=2) == ("loyal", "u1")
+
+
+def test_a_row_that_came_back_is_known_again() -> None:
+    profiles = Profiles(limit=1_000)
+    profiles.load(0, many(0, 2_000))
+    assert asked(profiles, 1, 500) == ("", "")
+    profiles.apply(0, frame([(2_000, 1, 100, "back", "u2")]))
+    assert asked(profiles, 1, 500) == ("back", "u2")
+
+
+def test_no_row_leaves_below_the_limit() -> None:
+    profiles = Profiles(limit=1_000)
+    for start in range(0, 1_000, 100):
+        profiles.apply(0, many(start, 100))
+    assert (len(profiles), profiles.dropped) == (1_000, 0)

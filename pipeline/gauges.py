@@ -1,0 +1,57 @@
+"""What a worker shows once a second: the sizes and totals that others keep, from its desk into its metrics."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pipeline.telemetry import log
+
+if TYPE_CHECKING:
+    from pipeline.desk import Desk
+
+#: Retries are said at most this often, seconds: an outage is one story, not a line a second.
+_TOLD_S = 10.0
+
+_log = log("touchline.worker")
+
+
+def gauges(desk: Desk) -> None:
+    """Brings the metrics up to date, and says in the log when something had to be sent again."""
+    telemetry = desk.telemetry
+    for step, channel in desk.queues.items():
+        telemetry.set("touchline_queue_slices", channel.queue.qsize(), step=step)
+    _memories(desk)
+    telemetry.total("touchline_insert_retries_total", desk.writer.retries)
+    telemetry.total("touchline_bisected_total", desk.writer.bisected)
+    telemetry.total("touchline_rolled_days_total", desk.roller.days)
+    telemetry.total("touchline_replayed_records_total", desk.keeper.replayed)
+    telemetry.total("touchline_unknown_touchpoints_total", desk.unknown.events)
+    telemetry.total("touchline_label_restarts_total", desk.labeller.restarts)
+    telemetry.total("touchline_label_fallbacks_total", desk.labeller.fallbacks)
+    telemetry.total("touchline_label_cache_hits_total", desk.labeller.cache_hits)
+    telemetry.total("touchline_alert_messages_total", desk.caller.sent, fate="sent")
+    telemetry.total("touchline_alert_messages_total", desk.caller.failed, fate="failed")
+    for state, n in desk.caller.counts().items():
+        telemetry.set("touchline_incidents", n, state=state)
+    _tell_retries(desk, time.monotonic())
+
+
+def _memories(desk: Desk) -> None:
+    """How full each memory is, how far back it reaches, and what had to leave it."""
+    telemetry, ids, profiles = desk.telemetry, desk.memory.ids, desk.following.profiles
+    newest_ms = max((holding.ingest_ms for holding in desk.custody.holdings().values()), default=0)
+    reach_s = max(0, newest_ms - ids.since_ms()) / 1000 if ids.remembered else 0.0
+    telemetry.set("touchline_remembered_ids", ids.remembered)
+    telemetry.set("touchline_remembered_seconds", reach_s)
+    telemetry.total("touchline_ids_dropped_total", ids.dropped)
+    telemetry.set("touchline_profiles", len(profiles))
+    telemetry.total("touchline_profiles_dropped_total", profiles.dropped)
+    telemetry.total("touchline_profiles_rejected_total", desk.following.rejected)
+
+
+def _tell_retries(desk: Desk, now_s: float) -> None:
+    told, told_s = desk.retries_told
+    if desk.writer.retries > told and now_s - told_s >= _TOLD_S:
+        _log.warning("inserts or rejected events are sent again: no answer", retries=desk.writer.retries - told)
+        desk.retries_told = desk.writer.retries, now_s
