@@ -62,6 +62,7 @@ class Plan:
     json: bool
     begun_ms: int
     bad: float = BAD
+    picture: Path | None = None
 
     @property
     def customers(self) -> int:
@@ -75,6 +76,7 @@ def demo(
     folder: Annotated[Path | None, typer.Option("--dir", help="keep the data here; else a temporary folder")] = None,
     events: Annotated[int, typer.Option(min=1_000, help="events of the history of 28 days")] = 1_000_000,
     rate: Annotated[float, typer.Option(min=1, max=5_000, help="live events a second")] = 200.0,
+    picture: Annotated[Path | None, typer.Option(help="draw the last table into this file (SVG)")] = None,
     json: AsJson = False,
 ) -> None:
     """Show it all on this machine: real Kafka, ClickHouse's engine, two workers, history, live scores, the audit.
@@ -82,7 +84,7 @@ def demo(
     Exit codes: 0 the audit holds, 3 it does not, 1 something could not be started. Nothing stays behind.
     """
     lasting = seconds or (None if sys.stdout.isatty() and not json else SECONDS)
-    plan = Plan(lasting, folder, events, rate, json, begun_ms=int(time.time() * 1000))
+    plan = Plan(lasting, folder, events, rate, json, begun_ms=int(time.time() * 1000), picture=picture)
     guarded(lambda: _run(plan))
 
 
@@ -113,6 +115,11 @@ def _run(plan: Plan) -> int:
         crew.wait_ready()
         history = asyncio.run(_load(plan, settings, crew))
         shown = asyncio.run(_live(plan, settings, crew))
+        if plan.picture is not None and shown.picture is not None:
+            from pipeline.views.live import svg
+
+            plan.picture.write_text(svg(shown.picture))
+            note(f"the table as it stood at the end of the live part: {plan.picture}")
         note("audit: every offset against the ledger, every window against a recomputation")
         audit = _audited(settings)
         _tell(plan, history, shown, audit)

@@ -114,6 +114,7 @@ class Shown:
     planted: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    picture: Picture | None = None
 
 
 class Act:
@@ -203,7 +204,7 @@ class Act:
         progress = await self._progress(ends)
         rows = await asyncio.to_thread(self._reader.scores, time.time())
         rejected = await asyncio.to_thread(self._reader.rejected)
-        return Picture(
+        self._shown.picture = Picture(
             seconds=time.monotonic() - self._began,
             rows=rows,
             sent=self._pace["sent"].of(self._loaded.total),
@@ -213,6 +214,7 @@ class Act:
             workers=self._crew.states(),
             notes=tuple(self._shown.notes),
         )
+        return self._shown.picture
 
     def _moved(self, loaded: Loaded) -> None:
         self._loaded = loaded

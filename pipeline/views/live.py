@@ -1,7 +1,4 @@
-"""The live table: scores with n, interval and change, rates, lag, rejections, workers. Pure: a picture in, text out.
-
-`python -m pipeline.views.live --picture docs/demo.svg` draws the sample picture of docs/page.md.
-"""
+"""The live table: scores with n, interval and change, rates, lag, rejections, workers. Pure: a picture in, text out."""
 
 from __future__ import annotations
 
@@ -18,6 +15,8 @@ from pipeline.views.figures import bar, difference, number, place
 _BAR = 21
 #: Columns of a terminal that has room for it.
 _WIDE = 106
+#: Columns of the drawing in docs/page.md.
+_DRAWN = 112
 #: Lines of the table that are no scores: heading, columns, rates, rejections, workers, notes.
 _FRAME = 10
 _TITLES = {"nps": "NPS", "csat": "CSAT", "ces": "CES", "sentiment": "net sentiment"}
@@ -174,7 +173,7 @@ def report(rows: Sequence[Row]) -> list[str]:
 
 
 def sample() -> Picture:
-    """A picture with made-up figures, for docs/page.md and tests."""
+    """A picture with made-up figures, for tests."""
     from pipeline.scores.meters import read
 
     def row(metric: str, scale: str, channel: str, counts: Sequence[int], change: float | None) -> Row:
@@ -206,21 +205,12 @@ def sample() -> Picture:
     )
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Writes the sample picture as SVG to the file after --picture."""
+def svg(picture: Picture) -> str:
+    """The table as a drawing, as wide as a terminal that has room for it."""
     import io
 
     from rich.console import Console
 
-    if len(arguments) != 2 or arguments[0] != "--picture":
-        return 2
-    console = Console(record=True, width=112, file=io.StringIO(), force_terminal=True)
-    console.print(table(sample(), width=112))
-    console.save_svg(arguments[1], title="make demo")
-    return 0
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.exit(main(sys.argv[1:]))
+    console = Console(record=True, width=_DRAWN, file=io.StringIO(), force_terminal=True)
+    console.print(table(picture, width=_DRAWN))
+    return console.export_svg(title="touchline demo")

@@ -29,7 +29,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 def test_the_demo_shows_moving_scores_kills_a_worker_and_ends_with_an_audit_that_holds(tmp_path: Path) -> None:
     done = subprocess.run(
-        [*COMMAND, "--seconds", "12", "--events", "20000"],
+        [*COMMAND, "--seconds", "12", "--events", "20000", "--picture", str(tmp_path / "demo.svg")],
         capture_output=True,
         text=True,
         env=environment(tmp_path),
@@ -60,6 +60,9 @@ def test_the_demo_shows_moving_scores_kills_a_worker_and_ends_with_an_audit_that
     ):
         assert said in done.stderr
     assert list(tmp_path.glob("touchline-demo-*")) == []
+    drawn = (tmp_path / "demo.svg").read_text()
+    assert "<svg" in drawn
+    assert "worker-3" in drawn
 
 
 def test_nothing_outlives_a_demo_that_is_killed(tmp_path: Path) -> None:

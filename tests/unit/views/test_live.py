@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
-from pathlib import Path
 
 from rich.console import Console
 
@@ -94,8 +93,7 @@ def test_figures_carry_their_unit_and_sign() -> None:
     assert difference(0.05, "mean") == "+0.05"
 
 
-def test_the_picture_of_the_readme_is_made_by_a_command(tmp_path: Path) -> None:
-    file = tmp_path / "demo.svg"
-    assert live.main(["--picture", str(file)]) == 0
-    assert "<svg" in file.read_text()
-    assert live.main([]) == 2
+def test_a_drawing_holds_the_figures_of_its_picture() -> None:
+    drawing = live.svg(Picture(7.0, (GOOD,), notes=("something was planted",)))
+    assert "<svg" in drawing
+    assert all(text in drawing for text in (GOOD.figure, f"{GOOD.n:,}", "something", "live"))
