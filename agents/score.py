@@ -160,7 +160,8 @@ async def rewrite(
     Nothing is on its way in an epoch that is over: there it needs no attempt of its own.
     """
     if request["epoch"] not in (0, holding.epoch):
-        await desk.pool.call(lambda client: restating.of_past_epoch(client, holding.ver, request, labels))
+        async with desk.folding:  # nobody rolls its days meanwhile
+            await desk.pool.call(lambda client: restating.of_past_epoch(client, holding.ver, request, labels))
         return
     async with desk.folding:
 

@@ -9,6 +9,7 @@ a crash anywhere the next owner carries it out again, and what is done already s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -20,7 +21,9 @@ from pipeline.ledger import identities
 from pipeline.ledger.corrections import Corrected, counted_late, without_doubles
 from pipeline.ledger.relabelling import RELABEL, relabel
 from pipeline.ledger.rewriting import Rewritten
+from pipeline.scores.kept import by_width
 from pipeline.scores.recompute import Part, recompute, rewritten, stored
+from pipeline.scores.rolling import rolled_days
 from schemas.vocabulary import Reason
 
 #: Kinds of requests that rewrite ledger rows.
@@ -84,11 +87,13 @@ def of_past_epoch(client: ClickHouse, ver: int, request: Mapping[str, Any], labe
     above = max(ver, int(seen) + 1)
     carry_out(client, where, above, request, labels)
     minutes = noted_minutes(client, where, int(request["asked_ms"]))
+    where = replace(where, rolled=rolled_days(client, where.topic, where.epoch, where.part))
     for first in range(0, len(minutes), _MINUTES):
         chosen = minutes[first : first + _MINUTES]
         rows = rewritten(recompute(client, where, chosen), stored(client, where, chosen))
         versions = [pl.lit(above, pl.UInt64).alias("ver"), pl.lit(1, pl.UInt64).alias("seq")]
-        client.insert("windows", rows.with_columns(versions))
+        for table, some in zip(("windows", "windows_1h"), by_width(rows, where.rolled), strict=True):
+            client.insert(table, some.with_columns(versions))
 
 
 def _corrected(
