@@ -20,6 +20,8 @@ from schemas.topics import LEDGER_TOPICS
 
 #: How often it is looked, in shares of the time that standing still is allowed to take.
 LOOKS = 24
+#: A gap between two looks of more than this share of it means that a look itself had to wait: nothing can be said.
+_GAP = 4
 #: An engine that does not say 1 within this many seconds is not one that answers.
 _ASK_S = 5.0
 #: What is assigned and was never taken over: behind, whatever the log holds.
@@ -69,7 +71,7 @@ class Watchdog:
         broker = self._broker()
         last, self._looked_s = self._looked_s, now_s
         try:
-            if self._excused(broker, pool, last):
+            if self._excused(broker, pool, last) or now_s - last > self._settings.stuck_after_s / _GAP:
                 raise Unavailable("something else explains it")
             stands = await self._stands(broker)
             still = self._stillness.look(now_s, stands)
