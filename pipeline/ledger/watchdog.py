@@ -1,7 +1,7 @@
 """A worker that has something to do and gets nothing done says so and ends itself [I/O]: its next start reads anew.
 
 Never during an outage, a rebalance, a freeze or an operator's pause: ClickHouse and Kafka are asked themselves, and
-whatever was tried again since the last look, or still waits for an answer, excuses the pause.
+whatever was tried again since the last look, or has long waited for an answer, excuses the pause.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from schemas.topics import LEDGER_TOPICS
 
 #: How often it is looked, in shares of the time that standing still is allowed to take.
 LOOKS = 24
-#: A gap between two looks of more than this share of it means that a look itself had to wait: nothing can be said.
-_GAP = 4
+#: A look that had to wait for more than this share of it, or a call that waits for so long, explains the pause.
+_SHARE = 4
 #: An engine that does not say 1 within this many seconds is not one that answers.
 _ASK_S = 5.0
 #: What is assigned and was never taken over: behind, whatever the log holds.
@@ -71,7 +71,7 @@ class Watchdog:
         broker = self._broker()
         last, self._looked_s = self._looked_s, now_s
         try:
-            if self._excused(broker, pool, last) or now_s - last > self._settings.stuck_after_s / _GAP:
+            if self._excused(broker, pool, now_s) or now_s - last > self._settings.stuck_after_s / _SHARE:
                 raise Unavailable("something else explains it")
             stands = await self._stands(broker)
             still = self._stillness.look(now_s, stands)
@@ -82,12 +82,12 @@ class Watchdog:
             return self._say({})
         return self._say({p: seconds for p, seconds in still.items() if await self._waits(broker, p, stands[p])})
 
-    def _excused(self, broker: Broker, pool: Pool, last_s: float) -> bool:
-        """Whether the group changed, the loop stood, a call was in vain since the last look or is older than it."""
+    def _excused(self, broker: Broker, pool: Pool, now_s: float) -> bool:
+        """Whether the group changed, the loop stood, a call was in vain since the last look or waits for long."""
         before = self._generation, self._failures
         self._generation, self._failures = broker.generation(), pool.failures + self._tried()
         oldest = pool.oldest()
-        waiting = oldest is not None and oldest < last_s
+        waiting = oldest is not None and now_s - oldest > self._settings.stuck_after_s / _SHARE
         changed = before != (self._generation, self._failures)
         return changed or waiting or broker.rebalancing() or not self._custody().alive()
 
