@@ -94,8 +94,15 @@ GATEWAY_METRICS: tuple[Metric, ...] = (
         ("producer",),
         "of them: acknowledged by Kafka, answered `accepted`",
     ),
-    Metric("touchline_gateway_rejected_total", "counter", ("producer", "reason"), "of them: refused for good"),
-    Metric("touchline_gateway_shed_total", "counter", ("producer", "cause"), "of them: to come again later (429, 503)"),
+    Metric(
+        "touchline_gateway_rejected_total", "counter", ("producer", "reason"), "of them: refused for good, and kept"
+    ),
+    Metric(
+        "touchline_gateway_shed_total",
+        "counter",
+        ("producer", "cause"),
+        "of them: to come again later (429, 503); `unkept`: refused beyond the bound of what is kept",
+    ),
     Metric("touchline_gateway_requests_total", "counter", ("route", "status"), "answers, by route and HTTP status"),
     Metric("touchline_gateway_request_seconds", "histogram", (), "time from a request's headers to its answer"),
     Metric("touchline_gateway_kafka_seconds", "histogram", (), "time from a run's start to Kafka's acknowledgement"),

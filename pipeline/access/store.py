@@ -47,6 +47,13 @@ def load(client: ClickHouse) -> dict[str, Key]:
     return {row["key_id"]: _key(row) for row in client.query(_LOAD).iter_rows(named=True)}
 
 
+def grants(client: ClickHouse) -> dict[str, Grant]:
+    """What each producer may do, by name: of keys with one name that of the one that lives, else of the newest."""
+    now_ms = now(client)
+    keys = sorted(load(client).values(), key=lambda key: (key.lives(now_ms), key.created_ms))
+    return {key.grant.name: key.grant for key in keys}
+
+
 def create(client: ClickHouse, grant: Grant, valid_ms: int) -> tuple[Key, str]:
     """A new key, valid so long (0: for ever), and its token.
 

@@ -105,6 +105,7 @@ def remap(
 
 def _mapped(client: ClickHouse, settings: Settings, name: str, *, rejected: bool) -> tuple[dict[str, Judged], int]:
     """Events of the kept bodies by id, judged as the gateway would at the time they came; how many are refused."""
+    from pipeline.access import store
     from pipeline.access.keys import Grant, Right
     from pipeline.arrival.rules import ArrivalRules
     from pipeline.customers.sealing import Sealer
@@ -120,6 +121,7 @@ def _mapped(client: ClickHouse, settings: Settings, name: str, *, rejected: bool
     sealer = Sealer(settings.pseudonym_key_id, settings.seal_bytes)
     rules = Rules(ArrivalRules(settings.customer_form), pseudonyms_of(settings), settings.unknown_fields)
     options = load_options(settings.integrations).get(name, Options())
+    grants = store.grants(client)
     fine: dict[str, Judged] = {}
     refused = 0
     for row in listed(client, name, _since(), rejected=rejected, limit=_MOST):
@@ -128,7 +130,8 @@ def _mapped(client: ClickHouse, settings: Settings, name: str, *, rejected: bool
         if isinstance(found, Unread):
             refused += 1
             continue
-        grant = Grant("", row["producer"] or name, frozenset({Right.WRITE}))
+        producer = row["producer"] or name
+        grant = grants.get(producer, Grant("", producer, frozenset({Right.WRITE})))  # its scope holds here too
         for each in judged_of(found, grant, rules, row["received_ms"]):
             if each.rejection is None:
                 fine[each.event_id] = each

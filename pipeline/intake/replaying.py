@@ -208,10 +208,7 @@ class _Mender:
         self._sealer = Sealer(settings.pseudonym_key_id, settings.seal_bytes)
         self._pseudonyms = pseudonyms_of(settings)
         self._rules = Rules(ArrivalRules(settings.customer_form), self._pseudonyms, settings.unknown_fields)
-        now_ms = store.now(client)
-        keys = sorted(store.load(client).values(), key=lambda key: (key.lives(now_ms), key.created_ms))
-        #: Of keys with one name the one that lives, else the newest.
-        self._grants = {key.grant.name: key.grant for key in keys}
+        self._grants = store.grants(client)
 
     def opened(
         self, place: Place, row: Mapping[str, object], found: tuple[int, bytes] | None

@@ -89,12 +89,15 @@ def test_a_producer_of_nothing_but_bad_events_is_named_and_fills_no_disk(case: C
     """C9 of events that never get beyond the gateway: within a minute in metric, log and command."""
     worker = case.worker("one")
     gateway = Gateway(case)
+    assert posted(gateway, answer("good"))[0] == 202
+    case.settle(120)  # the worker runs: from here on a minute counts
     sent = 0
     while sent <= 2 * MOST_KEPT + 100:  # more than the bound also where a minute ends meanwhile
         status, document = posted(gateway, [answer(f"bad-{number}", score=11) for number in range(sent, sent + 350)])
         assert (status, document["rejected"]) == (400, 350)
         sent += 350
-    eventually(lambda: probe.metric(worker, "touchline_producer_bad") == 1, f"named\n{case.words()}", 60)
+    eventually(lambda: worker.said("producer bad"), f"named\n{case.words()}", 60)
+    eventually(lambda: probe.metric(worker, "touchline_producer_bad") == 1, "counted", 20)
     code, told, _ = command(case, "producers", "--json")
     assert code == 3
     assert {row["producer"]: row["state"] for row in json.loads(told)} == {"load": "bad"}

@@ -91,6 +91,15 @@ def test_a_revocation_wins_over_a_rotation_at_the_same_moment(tables: ClickHouse
     assert store.load(tables)[key.grant.key_id].revoked_ms > 0
 
 
+def test_of_keys_with_one_name_the_scope_of_the_living_one_holds(tables: ClickHouse) -> None:
+    rights = frozenset({Right.WRITE})
+    old, _ = store.create(tables, Grant("", "shop", rights), 0)
+    store.revoke(tables, old.grant.key_id)
+    assert store.grants(tables)["shop"] == old.grant, "a key that has ended tells what it might do"
+    new, _ = store.create(tables, Grant("", "shop", rights, brands=frozenset({"acme"})), 0)
+    assert store.grants(tables)["shop"] == new.grant
+
+
 def test_the_commands_show_a_token_once_and_only_there(settings: Settings, tables: ClickHouse) -> None:
     made = touchline(settings, "create", "web-shop", "--channel", "web", "--expires", "2h")
     assert made.returncode == 0, made.stderr
