@@ -224,7 +224,8 @@ def posted(gateway: Gateway, body: bytes, headers: dict[str, str]) -> int:
         with urllib.request.urlopen(request, timeout=20) as found:
             return int(found.status)
     except urllib.error.HTTPError as error:
-        return error.code
+        with error:
+            return error.code
 
 
 def counted(gateway: Gateway) -> Counter[str]:
@@ -266,9 +267,11 @@ def test_idle_and_slow_connections_cost_little_and_among_them_every_event_has_it
         for each in opened:
             each.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert set(statuses) == {202, 400, 413}, statuses
+    assert {202, 400, 413} <= set(statuses) <= {202, 400, 413, 503}, statuses
     fates = counted(gateway)
     assert fates["received"] == sent == fates["accepted"] + fates["rejected"] + fates["shed"]
     lying = sum(bound.hi - bound.lo + 1 for (topic, _), bound in case.log_bounds().items() if topic == "feedback")
-    assert fates["accepted"] == lying == statuses[202] * BATCH
+    assert fates["accepted"] == statuses[202] * BATCH
+    # What was answered with 503, on a machine with more to do, may have arrived all the same.
+    assert fates["accepted"] <= lying <= fates["accepted"] + statuses[503] * BATCH
     assert gateway.ready()

@@ -37,7 +37,8 @@ def posted(gateway: Gateway, body: Any, token: str = "") -> tuple[int, Any]:
         with urllib.request.urlopen(request, timeout=20) as found:
             return found.status, json.load(found)
     except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
+        with error:
+            return error.code, json.load(error)
 
 
 def shed(gateway: Gateway) -> int:
