@@ -7,7 +7,7 @@ whatever was tried again since the last look, or has long waited for an answer, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from pipeline.clickhouse import ClickHouse, Pool
@@ -22,6 +22,8 @@ from schemas.topics import LEDGER_TOPICS
 LOOKS = 24
 #: A look that had to wait for more than this share of it, or a call that waits for so long, explains the pause.
 _SHARE = 4
+#: Partitions of which a record is looked for at one look: a reader of its own each, and one that is found is enough.
+_ASKED = 3
 #: An engine that does not say 1 within this many seconds is not one that answers.
 _ASK_S = 5.0
 #: What is assigned and was never taken over: behind, whatever the log holds.
@@ -61,26 +63,31 @@ class Watchdog:
         self._generation = -1
         self._failures = -1
         self._looked_s = 0.0
-        self._markers: dict[Partition, int] = {}
+        self._markers: dict[Partition, tuple[int, float]] = {}
         #: What is wrong, in words; empty while all is well.
         self.trouble = ""
         self.partitions = 0
 
     async def look(self, pool: Pool, now_s: float) -> str:
         """What is wrong at `now_s` (monotonic seconds), or nothing."""
-        broker = self._broker()
-        last, self._looked_s = self._looked_s, now_s
+        broker, clock = self._broker(), asyncio.get_running_loop().time
+        last, began, long_s = self._looked_s, clock(), self._settings.stuck_after_s / _SHARE
+        self._looked_s = now_s
         try:
-            if self._excused(broker, pool, now_s) or now_s - last > self._settings.stuck_after_s / _SHARE:
+            if self._excused(broker, pool, now_s) or now_s - last > long_s:
                 raise Unavailable("something else explains it")
             stands = await self._stands(broker)
+            if clock() - began > long_s:
+                raise Unavailable("Kafka took its time")
             still = self._stillness.look(now_s, stands)
             if still:
                 await asyncio.to_thread(self._ask)
         except Unavailable:
             self._stillness.excuse()
             return self._say({})
-        return self._say({p: seconds for p, seconds in still.items() if await self._waits(broker, p, stands[p])})
+        said = self._say(still if await self._confirmed(broker, still, stands, now_s) else {})
+        self._looked_s = now_s + clock() - began  # what was asked to be sure is no gap between two looks
+        return said
 
     def _excused(self, broker: Broker, pool: Pool, now_s: float) -> bool:
         """Whether the group changed, the loop stood, a call was in vain since the last look or waits for long."""
@@ -98,18 +105,26 @@ class Watchdog:
         ends = await broker.log_ends(mine)
         return {p: _stand(held.get(p), ends[p]) for p in mine if not (p in held and held[p].paused)}
 
-    async def _waits(self, broker: Broker, partition: Partition, stand: Stand) -> bool:
+    async def _confirmed(
+        self, broker: Broker, still: Mapping[Partition, float], stands: Mapping[Partition, Stand], now_s: float
+    ) -> bool:
         """Whether a record really waits: at the end of a log may lie markers of transactions only."""
-        if stand == _NOT_HELD or stand.folded < stand.position:
+        if any(stands[p] == _NOT_HELD or stands[p].folded < stands[p].position for p in still):
             return True
-        if self._markers.get(partition) == stand.log_end:
-            return False
-        try:
-            await broker.first_record(partition, stand.position + 1)
-        except Unavailable:
-            self._markers[partition] = stand.log_end
-            return False
-        return True
+        fresh = [p for p in sorted(still) if not self._only_markers(p, stands[p].log_end, now_s)]
+        for partition in fresh[:_ASKED]:
+            try:
+                await broker.first_record(partition, stands[partition].position + 1)
+            except Unavailable:
+                self._markers[partition] = stands[partition].log_end, now_s
+            else:
+                return True
+        return False
+
+    def _only_markers(self, partition: Partition, log_end: int, now_s: float) -> bool:
+        """Whether no record was shown below this log end lately; a slow answer is asked for again."""
+        end, asked_s = self._markers.get(partition, (-1, 0.0))
+        return end == log_end and now_s - asked_s < self._settings.stuck_after_s
 
     def _ask(self) -> None:
         """Raises Unavailable when ClickHouse does not answer: over a connection of its own, since others may hang."""

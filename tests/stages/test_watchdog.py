@@ -74,9 +74,9 @@ async def test_a_database_that_does_not_answer_is_no_fault_of_the_worker(bench: 
     desk, members = bench
     await waiting(desk, members)
     desk.watchdog._settings = settings.model_copy(update={"clickhouse_url": "http://127.0.0.1:9"})
-    assert set(await looked(desk, 1.0, 201.0)) == {""}
+    assert set(await looked(desk, 1.0, 121.0)) == {""}
     desk.watchdog._settings = settings
-    found = await looked(desk, 221.0, 401.0)
+    found = await looked(desk, 141.0, 281.0)
     assert found[:6] == [""] * 6  # the count began anew
     assert found[-1] != ""
 
