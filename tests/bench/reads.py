@@ -19,6 +19,8 @@ from tests.bench.place import drop_place, make_place
 
 _DAYS = 30
 _DAY = 86_400
+#: Days that a deployment keeps by the minute.
+_MINUTES_DAYS = 7
 #: Answers of each of 500,000 customers, evenly over the time; 1 in 50 came after its window was closed.
 LEDGER = """INSERT INTO ledger (topic, epoch, part, off, ver, ingest_ms, disposition, reason, event_hash, occurred_ms,
     key_id, customer, source, metric, scale, answer, bin, brand, unit, channel, touchpoint)
@@ -37,6 +39,17 @@ SELECT 'core', metric, scale, brand, unit, channel, touchpoint, '', intDiv(occur
 FROM ledger GROUP BY metric, scale, brand, unit, channel, touchpoint, minute_, topic, epoch, part""".format(
     bins=", ".join(f"b{i}" for i in range(11)), sums=", ".join(f"countIf(bin = {i})" for i in range(11))
 )
+#: Days older than a week as a deployment keeps them: by the hour.
+_HOURS = """INSERT INTO windows_1h (cut, metric, scale, brand, unit, channel, touchpoint, dim, minute, topic, epoch,
+    part, ver, seq, {bins}, s1, s2)
+SELECT cut, metric, scale, brand, unit, channel, touchpoint, dim, intDiv(minute, 3600) * 3600 AS hour, topic, epoch,
+    part, 1, 1, {sums}, 0, 0
+FROM windows WHERE minute < {{until:UInt32}}
+GROUP BY cut, metric, scale, brand, unit, channel, touchpoint, dim, hour, topic, epoch, part""".format(
+    bins=", ".join(f"b{i}" for i in range(11)), sums=", ".join(f"sum(b{i})" for i in range(11))
+)
+_ROLLED = """INSERT INTO rolled (topic, epoch, part, day, ver, cleared)
+SELECT DISTINCT topic, epoch, part, intDiv(minute, 86400), 1, 1 FROM windows WHERE minute < {until:UInt32}"""
 #: All of it is settled.
 PROGRESS = """INSERT INTO progress (topic, epoch, part, ver, seq, position, settled, clock_ms)
 SELECT topic, epoch, part, 1, 1, max(off), max(off), max(occurred_ms) FROM ledger GROUP BY topic, epoch, part"""
@@ -58,6 +71,7 @@ def run(stack: Stack, report: Report, quick: bool) -> None:
     values = {"begin": end * 1000 - span, "span": span, "count": count, "closings": _DAYS * 288 - 1}
     for sql in (LEDGER, WINDOWS, _FRONTIERS):
         client.command(sql, values)
+    _roll(client, (end - _MINUTES_DAYS * _DAY) // _DAY * _DAY)
     rows = client.query("SELECT (SELECT count() FROM windows) AS w, (SELECT count() FROM frontiers) AS f").row(0)
     note(f"{count:,} answers in {rows[0]:,} window rows, {rows[1]:,} rows in frontiers")
     for name, target, about, ask in questions(client, end):
@@ -70,6 +84,18 @@ def run(stack: Stack, report: Report, quick: bool) -> None:
     )
     client.close()
     drop_place(place)
+
+
+def _roll(client: ClickHouse, until: int) -> None:
+    """Minutes before `until` (Unix seconds, a midnight) are kept by the hour, where this database has such a table."""
+    here = "SELECT count() AS n FROM system.tables WHERE database = currentDatabase() AND name = 'windows_1h'"
+    if not client.query(here)["n"][0]:
+        return
+    for sql in (_HOURS, _ROLLED):
+        client.command(sql, {"until": until})
+    client.command("ALTER TABLE windows DELETE WHERE minute < {until:UInt32}", {"until": until}, {"mutations_sync": 2})
+    hours = client.query("SELECT count() AS n FROM windows_1h")["n"][0]
+    note(f"days older than a week are {hours:,} rows by the hour")
 
 
 def questions(client: ClickHouse, end: int) -> list[tuple[str, str, str, Callable[[], object]]]:
