@@ -38,6 +38,8 @@ _SETTLE_S = 0.5
 _TICK_S = 1.0
 #: Days that became old enough are looked for this often, seconds; an import that pauses for less is not at its end.
 _ROLL_S = 300.0
+#: Between two ticks what changed is published this often, as far as the publisher does not rest.
+_LOOK_S = 0.1
 #: Requests of people are looked at this often, seconds.
 _ASKED_S = 2.0
 
@@ -58,6 +60,10 @@ def attach(app: faust.App, desk: Desk, reads: Any) -> None:
     @desk.timer(app, _TICK_S, "tick")
     async def tick() -> None:
         await publish(desk)
+
+    @desk.timer(app, _LOOK_S, "look")
+    async def between() -> None:
+        await look(desk)
 
     @desk.timer(app, _SETTLE_S, "settle")
     async def settle() -> None:
@@ -213,6 +219,7 @@ async def publish(desk: Desk) -> None:
     """Only the owner of `ticks`: one record there a second, whose append time is "now"; then scores and closings."""
     if Partition("ticks", 0) not in desk.group.assigned():
         desk.publisher.forget()
+        desk.broker_ms = 0
         return
     try:
         ver = fence(desk.tick_fence, desk.group.generation())
@@ -226,6 +233,17 @@ async def publish(desk: Desk) -> None:
         return
     desk.telemetry.count("touchline_scores_published_total", sent)
     desk.telemetry.total("touchline_windows_closed_total", desk.publisher.closed)
+
+
+async def look(desk: Desk) -> None:
+    """Between two ticks the owner publishes what changed since the last look; the time is that of the last tick."""
+    if not desk.broker_ms or Partition("ticks", 0) not in desk.group.assigned() or desk.publisher.resting:
+        return
+    try:
+        sent = await desk.publisher.step(desk.broker_ms, fence(desk.tick_fence, desk.group.generation()))
+    except Unavailable:
+        return
+    desk.telemetry.count("touchline_scores_published_total", sent)
 
 
 async def fold(desk: Desk, waiting: Sequence[Slice]) -> None:

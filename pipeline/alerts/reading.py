@@ -53,6 +53,16 @@ def history(client: ClickHouse, names: Sequence[str]) -> list[Step]:
     return [step_of(row) for row in rows.iter_rows(named=True)] if rows.height else []
 
 
+def steps_between(client: ClickHouse, first_ms: int, end_ms: int) -> list[Step]:
+    """The steps of all incidents in a span of time, oldest first; those written again at a takeover are left out."""
+    rows = client.query(
+        "SELECT * FROM alert_steps FINAL WHERE kind = 'incident' AND step NOT IN ('adopted', 'seen') "
+        "AND at_ms >= {first:Int64} AND at_ms < {last:Int64} ORDER BY at_ms, ver, seq",
+        {"first": first_ms, "last": end_ms},
+    )
+    return [step_of(row) for row in rows.iter_rows(named=True)] if rows.height else []
+
+
 def orders(client: ClickHouse, limit: int = 100) -> list[dict[str, Any]]:
     """The audit rows of what people asked for, newest first."""
     rows = client.query(

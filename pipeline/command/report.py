@@ -28,7 +28,7 @@ def report(
     pdf: Annotated[bool, typer.Option(help="also as PDF, through Chromium")] = True,
     json: AsJson = False,
 ) -> None:
-    """Write the weekly report: what moved, how sure, where, who acts, what was said.
+    """Write the weekly report: what moved, how sure, where, who acts, what was said, why, what was done.
 
     Exit codes: 0 written, 2 usage, 4 ClickHouse did not answer.
     """
@@ -56,13 +56,16 @@ def report(
 def _facts(week: Week) -> Facts:
     import polars as pl
 
+    from pipeline.alerts.reading import steps_between
     from pipeline.clickhouse import ClickHouse
     from pipeline.customers.registry import DEFAULT_PATH, Registry
+    from pipeline.journeys.drivers import DriverQuestion, read_drivers
     from pipeline.scores.reading import Question, read_scores
     from pipeline.settings import load_settings
     from pipeline.views.page import frames, readings
     from pipeline.views.page.items import shown
     from pipeline.views.page.view import View
+    from pipeline.views.week_deeds import deeds_of
     from pipeline.views.weekly import Facts
 
     settings = load_settings()
@@ -82,9 +85,12 @@ def _facts(week: Week) -> Facts:
             there = {"touchpoint": (worst["touchpoint"],), "channel": (worst["channel"],)}
             events = readings.behind(client, lead["metric"], (week.first, week.end), there)
             said = [shown(event) for event in events if event["text"]][:_QUOTED]
+        asked_why = DriverQuestion(week.first, week.end, metric=lead["metric"] if lead else "nps")
+        drivers = read_drivers(client, asked_why).document()
+        deeds = deeds_of(steps_between(client, week.first * 1000, week.end * 1000))
     finally:
         client.close()
-    return Facts(week, cells, before, owners, default, said)
+    return Facts(week, cells, before, owners, default, said, drivers, deeds)
 
 
 def _printed(file: Path) -> Path | None:

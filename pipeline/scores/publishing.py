@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from pipeline.clickhouse import Pool
-from pipeline.scores.backlog import Backlog
+from pipeline.scores.backlog import CATCHING_UP, Backlog
 from pipeline.scores.closing import WINDOW_S, Progress, closed_through, window_of
 from pipeline.scores.defined import write_definitions
 from pipeline.scores.definitions import Definitions
@@ -25,12 +25,17 @@ from schemas.codec import encode
 from schemas.outgoing import Score
 from schemas.vocabulary import Reason
 
-#: Windows looked at on every tick: the open one and those that delayed answers still change. Older ones are
-#: restated in the tables and read there.
+#: Windows that are published: the open ones and those that delayed answers still change. Older ones are restated in the
+#: tables and read there.
 _RECENT_S = 3600
+#: A look counts the windows that are still open and those whose change was noted; one of the others beside them each so
+#: often, so that whatever changed without a note (a takeover, a rebuild) is said within a minute, seconds.
+_ALSO_S = 5.0
 
-#: Rest after publishing, in times of what it took: it costs a worker that catches up at most a tenth of its time.
-_REST = 9
+#: Rest after a look: at least so long, and in times of what it took. It may take a third of the time while nothing
+#: waits; of a worker that catches up it takes a tenth.
+_REST_S = 0.3
+_REST, _REST_BEHIND = 2, 9
 #: Scopes that are published: everything, and each brand alone and by one dimension.
 _SCOPES: tuple[tuple[str, ...], ...] = (
     (),
@@ -64,7 +69,10 @@ class Publisher:
         self._send = send
         self._log_ends = log_ends
         self._partitions = partitions
-        self._said: dict[tuple[str, ...], Said] = {}
+        self._said: dict[int, dict[tuple[str, ...], Said]] = {}
+        self._open_from: int | None = None
+        self._also = (0, 0.0)
+        self._looking = asyncio.Lock()
         self._noted: dict[int, dict[str, int]] = {}
         self._reasons: dict[int, str] = {}
         self._closed_s: int | None = None
@@ -79,6 +87,7 @@ class Publisher:
         """Another worker publishes now."""
         self._said.clear()
         self._noted.clear()
+        self._open_from = None
         self._closed_s = None
         self._seen = ""
         self._defined = False
@@ -86,6 +95,15 @@ class Publisher:
 
     async def step(self, now_ms: int, ver: int) -> int:
         """One look, `now_ms` by the broker's clock: closes windows, publishes what changed; how many scores."""
+        async with self._looking:
+            return await self._step(now_ms, ver)
+
+    @property
+    def resting(self) -> bool:
+        """Whether a look now would say nothing: one is going on, or the last one was a moment ago."""
+        return self._looking.locked() or asyncio.get_running_loop().time() < self._rests_until
+
+    async def _step(self, now_ms: int, ver: int) -> int:
         if not self._defined:
             await self._pool.call(lambda client: write_definitions(client, self._definitions))
             self._defined = True
@@ -107,7 +125,8 @@ class Publisher:
         if messages:
             await self._send("scores", messages)
         self._seen = seen
-        self._rests_until = clock() + _REST * (clock() - began)
+        took = clock() - began
+        self._rests_until = clock() + max(_REST_S, (_REST_BEHIND if self._behind > CATCHING_UP else _REST) * took)
         self.published += len(messages)
         return len(messages)
 
@@ -153,19 +172,33 @@ class Publisher:
         await self._pool.insert("frontiers", rows, f"frontiers:{ver}:{ends[0]}:{ends[-1]}")
 
     async def _scores(self, now_ms: int, ver: int) -> list[Score]:
-        since = {"since": window_of(now_ms) - _RECENT_S}
+        since = window_of(now_ms) - _RECENT_S
+        for start in [start for start in self._said if start < since]:
+            del self._said[start]
         # Notes follow their windows: what a window shows without one yet was delayed, by far the most frequent reason.
-        notes = await self._pool.query(_NOTES, since)
-        counts = await self._pool.query(_COUNTS, since)
+        self._note(await self._pool.query(_NOTES, {"since": since}))
+        noted = [start for start, why in self._reasons.items() if why]
+        starts = wanted(since, self._open_from, noted, self._turn())
+        # One thread: the tables' machine has more to do than to be a few milliseconds sooner here.
+        counts = await self._pool.call(lambda client: client.query(_counts(starts), None, {"max_threads": 1}))
+        self._open_from = self._closed_s
         if counts.is_empty():
             return []
-        self._note(notes)
         scores = []
         for dims in _SCOPES:
             rows = counts.filter(pl.col("scope") == ",".join(dims))
             for (metric, scale), group in rows.group_by("metric", "scale", maintain_order=True):
                 scores.extend(self._changed(dims, str(metric), str(scale), group, now_ms, ver))
         return scores
+
+    def _turn(self) -> int | None:
+        """Whose turn it is of the windows that nothing was noted about; mostly nobody's."""
+        turn, at = self._also
+        now = asyncio.get_running_loop().time()
+        if now - at < _ALSO_S:
+            return None
+        self._also = (turn + 1, now)
+        return turn
 
     def _note(self, notes: pl.DataFrame) -> None:
         """Why closed windows changed since the last look: the reasons that were noted more often than then."""
@@ -190,13 +223,14 @@ class Publisher:
         for index, row in enumerate(rows.select("start", *dims).iter_rows()):
             reading = readings.row(index)
             final = self._closed_s is not None and row[0] + WINDOW_S <= self._closed_s
-            key = (",".join(dims), metric, scale, *(str(value) for value in row))
-            before = self._said.get(key)
+            key = (",".join(dims), metric, scale, *(str(value) for value in row[1:]))
+            said = self._said.setdefault(int(row[0]), {})
+            before = said.get(key)
             if before is not None and before.histogram == reading.histogram and before.final == final:
                 continue
             revision = 0 if before is None else before.revision + 1
             late = before is not None and before.final
-            self._said[key] = Said(reading.histogram, revision, final)
+            said[key] = Said(reading.histogram, revision, final)
             changed.append(
                 Score(
                     scope=dict(zip(dims, (str(value) for value in row[1:]), strict=True)),
@@ -221,6 +255,19 @@ class Publisher:
                 )
             )
         return changed
+
+
+def wanted(since: int, open_from: int | None, noted: Collection[int], turn: int | None) -> list[int]:
+    """Begins of the windows to count in a look at those from `since` on: the ones that end after `open_from`, those
+    whose change was noted, one of the others in turn; all of them where `open_from` is None, after a takeover."""
+    # The last one may lie ahead: an event is accepted up to five minutes before its time.
+    every = range(since, since + _RECENT_S + WINDOW_S + 1, WINDOW_S)
+    if open_from is None:
+        return list(every)
+    chosen = {start for start in every if start + WINDOW_S > open_from or start in noted}
+    if turn is not None:
+        chosen.add(every[turn % len(every)])
+    return sorted(chosen)
 
 
 async def readable(settings: Settings, *, wait_s: float = 2.0) -> bool:
@@ -264,7 +311,7 @@ _KEYS = ("start", "metric", "scale")
 _COUNTS = """SELECT arrayStringConcat(arrayFilter((name, out) -> NOT out, [{words}], [{out}]), ',') AS scope,
     intDiv(minute, {window}) * {window} AS start, metric, scale, brand, unit, channel, touchpoint, {bins}
 FROM windows FINAL
-PREWHERE cut = 'core' AND minute >= {{since:UInt32}} AND topic != 'history'
+PREWHERE cut = 'core' AND topic != 'history' AND ({{minutes}})
 GROUP BY GROUPING SETS ({sets})
 ORDER BY start, metric, scale, brand, unit, channel, touchpoint""".format(
     words=", ".join(f"'{name}'" for name in CORE),
@@ -273,6 +320,11 @@ ORDER BY start, metric, scale, brand, unit, channel, touchpoint""".format(
     bins=", ".join(f"sum({name}) AS {name}" for name in BINS),
     sets=", ".join(f"({', '.join((*_KEYS, *dims))})" for dims in _SCOPES),
 )
+
+
+def _counts(starts: Sequence[int]) -> str:
+    """The question for the windows that begin then: ranges of minutes, which the table's key can skip by."""
+    return _COUNTS.format(minutes=" OR ".join(f"minute >= {start} AND minute < {start + WINDOW_S}" for start in starts))
 
 
 #: Notes by five-minute window: what came later, or was corrected.

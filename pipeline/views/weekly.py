@@ -1,4 +1,4 @@
-"""The weekly report as one HTML file: what moved, how sure, where, what was said. Pure: cells and rows in, text out.
+"""The weekly report as one HTML file: what moved, how sure, where, why, what was done. Pure: cells in, text out.
 
 Self-contained: styles and charts (SVG) stand in the file, nothing is loaded, nothing runs.
 """
@@ -18,6 +18,7 @@ from pipeline.scores.meters import bounds
 from pipeline.views.figures import difference, number
 from pipeline.views.page import frames
 from pipeline.views.page.frames import Cells
+from pipeline.views.week_deeds import Deed, done, why
 
 _NAMES: Final = {"nps": "NPS", "csat": "CSAT", "ces": "CES", "sentiment": "Net sentiment"}
 _VERDICTS: Final = {"worse": "a real drop", "better": "a real rise", "steady": "within chance"}
@@ -43,7 +44,8 @@ class Week:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a report is made of: the week's cells, the places of the week before, what was said at the worst place."""
+    """What a report is made of: the week's cells, the places of the week before, what was said at the worst place, the
+    drivers of the leading score (their document), what was done about alerts."""
 
     week: Week
     cells: Cells
@@ -51,6 +53,8 @@ class Facts:
     owners: Mapping[str, str]
     default_owner: str
     said: Sequence[Mapping[str, Any]]
+    drivers: Mapping[str, Any] | None = None
+    deeds: Sequence[Deed] = ()
 
 
 def week_of(text: str, today: date) -> Week:
@@ -81,6 +85,8 @@ def report(facts: Facts) -> str:
         f"<h2>What moved, and how sure</h2>{charts}"
         f"<h2>Where</h2>{_places(facts)}"
         f"{_said(facts)}"
+        f"{why(facts.drivers, _NAMES[str((facts.drivers or {}).get('metric', 'nps'))])}"
+        f"{done(facts.deeds)}"
         "<footer>Every score stands with its 95 % interval and its number of answers; under ten answers none is shown. "
         "A difference is called real when chance alone would show it less than once in twenty times.</footer>"
         "</main></body></html>"

@@ -73,7 +73,7 @@ def _columns(client: ClickHouse, table: str) -> list[str]:
 
 
 async def published(settings: Settings) -> list[bytes]:
-    """What the owner of `ticks` says of these tables, sent to the topic `scores`."""
+    """What a new owner of `ticks` says of these tables, sent to the topic `scores`; it wins over an earlier one."""
     said: list[bytes] = []
     producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers)
     await producer.start()
@@ -90,9 +90,9 @@ async def published(settings: Settings) -> list[bytes]:
 
     pool = Pool(settings)
     try:
-        await Publisher(pool, send, ends, settings.topic_partitions, definitions_of(settings)).step(
-            int(time.time() * 1000), 1
-        )
+        now_ms = int(time.time() * 1000)
+        publisher = Publisher(pool, send, ends, settings.topic_partitions, definitions_of(settings))
+        await publisher.step(now_ms, now_ms)
     finally:
         pool.close()
         await producer.stop()

@@ -202,6 +202,7 @@ HOSTILE = (
 
 
 async def test_fragments_of_sql_are_values_and_nothing_else(place: Case) -> None:
+    """T40."""
     async with serving(place.settings) as server, aiohttp.ClientSession() as http:
         for text in HOSTILE:
             for name in ("brand", "channel", "segment", "product"):

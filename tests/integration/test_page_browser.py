@@ -6,40 +6,39 @@ Skipped where there is no Chromium, but a failure where CI is set; .ci/run insta
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 import hashlib
+import os
 import re
-import socket
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from pipeline.access import store
 from pipeline.access.keys import Grant, Right
 from pipeline.clickhouse import ClickHouse
 from pipeline.stack.launch import Stack
 from pipeline.views.page.entry import Seals
-from pipeline.views.page.server import STATIC
-from tests.chaos.harness import Case, Worker, deployed, eventually
+from pipeline.views.page.server import STATIC, site
+from tests.chaos.harness import Case, eventually
+from tests.integration.browsing import ALIVE, HOSTILE, Served, beside, deployed_beside, free_port, opened
 from tests.integration.chromium import ARGUMENTS, chromium
+from tests.integration.lives import HOUR, Lives
 from tests.integration.page_place import filled, published, texts_of
 from tests.integration.picture import MOST
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
 AXE = Path(__file__).with_name("vendor") / "axe.min.js"
-Result = TypeVar("Result")
 #: All files of the page together, packed.
 BUDGET = 60_000
-#: Text that would do something if it were not text.
-HOSTILE = '<script>window.hit=1</script>"><img src=x onerror="window.hit=1">javascript:alert(1)\u202egnp'
 
 
 @pytest.fixture(scope="module")
@@ -59,59 +58,25 @@ def place(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
     with deployed_beside(made) as case:
         client = ClickHouse(case.settings)
         filled(client, seed=11, touchpoints=("checkout", "delivery", HOSTILE))
+        lived(client)
         texts_of(client, HOSTILE)
         client.close()
         beside(lambda: asyncio.run(published(case.settings)))
         yield case
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def beside(work: Callable[[], Result]) -> Result:
-    """Runs something in another thread: playwright's own loop runs in this one."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(work).result()
-
-
-@contextlib.contextmanager
-def deployed_beside(made: Case) -> Iterator[Case]:
-    """tests.chaos.harness.deployed, from beside playwright."""
-    inside = deployed(made)
-    case = beside(inside.__enter__)
-    try:
-        yield case
-    finally:
-        beside(lambda: inside.__exit__(None, None, None))
-
-
-class Served:
-    """A page process of a case, at one port over its restarts."""
-
-    def __init__(self, case: Case, **variables: str) -> None:
-        self._case = case
-        self._variables = {"PAGE_PORT": str(free_port()), **variables}
-        self.url = f"http://127.0.0.1:{self._variables['PAGE_PORT']}/"
-        self.start()
-
-    def start(self) -> None:
-        """Starts it and waits until it listens."""
-        program = ("-m", "pipeline.command.main", "page")
-        self.process: Worker = self._case.worker("page", program, **self._variables)
-        port = int(self._variables["PAGE_PORT"])
-        eventually(lambda: _listens(port) or not self.process.running, "the page listens", 60)
-        assert self.process.running, self.process.words()
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
+def lived(client: ClickHouse) -> None:
+    """Two days of forty customers who bought something and were asked about it; hostile words at one step."""
+    lives = Lives()
+    for customer in range(1, 41):
+        at = time.time() - 2 * 86_400 - customer * 60
+        lives.did(customer, at, "page_viewed", brand="aurora")
+        lives.did(customer, at + 60, "checkout", "fail" if customer % 4 == 0 else "ok", brand="aurora")
+        lives.did(customer, at + 120, HOSTILE, brand="aurora")
+        if customer % 2:
+            lives.did(customer, at + 180, "delivery", brand="aurora")
+        lives.said(customer, at + HOUR, 2 if customer % 4 == 0 else 9, "checkout", brand="aurora")
+    lives.write(client)
 
 
 @pytest.fixture(scope="module")
@@ -127,18 +92,6 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     made.close()
 
 
-def opened(context: BrowserContext, url: str) -> tuple[Page, list[str]]:
-    """A tab with the page and everything that went wrong in it."""
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
-    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    page.goto(url)
-    expect(page.locator(".tile .big").first).not_to_have_text("too few answers", timeout=30_000)
-    return page, wrong
-
-
 def test_a_person_reads_score_interval_n_and_where_it_is_worst(context: BrowserContext, served: Served) -> None:
     page, wrong = opened(context, served.url)
     tile = page.locator(".tile").first
@@ -146,7 +99,7 @@ def test_a_person_reads_score_interval_n_and_where_it_is_worst(context: BrowserC
     assert re.search(r"[+−]?\d+\.\d to [+−]?\d+\.\d", tile.locator(".sub").first.inner_text())
     assert re.search(r"n [\d,]+", tile.inner_text())
     expect(page.locator(".headline")).to_contain_text("NPS is")
-    expect(page.locator(".state")).to_have_text("Live")
+    expect(page.locator(".state")).to_have_text(ALIVE)
     assert page.locator(".plot canvas").count() == 1
     assert wrong == []
 
@@ -200,19 +153,31 @@ def test_everything_goes_with_the_keyboard_alone(context: BrowserContext, served
     expect(page.get_by_role("button", name="Reset zoom")).to_have_count(0)
     reached = set()
     page.locator(".skip").focus()
-    for _ in range(150):
+    wanted = {"card line", "card heat", "card feed", "card beyond journey", "card beyond drivers", "top"}
+    for _ in range(400):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.closest('section, header, nav, footer')?.className"))
-    assert {"card line", "card heat", "card feed", "top"} <= reached, reached
+        at = "(document.activeElement.closest('section') ?? document.activeElement.closest('header'))?.className"
+        reached.add(page.evaluate(at))
+        if wanted <= reached:
+            break
+    assert wanted <= reached, reached
     assert wrong == []
 
 
 def test_a_chart_says_the_same_as_a_table(context: BrowserContext, served: Served) -> None:
     page, _ = opened(context, served.url)
-    page.get_by_role("button", name="Show as table").click()
+    page.locator(".line").get_by_role("button", name="Show as table").click()
     rows = page.locator(".line table tbody tr")
     expect(rows).to_have_count(12)
     assert "NPS over the last hour" in (page.locator(".plot").get_attribute("aria-label") or "")
+    assert page.locator(".line th", has_text="Expected").count() == 1
+    for part, row in (("journey", "Lost here"), ("drivers", "Pull on the score")):
+        card = page.locator(f".{part}")
+        card.scroll_into_view_if_needed()
+        expect(card.locator("svg").first).to_be_attached()
+        card.get_by_role("button", name="Show as table").click()
+        expect(card.locator("th", has_text=row)).to_be_visible()
+        expect(card.locator("svg")).to_have_count(0)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -225,6 +190,10 @@ def test_axe_finds_nothing_serious_and_nothing_runs_out_of_the_screen(
     )
     page, _ = opened(context, served.url)
     expect(page.locator(".map button").first).to_be_visible()
+    page.locator("footer").scroll_into_view_if_needed()
+    expect(page.locator(".flow rect").first).to_be_attached()
+    expect(page.locator(".bars li").first).to_be_attached()
+    expect(page.locator(".producers h3")).to_be_visible()
     page.add_script_tag(path=AXE)
     found = page.evaluate("axe.run().then(r => r.violations.map(v => [v.impact, v.id, v.nodes.map(n => n.target)]))")
     serious = [one for one in found if one[0] in ("serious", "critical")]
@@ -253,7 +222,7 @@ def test_after_a_restart_the_page_recovers_by_itself_and_had_said_that_it_was_st
     expect(page.locator(".state")).to_have_text(re.compile("Stale"))
     expect(page.locator("main")).to_have_class("stale")
     own.start()
-    expect(page.locator(".state")).to_have_text("Live", timeout=30_000)
+    expect(page.locator(".state")).to_have_text(ALIVE, timeout=30_000)
     expect(page.locator(".note")).to_contain_text("was away")
     expect(page.locator(".tile .big").first).to_have_text(shown)
     own.process.terminate()
@@ -268,7 +237,7 @@ def test_two_tabs_share_one_stream(context: BrowserContext, served: Served) -> N
     expect(second.locator(".tile .big").first).to_have_text(first.locator(".tile .big").first.inner_text())
     assert streams == []
     first.close()
-    expect(second.locator(".state")).to_have_text("Live")
+    expect(second.locator(".state")).to_have_text(ALIVE)
     eventually(lambda: second.evaluate("1") and streams, "the other tab listens now", 20)
 
 
@@ -304,16 +273,29 @@ def test_the_first_events_become_a_number_on_the_screen(
     made = Case(stack.bootstrap, stack.clickhouse_url, tmp_path_factory.mktemp("first"), partitions=1)
     with deployed_beside(made) as case:
         case.worker("worker")
-        own = Served(case)
+        port = free_port()
+        gateway = {"GATEWAY_PORT": str(port), "GATEWAY_URL": f"http://127.0.0.1:{port}"}
+        case.worker("gateway", ("-m", "pipeline.command.main", "gateway"), **gateway)
+        own = Served(case, **gateway)
         context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
         page = context.new_page()
         page.goto(own.url)
         expect(page.locator("#empty-title")).to_contain_text("Send the first event", timeout=30_000)
         page.get_by_role("button", name="Copy the command").click()
-        assert "touchline produce --topic feedback" in page.evaluate("navigator.clipboard.readText()")
+        expect(page.locator(".steps .done")).to_have_count(3, timeout=60_000)  # parts answer, a worker, the gateway
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied == page.locator(".command").inner_text()
+        environment = {
+            **os.environ,
+            **case.environment(),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+        done = subprocess.run(["bash", "-c", copied], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        expect(page.locator(".steps")).to_contain_text("1 so far", timeout=60_000)
         beside(lambda: asyncio.run(_answers(case, 12)))
         expect(page.locator(".tile .big").first).to_have_text("+100.0", timeout=60_000)
-        expect(page.locator(".tile").first).to_contain_text("n 12")
+        expect(page.locator(".tile").first).to_contain_text("n 13")
         expect(page.locator(".feed li").first).to_contain_text("NPS 10", timeout=30_000)
         context.close()
 
@@ -333,11 +315,7 @@ async def _answers(case: Case, count: int) -> None:
 
 
 def test_all_files_of_the_page_together_are_light() -> None:
-    sizes = {
-        path.name: len(gzip.compress(path.read_bytes(), 9))
-        for path in STATIC.rglob("*")
-        if path.suffix in (".html", ".js", ".css", ".svg")
-    }
+    sizes = {name: len(gzip.compress(file.body, 9)) for name, file in site().items()}
     assert sum(sizes.values()) <= BUDGET, sizes
     assert sum(sizes.values()) > 20_000
 

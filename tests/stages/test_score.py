@@ -156,6 +156,40 @@ async def test_a_change_of_a_closed_window_is_published_as_a_revision_with_its_r
     assert whole[2]["score"] < whole[1]["score"]
 
 
+async def test_between_two_ticks_the_owner_publishes_what_changed_and_nobody_else_does(bench: Bench) -> None:
+    desk, members = bench
+    members.mine = {TICKS}
+    members.ends = {FEEDBACK: 20, FEEDBACK._replace(part=0): 0}
+    await score.look(desk)  # no tick yet: nobody knows what time it is
+    assert desk.publisher.published == 0
+    await score.fold(desk, [await recorded(desk, FEEDBACK, recent(12))])
+    await score.publish(desk)
+    before = desk.publisher.published
+    assert before > 0
+    await score.fold(desk, [await recorded(desk, FEEDBACK, late_comers())])
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + 20
+    while desk.publisher.published == before:
+        assert clock() < deadline
+        await score.look(desk)
+        await asyncio.sleep(0)
+    found = [json.loads(value or b"") for value in await values(desk, "scores")]
+    newest = {each["start"]: each["n"] for each in found if each["scope"] == {} and each["metric"] == "nps"}
+    assert sum(newest.values()) == 15
+    assert len(await values(desk, "ticks")) == 1
+    members.mine = set()
+    await score.publish(desk)
+    assert desk.broker_ms == 0
+    assert desk.publisher._said == {}
+
+
+def late_comers() -> list[Record]:
+    """Three more answers of the present."""
+    now_ms = time.time_ns() // 1_000_000
+    made = [answer(12 + i, occurred_at=moment(now_ms)) for i in range(3)]
+    return [each._replace(timestamp=now_ms + 1) for each in made]
+
+
 def recent(count: int) -> list[Record]:
     """Answers of the broker's present, so that their window is one that is published."""
     now_ms = time.time_ns() // 1_000_000

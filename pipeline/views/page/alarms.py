@@ -1,6 +1,7 @@
 """The newest step of each alert of the topic `alerts`, bounded. Pure.
 
-Fields are taken as they come: the record may gain some. An incident gathers alerts, which are then not shown alone.
+Fields are taken as they come: the record may gain some. An incident gathers alerts, which are then shown with it: they
+hold the evidence. `since` is when the present trouble began to be told, the clock of whoever acts.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ MOST: Final = 1_000
 #: States in which nothing is left to do.
 OVER: Final = frozenset({"resolved", "closed", "expired"})
 _SHOWN: Final = 100
+#: Alerts that are shown with their incident; `count` says how many there are.
+_MEMBERS: Final = 5
 
 
 class Alarms:
@@ -39,14 +42,15 @@ class Alarms:
         held = self._held.get(name)
         if held is not None and _age(held) >= _age(step):
             return False
+        began_anew = held is None or (held["state"] in OVER and step["state"] not in OVER)
         self._held.pop(name, None)
-        self._held[name] = step
+        self._held[name] = {**step, "since": step["at"] if began_anew or held is None else held["since"]}
         if len(self._held) > self._most:
             del self._held[next(iter(self._held))]
         return True
 
     def newest(self, now: float) -> list[dict[str, Any]]:
-        """What is shown, open ones first, newest first: incidents, and alerts that belong to none."""
+        """What is shown, unanswered ones first, then open, then newest: incidents, and alerts that belong to none."""
         shown = [
             step
             for step in self._held.values()
@@ -55,8 +59,24 @@ class Alarms:
             and not step.get("shadow")
             and _second(step) >= now - ALARMS_S
         ]
-        shown.sort(key=lambda step: (step["state"] in OVER, -_second(step)))
-        return shown[:_SHOWN]
+        shown.sort(key=lambda step: (step["state"] in OVER, bool(step.get("acked_by")), -_second(step)))
+        return [self._with_alerts(step) for step in shown[:_SHOWN]]
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """The newest step of one alert or incident."""
+        return self._held.get(name)
+
+    def _with_alerts(self, step: dict[str, Any]) -> dict[str, Any]:
+        """An incident with its alerts, those that still fire first."""
+        if step.get("kind") != "incident" or not step.get("incident"):
+            return step
+        members = [
+            one
+            for one in self._held.values()
+            if one.get("kind", "alert") == "alert" and one.get("incident") == step["incident"]
+        ]
+        members.sort(key=lambda one: (one["state"] in OVER, -_second(one)))
+        return {**step, "alerts": members[:_MEMBERS]}
 
     def open(self, now: float) -> int:
         """How many of them somebody has to do something about."""

@@ -14,6 +14,7 @@ import orjson
 from aiohttp import web
 
 from pipeline.errors import Unavailable, UsageError
+from pipeline.ledger.rollcall import attendance
 from pipeline.scores.backlog import catching_up
 from pipeline.scores.defined import definitions_of
 from pipeline.scores.definitions import Definition, Definitions
@@ -21,11 +22,13 @@ from pipeline.scores.meters import FORMS
 from pipeline.scores.reading import Question, read_scores
 from pipeline.settings import Settings
 from pipeline.views.page import answers, readings
+from pipeline.views.page.acting import Acting
 from pipeline.views.page.document import document
 from pipeline.views.page.experience import Experience
 from pipeline.views.page.items import shown
+from pipeline.views.page.kept import Kept
 from pipeline.views.page.live import Live
-from pipeline.views.page.questions import Asked, asked, filters
+from pipeline.views.page.questions import Asked, asked, event_place, filters
 from pipeline.views.page.sharing import Sharing
 from pipeline.views.page.view import FILTERS, Grant
 from pipeline.views.score_lines import entry, iso
@@ -46,6 +49,8 @@ class Api:
         self._experience = experience
         self._grant_of = grant_of
         self._sharing = Sharing()
+        self._acting = Acting(live)
+        self._kept = Kept(time.monotonic)
 
     def routes(self) -> list[web.RouteDef]:
         """Everything under /v1 but the stream."""
@@ -54,12 +59,14 @@ class Api:
             web.get("/v1/scores", self._guarded(self._scores)),
             web.get("/v1/scores/history", self._guarded(self._history)),
             web.get("/v1/scores/evidence", self._guarded(self._evidence)),
-            web.get("/v1/journeys", self._guarded(self._document(self._experience.journeys))),
-            web.get("/v1/drivers", self._guarded(self._document(self._experience.drivers))),
+            web.get("/v1/journeys", self._guarded(self._document(self._experience.journeys, kept=True))),
+            web.get("/v1/drivers", self._guarded(self._document(self._experience.drivers, kept=True))),
             web.get("/v1/customers/{id}", self._guarded(self._document(self._experience.customer))),
             web.get("/v1/feedback", self._guarded(self._feedback)),
             web.get("/v1/events/{id}", self._guarded(self._event)),
             web.get("/v1/alerts", self._guarded(self._alerts)),
+            web.post("/v1/alerts/{id}/ack", self._guarded(self._acting.acknowledge)),
+            web.get("/v1/producers", self._guarded(self._producers)),
             web.get("/v1/values", self._guarded(self._values)),
         ]
 
@@ -77,10 +84,11 @@ class Api:
         return guarded
 
     def _document(
-        self, read: Callable[[web.Request, Grant], Awaitable[bytes | None]]
+        self, read: Callable[[web.Request, Grant], Awaitable[bytes | None]], *, kept: bool = False
     ) -> Callable[[web.Request, Grant], Awaitable[web.Response]]:
         async def answered(request: web.Request, grant: Grant) -> web.Response:
-            body = await read(request, grant)
+            question = (request.path_qs, grant)
+            body = await (self._kept.answer(question, lambda: read(request, grant)) if kept else read(request, grant))
             return outside(grant) if body is None else tagged(request, body, answers.JSON)
 
         return answered
@@ -161,12 +169,8 @@ class Api:
         return tagged(request, orjson.dumps({"feedback": [shown(row) for row in rows]}), answers.JSON)
 
     async def _event(self, request: web.Request, grant: Grant) -> web.Response:
-        topic, _, rest = request.match_info["id"].partition(":")
-        places = rest.split(":")
-        if topic not in ("feedback", "touchpoints", "history") or len(places) != 3 or not all(map(_small, places)):
-            raise UsageError("the id of an event is topic:epoch:partition:offset, e.g. feedback:1:3:1042")
-        epoch, part, off = map(int, places)
-        found = await self._live.call(lambda client: readings.event(client, topic, (epoch, part, off)))
+        topic, place = event_place(request.match_info["id"])
+        found = await self._live.call(lambda client: readings.event(client, topic, place))
         if found is None or not grant.sees(found):
             return refused(404, "unknown", "there is no such event")
         return tagged(request, orjson.dumps(_explained(found, self._known)), answers.JSON)
@@ -176,6 +180,14 @@ class Api:
         return tagged(
             request, orjson.dumps({"alerts": [alert for alert in found if grant.sees(alert["scope"])]}), answers.JSON
         )
+
+    async def _producers(self, request: web.Request, grant: Grant) -> web.Response:
+        if grant.narrow:  # a producer sends for every brand: its counts are nobody's own
+            return outside(grant)
+        since = int(time.time() * 1000) - 3_600_000
+        found = await self._live.call(attendance)
+        reasons = await self._live.call(lambda client: readings.rejected(client, since))
+        return tagged(request, orjson.dumps({"producers": found, "rejected": reasons}), answers.JSON)
 
     async def _values(self, request: web.Request, grant: Grant) -> web.Response:
         since = int(time.time()) - 28 * 86_400
@@ -222,10 +234,6 @@ def _within(grant: Grant, question: Question) -> Question | None:
 def _short(question: Question) -> bool:
     """Whether its five-minute windows can be listed: a day of them."""
     return question.last - question.first <= 86_400
-
-
-def _small(text: str) -> bool:
-    return text.isdecimal() and len(text) <= 18
 
 
 def _defined(definition: Definition) -> dict[str, Any]:

@@ -28,7 +28,10 @@ def document(version: str) -> dict[str, Any]:
             "score, low and high are null. Filters are parameters only. Keys with the right `read` see the brands and "
             "units of their scope and nothing else.",
         },
-        "paths": {path: {"get": operation} for path, operation in _operations().items()},
+        "paths": {
+            **{path: {"get": operation} for path, operation in _operations().items()},
+            "/v1/alerts/{id}/ack": {"post": _acknowledging()},
+        },
         "components": {
             "securitySchemes": {
                 "key": {"type": "http", "scheme": "bearer"},
@@ -64,11 +67,31 @@ def _operations() -> dict[str, dict[str, Any]]:
         "/v1/feedback": _operation("The newest feedback of a selection, texts masked", _FILTERS, what),
         "/v1/events/{id}": _operation("One event: what became of it and where it counts", (_PLACE,), what),
         "/v1/alerts": _operation("Alerts of the last week, the newest step of each", (), what),
+        "/v1/producers": _operation(
+            "Who sends, how each does, and what was rejected in the last hour by reason; for keys without a narrower"
+            " scope",
+            (),
+            what,
+        ),
         "/v1/stream": _operation(
             "What the page shows, as server-sent events: status, alerts, tiles, line, heat, feedback, gap, beat",
             (Parameter("span", "1h, 24h, 7d or 28d", "1h"), *_FILTERS),
             {"200": {"description": "events", "content": {"text/event-stream": {}}}},
         ),
+    }
+
+
+def _acknowledging() -> dict[str, Any]:
+    """Answering an alert: the only thing that a reader does here."""
+    name = Parameter("id", "of an alert or incident, as `alert_id` of /v1/alerts", "90b1f5c2a4e80d13", True)
+    body = {"type": "object", "properties": {"by": {"type": "string"}, "comment": {"type": "string"}}}
+    said = {JSON: {"schema": _object({"order": "string", "said": "string"})}}
+    operation = _operation("Say that an alert is taken care of; leaves an audit row", (name,), {})
+    done = {"200": {"description": "carried out", "content": said}, "202": {"description": "asked", "content": said}}
+    return {
+        **operation,
+        "requestBody": {"content": {JSON: {"schema": body}}},
+        "responses": done | operation["responses"],
     }
 
 

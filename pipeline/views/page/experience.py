@@ -20,8 +20,18 @@ from pipeline.journeys.drivers import WITHIN_DAYS, DriverQuestion, read_drivers
 from pipeline.journeys.ways import JourneyQuestion, read_journeys
 from pipeline.scores.reading import DIMENSIONS
 from pipeline.settings import Settings
+from pipeline.views.page import readings
 from pipeline.views.page.live import Live
-from pipeline.views.page.questions import CUSTOMER, DRIVERS, JOURNEYS, duration, filters, given_once, moment
+from pipeline.views.page.questions import (
+    CUSTOMER,
+    DRIVERS,
+    JOURNEYS,
+    duration,
+    event_place,
+    filters,
+    given_once,
+    moment,
+)
 from pipeline.views.page.view import Grant
 
 _DAY: Final = 86_400
@@ -80,8 +90,7 @@ class Experience:
         once = given_once(list(request.query.items()), CUSTOMER[1:])
         if grant.narrow:
             return None
-        pseudonyms = Pseudonyms(self._settings.pseudonym_key_id, self._settings.pseudonym_bytes)
-        key_id, number = pseudonyms.named(request.match_info["id"])
+        key_id, number = await self._named(request.match_info["id"])
         limit = once["limit"] or "50"
         if not limit.isdecimal() or len(limit) > 6:
             raise UsageError("limit is a number of events")
@@ -89,6 +98,16 @@ class Experience:
         question = CustomerQuestion(key_id, number, int(time.time() * 1000), days, int(limit))
         found = await self._live.call(lambda client: read_customer(client, question, self._definition))
         return orjson.dumps(found.document())
+
+    async def _named(self, text: str) -> tuple[int, int]:
+        """Whom an id means: a customer's own one, a pseudonym, or an event of theirs. Raises UsageError."""
+        if text.count(":") == 3:
+            topic, place = event_place(text)
+            found: tuple[int, int] | None = await self._live.call(lambda c: readings.customer_of(c, topic, place))
+            if found is None:
+                raise UsageError("there is no such event, or it names no customer")
+            return found
+        return Pseudonyms(self._settings.pseudonym_key_id, self._settings.pseudonym_bytes).named(text)
 
 
 def _days(text: str) -> int:

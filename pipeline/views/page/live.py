@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 import orjson
@@ -26,6 +27,7 @@ from pipeline.views.page.board import BINS, KEPT_S, Board
 from pipeline.views.page.following import Following, Take
 from pipeline.views.page.frames import Cells
 from pipeline.views.page.items import concerns, matches, shown
+from pipeline.views.page.looked import BEFORE_S, Looked
 from pipeline.views.page.streams import Channel, Viewer
 from pipeline.views.page.view import View
 from schemas.outgoing import Score
@@ -42,10 +44,12 @@ MOST_VIEWERS: Final = 4_000
 #: A view that nobody looks at any more is kept so long for those who come back (a reload, a server's proxy).
 _KEPT_VIEW_S: Final = 60.0
 #: How often things are looked at in ClickHouse while somebody watches.
-_STATUS_S, _FEEDBACK_S, _IMPORTED_S, _BEFORE_S = 1.0, 1.0, 30.0, 60.0
+_STATUS_S, _FEEDBACK_S, _IMPORTED_S = 1.0, 1.0, 30.0
 #: Away from a part that does not answer, seconds.
 _AGAIN_S: Final = 2.0
 _HOUR_MS: Final = 3_600_000
+#: The owner of `ticks` writes one a second: without one for so long no worker works.
+_QUIET_S: Final = 15.0
 
 _decode = msgspec.json.Decoder(Score).decode
 
@@ -60,7 +64,7 @@ class Live:
         self._clock = clock
         self._pool = Pool(settings)
         self._era = int(clock() * 1000)
-        self._channels: dict[View, _Looked] = {}
+        self._channels: dict[View, Looked] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._imported = pl.DataFrame()
         self._feedback: deque[dict[str, Any]] = deque(maxlen=readings.NEWEST)
@@ -73,6 +77,7 @@ class Live:
         self._settled: dict[tuple[int, int], int] = {}
         self._log = log("page")
         self.board = Board()
+        self._ticked_at = 0.0
         self.viewers = 0
         self.sent = 0
         self.gaps = 0
@@ -91,7 +96,10 @@ class Live:
 
     def _takers(self) -> dict[str, tuple[Take, int]]:
         """What is read from Kafka: by topic who takes it, and how far back."""
-        return {"scores": (self._take, KEPT_S), "alerts": (self.alarms.take, ALARMS_S)}
+        return {"scores": (self._take, KEPT_S), "alerts": (self.alarms.take, ALARMS_S), "ticks": (self._tock, 1)}
+
+    def _tock(self, _: bytes | None) -> None:
+        self._ticked_at = self._clock()
 
     def _take(self, value: bytes | None) -> None:
         with contextlib.suppress(msgspec.MsgspecError):
@@ -129,7 +137,7 @@ class Live:
             self._forget(0.0)
             if len(self._channels) >= MOST_VIEWS:
                 raise Unavailable(f"{MOST_VIEWS} different views are open, which is the most: try again later")
-        looked = self._channels.setdefault(view, _Looked(Channel(self._era)))
+        looked = self._channels.setdefault(view, Looked(Channel(self._era)))
         looked.left_at = None
         self.viewers += 1
         if not looked.channel.latest:
@@ -145,9 +153,14 @@ class Live:
         if not looked.channel.viewers:
             looked.left_at = self._clock()
 
-    def snapshot(self, view: View) -> list[dict[str, Any]]:
-        """The newest feedback that a view shows, newest first."""
-        return [item for item in self._feedback if matches(view, item)]
+    def snapshot(self, view: View) -> bytes:
+        """The newest feedback that a view shows as JSON, newest first; made once for all who come meanwhile."""
+        looked = self._channels[view]
+        newest = self._feedback[0]["id"] if self._feedback else ""
+        if looked.snapshot is None or looked.snapshot[0] != newest:
+            listed = orjson.dumps([item for item in self._feedback if matches(view, item)])
+            looked.snapshot = (newest, listed)
+        return looked.snapshot[1]
 
     @property
     def status(self) -> dict[str, Any]:
@@ -203,6 +216,9 @@ class Live:
             "newest": max(clocks) + 60_000 if clocks else 0,
             "rate": round(self._pace.of(counted), 1),
             "lag": lag,
+            # Only who has not sent anything yet wants to know whether somebody would take it.
+            "gateway": counted > 0 or await _answers(self._settings.gateway_url),
+            "worker": self._worker(now_ms / 1000),
             "catching_up": lag > CATCHING_UP,
             "rejected": sum(found.values()),
             "reasons": found,
@@ -212,6 +228,11 @@ class Live:
             "incomplete": len(self.board) >= 0.9 * self.board.most,
         }
         self._settled = {(epoch, part): off for topic, part, epoch, off, _ in rows.iter_rows() if topic == "feedback"}
+
+    def _worker(self, now: float) -> bool | None:
+        """Whether one counts; None as long as the server is too young to know."""
+        heard = now - self._ticked_at < _QUIET_S
+        return True if heard else None if now - self._era / 1000 < _QUIET_S else False
 
     async def _look_at_feedback(self) -> None:
         # What is settled now is in the ledger, so the rows that come back reach at least so far.
@@ -259,7 +280,7 @@ class Live:
             self._joined.clear()
             self._heard.clear()
 
-    async def _say(self, view: View, looked: _Looked) -> None:
+    async def _say(self, view: View, looked: Looked) -> None:
         if looked.channel.latest and time.monotonic() - looked.said_at < _LEAST_S:
             return  # this turn is for a view that is new
         looked.said_at = time.monotonic()
@@ -283,21 +304,24 @@ class Live:
         for section, content in sections.items():
             self.sent += said(section, orjson.dumps(content))
 
-    async def sections(self, view: View, now: int, looked: _Looked) -> dict[str, Any]:
+    async def sections(self, view: View, now: int, looked: Looked) -> dict[str, Any]:
         """Big numbers, line and heat map of a view, now."""
         first, span = view.first(now), view.of_span
         if not view.live:
             cells = await self._pool.call(lambda client: readings.cells_of(client, view, now))
             looked.before, looked.before_at = cells.before, now
         else:
-            if looked.before is None or now - looked.before_at >= _BEFORE_S:
+            if looked.before is None or now - looked.before_at >= BEFORE_S:
                 looked.before_at = now
                 looked.before = await self._pool.call(lambda client: readings.before_of(client, view, now))
             cells = self._from_board(view, first, looked.before)
+        if looked.usual is None or looked.usual_of != first:
+            looked.usual, looked.usual_of = await self._pool.call(lambda c: readings.usual_of(c, view, now)), first
         if not view.filters and (looked.changes is None or now - looked.changes_at >= 15):
             looked.changes_at = now
             looked.changes = await self._pool.call(lambda client: readings.restated(client, view, now))
         line = frames.line(cells, first, span.grain_s, now + 1)
+        frames.expected(line, looked.usual, span.usual_s)
         line["restated"] = {str(start): why for start, why in (looked.changes or {}).items() if start >= first}
         line["open"] = self._open(view, first)
         return {
@@ -331,24 +355,18 @@ class Live:
         return sorted(rows["start"].unique().to_list())
 
 
-class _Looked:
-    """One view that somebody looks at: its channel, and what was read for it."""
-
-    def __init__(self, channel: Channel) -> None:
-        self.channel = channel
-        self.left_at: float | None = None
-        self.said_at = 0.0
-        self.task: asyncio.Task[None] | None = None
-        self.state: object = None
-        self.status: object = None
-        self.before: pl.DataFrame | None = None
-        self.before_at = 0
-        self.changes: dict[int, dict[str, int]] | None = None
-        self.changes_at = 0
-
-    def stale(self, now: int) -> bool:
-        """Whether what it is compared with was read too long ago."""
-        return now - self.before_at >= _BEFORE_S
+async def _answers(url: str) -> bool:
+    """Whether somebody listens at the address."""
+    where = urlsplit(url)
+    try:
+        async with asyncio.timeout(0.5):
+            _, writer = await asyncio.open_connection(
+                where.hostname, where.port or {"https": 443}.get(where.scheme, 80)
+            )
+    except (OSError, TimeoutError, ValueError):
+        return False
+    writer.close()
+    return True
 
 
 async def _at_most(event: asyncio.Event, seconds: float) -> None:

@@ -69,7 +69,7 @@ DRIVERS: Final = (
     *_ONLY,
 )
 CUSTOMER: Final = (
-    Parameter("id", "a plain id, or a pseudonym", "k1:00c0ffee00c0ffee", required=True),
+    Parameter("id", "a plain id, a pseudonym, or the id of one of the customer's events", "k1:00c0ffee", required=True),
     Parameter("limit", "events of the timeline, the newest ones", "50"),
     Parameter("back", "how far back is looked", "365d"),
 )
@@ -129,6 +129,17 @@ def filters(given: Sequence[tuple[str, str]], names: Sequence[str]) -> dict[str,
         if len(values) > _MOST_VALUES:
             raise UsageError(f"{len(values)} values of {name}: at most {_MOST_VALUES}")
     return found
+
+
+def event_place(text: str) -> tuple[str, tuple[int, int, int]]:
+    """Topic and (epoch, partition, offset) of an event's id. Raises UsageError."""
+    topic, _, rest = text.partition(":")
+    places = rest.split(":")
+    small = all(place.isdecimal() and len(place) <= 18 for place in places)
+    if topic not in ("feedback", "touchpoints", "history") or len(places) != 3 or not small:
+        raise UsageError("the id of an event is topic:epoch:partition:offset, e.g. feedback:1:3:1042")
+    epoch, part, off = map(int, places)
+    return topic, (epoch, part, off)
 
 
 def _only(given: Sequence[tuple[str, str]], name: str) -> str:

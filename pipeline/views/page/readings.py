@@ -24,7 +24,10 @@ from pipeline.views.page.view import View
 NEWEST: Final = 60
 #: Events shown behind one score.
 BEHIND: Final = 20
+#: Weeks whose same hours say what is to be expected: one odd week is a quarter of it.
+USUAL_WEEKS: Final = 4
 _DAY_S: Final = 86_400
+_WEEK_S: Final = 7 * _DAY_S
 #: An event arrives at most 30 days after it happened, and 5 minutes before.
 _LATEST_DAYS: Final = 31
 
@@ -52,6 +55,37 @@ def before_of(client: ClickHouse, view: View, now: int) -> pl.DataFrame:
     first = view.first(now) - back
     asked = [Question(metric, first, max(now - back, first + 60), None, (), view.chosen) for metric in MEASURES]
     return pl.concat([from_rows(question.metric, read_scores(client, question), ()) for question in asked])
+
+
+def usual_of(client: ClickHouse, view: View, now: int) -> pl.DataFrame:
+    """What the same hours of the week counted in the four weeks before a view, as cells; `start` as `slot` has it."""
+    width = view.of_span.usual_s
+    first = view.first(now) // width * width
+    reach = min(-(-(now + 1 - first) // width) * width, _WEEK_S)
+    weeks = [(first - week * _WEEK_S, first - week * _WEEK_S + reach) for week in range(1, USUAL_WEEKS + 1)]
+    minutes = " OR ".join(f"(minute >= {begin} AND minute < {end})" for begin, end in weeks)
+    bins = ", ".join(f"sum({name}) AS {name}" for name in BINS)
+    return client.query(
+        f"""SELECT toString(metric) AS metric, toString(scale) AS scale,
+            toInt64(intDiv(minute % {_WEEK_S}, {{width:UInt32}}) * {{width:UInt32}}) AS start, {bins}
+        FROM ({kept_rows("*", f"cut = 'core' AND ({minutes})")})
+        WHERE has({{metrics:Array(String)}}, toString(metric)){_kept(view.chosen)}
+        GROUP BY metric, scale, start""",
+        {"width": width, "metrics": list(MEASURES), **_values(view.chosen)},
+        FINAL_BY_DAY,
+    )
+
+
+def customer_of(client: ClickHouse, topic: str, place: tuple[int, int, int]) -> tuple[int, int] | None:
+    """Key id and number of the customer of one event; None where there is no such event, or it has no customer."""
+    epoch, part, off = place
+    rows = client.query(
+        """SELECT key_id, customer FROM ledger FINAL WHERE topic = {topic:String} AND epoch = {epoch:UInt16}
+            AND part = {part:UInt16} AND off = {off:Int64} AND customer != 0""",
+        {"topic": topic, "epoch": epoch, "part": part, "off": off},
+        FINAL_BY_DAY,
+    )
+    return (int(rows["key_id"][0]), int(rows["customer"][0])) if rows.height else None
 
 
 def imported(client: ClickHouse, since: int) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 import time
@@ -19,23 +20,34 @@ from pipeline.errors import Unavailable, UsageError
 from pipeline.settings import Settings
 from pipeline.telemetry import Telemetry
 from pipeline.views.page.api import Api, outside, refused
+from pipeline.views.page.bundle import bundled
 from pipeline.views.page.entry import COOKIE, HEADERS, OPERATOR, SESSION_S, Seals, hosts, is_ours
 from pipeline.views.page.experience import Experience
+from pipeline.views.page.line import Line
 from pipeline.views.page.live import Live
 from pipeline.views.page.questions import filters
 from pipeline.views.page.streams import Viewer
 from pipeline.views.page.view import EVERYTHING, FILTERS, Grant, View
 
 STATIC: Final = Path(__file__).with_name("static")
-#: Nothing said for so long: a beat, well under what proxies cut (30-60 s) and what the page waits for (12 s).
-_BEAT_S: Final = 5.0
-#: A key that was revoked ends open connections within this time.
-_RECHECK_S: Final = 3.0
+#: One turn of the clock of all connections, seconds.
+_TURN_S: Final = 1.0
+#: Nothing said for so many turns: a beat, well under what proxies cut (30-60 s) and what the page waits for (12 s).
+_BEAT: Final = 5
+#: A key that was revoked ends open connections within so many turns.
+_RECHECK: Final = 3
 #: Before a browser tries again by itself, ms.
 _RETRY_MS: Final = 2_000
 _TYPES: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+#: Scripts that run without the others: before anything is drawn, and on the login form.
+_ALONE: Final = frozenset({"theme.js", "login.js"})
 #: Pages by address; everything else of the site lies under /static/.
-_PAGES: Final = {"/": "index.html", "/glossary": "glossary.html", "/login": "login.html"}
+_PAGES: Final = {
+    "/": "index.html",
+    "/customer": "index.html",
+    "/glossary": "index.html",
+    "/login": "login.html",
+}
 _STREAMED: Final[Mapping[str, str]] = {
     **HEADERS,
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -60,15 +72,21 @@ class File:
 
 
 def site() -> dict[str, File]:
-    """Every file of the site by its name under `static/`."""
+    """Every file of the site by its name under `static/`; our modules as the one file `page.js`."""
     found = {}
+    modules = {}
     for path in sorted(STATIC.rglob("*")):
-        if path.suffix in _TYPES:
-            body = path.read_bytes()
-            kind = f"{_TYPES[path.suffix]}; charset=utf-8"
-            tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
-            found[path.relative_to(STATIC).as_posix()] = File(body, gzip.compress(body, 9, mtime=0), kind, tag)
-    return found
+        name = path.relative_to(STATIC).as_posix()
+        if path.suffix == ".js" and "/" not in name and name not in _ALONE:
+            modules[name] = path.read_text(encoding="utf-8")
+        elif path.suffix in _TYPES:
+            found[name] = _file(path.suffix, path.read_bytes())
+    return {**found, "page.js": _file(".js", bundled(modules).encode())}
+
+
+def _file(suffix: str, body: bytes) -> File:
+    tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    return File(body, gzip.compress(body, 9, mtime=0), f"{_TYPES[suffix]}; charset=utf-8", tag)
 
 
 class Server:
@@ -84,6 +102,8 @@ class Server:
         self._seals = Seals(settings.seal_bytes)
         self._hosts = hosts(settings.page_hosts)
         self._site = site()
+        self._open: dict[Viewer, str] = {}
+        self._clock: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
         self.port = 0
 
@@ -101,6 +121,7 @@ class Server:
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
         await self.live.start()
+        self._clock = asyncio.create_task(self._beat(), name="page beat")
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
         await self._runner.setup()
         site_ = web.TCPSite(self._runner, host, port, backlog=1024)
@@ -110,6 +131,9 @@ class Server:
     async def stop(self) -> None:
         """Ends the connections and listens no more."""
         await self.live.stop()
+        if self._clock is not None:
+            self._clock.cancel()
+            await asyncio.gather(self._clock, return_exceptions=True)
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -145,14 +169,21 @@ class Server:
         return grant
 
     async def _granted(self, request: web.Request) -> Grant | None:
-        if self._verify is None:
-            return EVERYTHING
+        return await self._grant(self._token(request))
+
+    def _token(self, request: web.Request) -> str:
+        """The key that a request brings in its header or session; "" without one."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            token = self._seals.reader(request.cookies.get(COOKIE, ""), int(time.time())) or ""
-            if token == OPERATOR:
-                return EVERYTHING
-        return await self._verify(token.strip()) if token else None
+        if scheme.lower() == "bearer":
+            # OPERATOR is no key: only a session that we sealed ourselves may say it.
+            return "" if token.strip() == OPERATOR else token.strip()
+        return self._seals.reader(request.cookies.get(COOKIE, ""), int(time.time())) or ""
+
+    async def _grant(self, token: str) -> Grant | None:
+        """What a token lets see now, None when nothing."""
+        if self._verify is None or token == OPERATOR:
+            return EVERYTHING
+        return await self._verify(token) if token else None
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
         given = str((await request.post()).get("key", "")).strip()
@@ -183,7 +214,7 @@ class Server:
                 if token
                 else web.Response(status=303, headers={"Location": "/login?old=1"})
             )
-        if request.path == "/" and await self._granted(request) is None:
+        if request.path in ("/", "/customer") and await self._granted(request) is None:
             return web.Response(status=303, headers={"Location": "/login"})
         return self._file(request, _PAGES[request.path])
 
@@ -221,35 +252,42 @@ class Server:
         answer = web.StreamResponse(headers=_STREAMED)
         try:
             await answer.prepare(request)
-            await self._send(request, answer, view, viewer, resumed=bool(last) and whole, gap=not whole)
-        except ConnectionResetError:
-            pass  # the browser is gone, which is how every stream ends
-        finally:
+            hello = self._hello(view, resumed=bool(last) and whole)
+            await answer.write(hello + (b"" if whole else b'event: gap\ndata: {"why":"away"}\n\n'))
+            line = Line.taken_from(request, lambda: self._left(view, viewer))
+        except ConnectionResetError:  # the browser is gone, which is how every stream ends
             self.live.leave(view, viewer)
+            return answer
+        self._open[viewer] = self._token(request)
+        viewer.attach(line, line.end)
         return answer
 
-    async def _send(
-        self, request: web.Request, answer: web.StreamResponse, view: View, viewer: Viewer, *, resumed: bool, gap: bool
-    ) -> None:
+    def _left(self, view: View, viewer: Viewer) -> None:
+        del self._open[viewer]
+        self.live.leave(view, viewer)
+
+    def _hello(self, view: View, *, resumed: bool) -> bytes:
         hello: Mapping[str, object] = {
             "at": int(time.time() * 1000),
             "span": view.span,
             "filters": view.chosen,
             "narrow": view.narrow,
             "open": self._verify is None,
-            "feedback": None if resumed else self.live.snapshot(view),
+            "gateway": self._settings.gateway_url,
         }
         wire = b"retry: %d\nevent: hello\ndata: %b\n\n" % (_RETRY_MS, orjson.dumps(hello))
-        await answer.write(wire + (b'event: gap\ndata: {"why":"away"}\n\n' if gap else b""))
-        checked = time.monotonic()
-        while not viewer.closed:
-            wire = await viewer.fetch(_BEAT_S)
-            if wire:
-                await answer.write(wire)
-            if self._verify is not None and time.monotonic() - checked > _RECHECK_S:
-                checked = time.monotonic()
-                if await self._granted(request) is None:
-                    break
+        return wire if resumed else wire + b"event: latest\ndata: %b\n\n" % self.live.snapshot(view)
+
+    async def _beat(self) -> None:
+        """One turn a second for all connections: beats, and an end for those whose key has ended."""
+        turn = 0
+        while True:
+            await asyncio.sleep(_TURN_S)
+            turn += 1
+            for viewer, token in list(self._open.items()):
+                if turn % _RECHECK == 0 and await self._grant(token) is None:
+                    viewer.close()
+                viewer.beat(_BEAT)
 
     # --- For machines ---
 

@@ -6,11 +6,10 @@ time. Only `feedback` adds to what was said before: whoever missed some is told 
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 #: Frames that are kept for viewers who come back: five minutes at one a second.
 RING: Final = 300
@@ -20,13 +19,30 @@ BEAT: Final = b"event: beat\ndata: {}\n\n"
 ADDING: Final = frozenset({"feedback"})
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One event on the wire."""
+class Sink(Protocol):
+    """Where a viewer's frames go. Nothing waits for it: who does not keep up has no room and gets less."""
 
-    number: int
-    section: str
-    wire: bytes
+    def room(self) -> bool:
+        """Whether it takes another frame now; False also when the connection is gone."""
+
+    def write(self, wire: bytes, packed: bytes) -> None:
+        """Sends a frame: `wire` as it is, or `packed` as one chunk of HTTP/1.1."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody is at the other end any more."""
+
+
+class Frame:
+    """One event on the wire; made once, every viewer's connection refers to the same bytes."""
+
+    __slots__ = ("number", "packed", "section", "wire")
+
+    def __init__(self, number: int, section: str, wire: bytes) -> None:
+        self.number = number
+        self.section = section
+        self.wire = wire
+        self.packed = b"%x\r\n%b\r\n" % (len(wire), wire)
 
 
 def encoded(era: int, number: int, section: str, data: bytes) -> Frame:
@@ -42,41 +58,74 @@ def parsed(text: str) -> tuple[int, int] | None:
     return int(era), int(number)
 
 
+_BEAT: Final = Frame(0, "beat", BEAT)
+
+
 class Viewer:
-    """One connection's outbox: the newest frame of each section, at most one of each."""
+    """One connection. What it cannot take at once waits: the newest frame of each section, at most one of each."""
+
+    __slots__ = ("_pending", "_sink", "_told", "gaps", "quiet")
 
     def __init__(self) -> None:
         self._pending: dict[str, Frame] = {}
-        self._ready = asyncio.Event()
+        self._sink: Sink | None = None
+        self._told: Callable[[], object] | None = None
         self.gaps = 0
-        self.closed = False
+        self.quiet = 0
+
+    def attach(self, sink: Sink, told: Callable[[], object]) -> None:
+        """From now on frames go there, those that wait first; `told` is called when the connection is to end."""
+        self._sink, self._told = sink, told
+        self.flush()
 
     def offer(self, frame: Frame) -> None:
-        """Puts a frame out; an older one of the same section that was not fetched yet makes room."""
+        """Sends a frame, or puts it aside; an older one of the same section that still waits makes room."""
+        if self._sink is not None and not self._pending and self._sink.room():
+            self.quiet = 0
+            self._sink.write(frame.wire, frame.packed)
+            return
         missed = self._pending.pop(frame.section, None)
         if missed is not None and frame.section in ADDING:
             self.gaps += 1
             self._pending["gap"] = Frame(frame.number, "gap", b'event: gap\ndata: {"why":"slow"}\n\n')
         self._pending[frame.section] = frame
-        self._ready.set()
+        self.flush()
+
+    def flush(self) -> None:
+        """Sends what waits, in order, as far as there is room; ends where nobody is there any more."""
+        if self._sink is None:
+            return
+        if self._sink.gone:
+            self.close()
+            return
+        waiting = sorted(self._pending.values(), key=lambda frame: (frame.number, frame.section != "gap"))
+        for frame in waiting:
+            if not self._sink.room():
+                return
+            self.quiet = 0
+            del self._pending[frame.section]
+            self._sink.write(frame.wire, frame.packed)
+
+    def beat(self, every: int) -> None:
+        """One turn of a clock: after `every` of them without anything said, a beat, so that a page knows a silent line
+        from a dead one."""
+        self.flush()
+        self.quiet += 1
+        if self.quiet >= every and not self._pending and self._sink is not None and self._sink.room():
+            self.quiet = 0
+            self._sink.write(_BEAT.wire, _BEAT.packed)
+
+    @property
+    def waiting(self) -> int:
+        """Frames that are put aside."""
+        return len(self._pending)
 
     def close(self) -> None:
-        """Ends the connection after what is pending."""
-        self.closed = True
-        self._ready.set()
-
-    async def fetch(self, wait_s: float) -> bytes:
-        """What is pending, in order; after `wait_s` without anything a beat, so that a page knows a silent line from a
-        dead one."""
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._ready.wait()
-        except TimeoutError:
-            return BEAT
-        self._ready.clear()
-        frames = sorted(self._pending.values(), key=lambda frame: (frame.number, frame.section != "gap"))
-        self._pending = {}
-        return b"".join(frame.wire for frame in frames)
+        """Ends the connection."""
+        self._sink = None
+        if self._told is not None:
+            told, self._told = self._told, None
+            told()
 
 
 @dataclass(slots=True)
@@ -98,7 +147,7 @@ class Channel:
         frame = encoded(self.era, self.number, section, data)
         self.latest[section] = (data, frame)
         self.ring.append(frame)
-        for viewer in self.viewers:
+        for viewer in list(self.viewers):
             viewer.offer(frame)
         return True
 
@@ -117,9 +166,11 @@ class Channel:
         return not last
 
     def _give(self, viewer: Viewer, frames: Iterable[Frame]) -> None:
+        """Frames for a viewer who is not attached yet; those of a section that adds go as one."""
+        together: dict[str, Frame] = {}
         for frame in frames:
-            if frame.section in ADDING:
-                # Each of them adds something: they go as one.
-                earlier = viewer._pending.pop(frame.section, None)
-                frame = frame if earlier is None else Frame(frame.number, frame.section, earlier.wire + frame.wire)
+            earlier = together.pop(frame.section, None) if frame.section in ADDING else None
+            wire = frame.wire if earlier is None else earlier.wire + frame.wire
+            together[frame.section] = frame if earlier is None else Frame(frame.number, frame.section, wire)
+        for frame in together.values():
             viewer.offer(frame)

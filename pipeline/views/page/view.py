@@ -21,6 +21,11 @@ class Span:
     back_s: int
     every_s: float
 
+    @property
+    def usual_s(self) -> int:
+        """Width of the slots of the week that say what is to be expected: weeks that are over are kept by the hour."""
+        return max(self.grain_s, 3600)
+
 
 #: The spans of the page, by the word in its address. A week before has the same hour of the same weekday.
 SPANS: Final[Mapping[str, Span]] = {

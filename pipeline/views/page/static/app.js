@@ -1,7 +1,11 @@
 // The whole page: its state, its address, its keys. The address holds what is chosen, so it can be shared.
 import { html, render, Component } from './vendor/preact-htm.js';
 import { Line } from './chart.js';
-import { Alerts, Empty, Feedback, Headline, Heat, Strip, Tiles, Why } from './parts.js';
+import { Alerts } from './alerts.js';
+import { Customer } from './customer.js';
+import { Glossary } from './glossary.js';
+import { Drivers, Journey, Producers } from './beyond.js';
+import { Empty, Feedback, Headline, Heat, Strip, Tiles, Why } from './parts.js';
 import { follow } from './stream.js';
 import { SPANS, clock, plain } from './words.js';
 
@@ -64,9 +68,7 @@ class App extends Component {
     if (event === 'live' || event === 'stale') {
       if (this.state.link !== event) this.setState({ link: event });
     } else if (event === 'hello') {
-      this.skew = data.at - Date.now();
-      this.setState({ narrow: data.narrow, open: data.open });
-      if (data.list?.length) this.show(data.list, false);
+      this.setState({ narrow: data.narrow, open: data.open, gateway: data.gateway });
     } else if (event === 'feedback') this.show(data.list, false);
     else if (event === 'gap') this.setState({ missed: true });
     else if (event === 'status') {
@@ -151,10 +153,18 @@ class App extends Component {
 
   render(_, s) {
     const since = s.tiles ? `since ${s.span === '1h' ? clock(s.tiles.first) : new Date(s.tiles.first * 1000).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' })}` : '';
-    const empty = s.tiles && s.tiles.tiles.every(tile => tile.n === 0) && !FILTERS.some(name => s.filters[name]) && s.span === '1h' && s.list.length === 0;
-    const why = metric => this.setState({ why: metric });
-    const evidence = metric => {
-      const query = new URLSearchParams({ metric, from: new Date(s.tiles.first * 1000).toISOString(), to: new Date(s.now).toISOString(), grain: 'all' });
+    const answers = s.tiles ? Math.max(...s.tiles.tiles.map(tile => tile.n)) : 0;
+    const long = s.span === '7d' ? '7d' : '28d';
+    const beyond = new URLSearchParams({ metric: s.measure, from: '-' + long });
+    for (const name of FILTERS) if (s.filters[name]) beyond.set(name, s.filters[name]);
+    const everything = s.tiles && s.span === '1h' && !FILTERS.some(name => s.filters[name]);
+    const empty = everything && answers === 0 && s.list.length === 0;
+    // Who saw it empty sees the checklist until there is a score.
+    if (empty) this.born = true;
+    const first = empty || (this.born && everything && answers < 10);
+    const why = (metric, from = s.tiles.first, to = s.now / 1000, when = since) => this.setState({ why: { metric, from, to, when } });
+    const evidence = ({ metric, from, to }) => {
+      const query = new URLSearchParams({ metric, from: new Date(from * 1000).toISOString(), to: new Date(to * 1000).toISOString(), grain: 'all' });
       for (const name of FILTERS) if (s.filters[name]) query.set(name, s.filters[name]);
       return query.toString();
     };
@@ -171,31 +181,40 @@ class App extends Component {
             </select></label>`)}
           ${FILTERS.some(name => s.filters[name]) && html`<button class="quiet" onClick=${() => this.pick(Object.fromEntries(FILTERS.map(name => [name, ''])))}>Clear</button>`}
         </div>
-        <div class="tools"><a href="/glossary">Glossary</a><button class="quiet" onClick=${() => this.theme()} aria-label="Light or dark">◐</button>
+        <div class="tools">${!s.narrow && html`<a href="/customer">Customer</a>`}<a href="/glossary">Glossary</a><button class="quiet" onClick=${() => this.theme()} aria-label="Light or dark">◐</button>
           ${!s.open && html`<form method="post" action="/logout"><button class="quiet">Log out</button></form>`}</div>
       </header>
       <${Strip} status=${s.status} link=${s.link} now=${s.now} narrow=${s.narrow} />
       <main id="main" class=${s.link === 'stale' ? 'stale' : ''}>
         <h1 class="sr">How customers feel, ${SPANS[s.span]} ${since}</h1>
         ${s.missed && html`<p class="note" role="status">The connection was away for a while: scores are right again, some feedback in between is not in the list. <button class="link" onClick=${() => this.setState({ missed: false })}>Dismiss</button></p>`}
-        ${empty ? html`<${Empty} status=${s.status} />` : html`
+        ${first && html`<${Empty} status=${s.status} gateway=${s.gateway} answers=${answers} />`}
+        ${!empty && html`
           <${Headline} tiles=${s.tiles} alerts=${s.alerts} pick=${filters => this.pick(filters)} />
           <${Tiles} tiles=${s.tiles} line=${s.line} measure=${s.measure} choose=${measure => this.go({ measure }, false)} why=${why} since=${BACK[s.span]} />
           <div class="grid">
             <div class="stack">
-            <${Line} line=${s.line} measure=${s.measure} span=${s.span} theme=${s.theme} />
+            <${Line} line=${s.line} measure=${s.measure} span=${s.span} theme=${s.theme} alerts=${s.alerts} why=${why} />
             <${Heat} heat=${s.heat} tiles=${s.tiles} measure=${s.measure} filters=${s.filters} pick=${filters => this.pick(filters)}
               rows=${s.rows} setRows=${rows => this.go({ rows }, false)} units=${s.unitCells} />
             </div><div class="stack">
             <${Alerts} alerts=${s.alerts} now=${s.now} />
-            <${Feedback} list=${s.list} fresh=${s.fresh} paused=${s.paused} hold=${(name, on) => this.hold(name, on)} flush=${() => this.flush()} now=${s.now} />
-          </div></div>`}
-        ${s.why && s.tiles && html`<${Why} key=${s.why} metric=${s.why} query=${evidence(s.why)} since=${since} close=${() => this.setState({ why: null })} />`}
+            <${Feedback} list=${s.list} fresh=${s.fresh} paused=${s.paused} hold=${(name, on) => this.hold(name, on)} flush=${() => this.flush()} now=${s.now} narrow=${s.narrow} />
+            </div></div>
+          <${Journey} query=${beyond} measure=${s.measure} span=${SPANS[long]} />
+          <div class=${'pair' + (s.narrow ? ' one' : '')}>
+            <${Drivers} query=${beyond} measure=${s.measure} span=${SPANS[long]} />
+            ${!s.narrow && html`<${Producers} now=${s.now} />`}
+          </div>`}
+        ${s.why && s.tiles && html`<${Why} key=${evidence(s.why)} metric=${s.why.metric} query=${evidence(s.why)} since=${s.why.when} close=${() => this.setState({ why: null })} />`}
       </main>
       <footer><p>${SPANS[s.span]}${since && ', ' + since}. Every score with its 95 % interval and number of answers; under ten answers none is shown. Keys: 1–4 time, p pause, t theme.</p></footer>`;
   }
 }
 
+const PAGES = { '/customer': [Customer, 'a customer'], '/glossary': [Glossary, 'what the words mean'] };
+const [Page, title] = PAGES[location.pathname] ?? [App, ''];
 const place = document.getElementById('app');
+if (title) document.title = `Touchline: ${title}`;
 place.textContent = '';
-render(html`<${App} />`, place);
+render(html`<${Page} />`, place);

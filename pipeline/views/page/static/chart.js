@@ -1,5 +1,7 @@
-// The time line: score with its interval as a band, steps that were restated, the step that is still open.
+// The time line: score with its interval as a band, the band that is expected behind it, alerts, steps that were
+// restated, the step that is still open.
 import { html, Component } from './vendor/preact-htm.js';
+import { Term } from './parts.js';
 import { NAMES, SPANS, clock, count, day, moment, number, range } from './words.js';
 
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -37,12 +39,27 @@ export class Line extends Component {
     const series = columns(this.props.line, this.props.measure);
     if (!series) { this.plot?.destroy(); this.plot = null; return; }
     if (!same || !this.plot) { this.draw(); return; }
-    if (before.line === this.props.line) return;  // the cursor moved, nothing else
-    this.plot.setData([series.x, series.low, series.high, series.score], !this.state.zoomed);
+    if (before.line === this.props.line) {  // the cursor moved, or an alert came
+      if (before.alerts !== this.props.alerts) this.plot.redraw(false);
+      return;
+    }
+    this.plot.setData(this.data(series), !this.state.zoomed);
     if (this.state.zoomed) this.plot.redraw(false);
   }
 
   size() { return { width: Math.max(260, this.box.clientWidth), height: innerWidth < 600 ? 220 : 280 }; }
+
+  data(series) {
+    const none = series.x.map(() => null);
+    return [series.x, series.usual_low ?? none, series.usual_high ?? none, series.low, series.high, series.score];
+  }
+
+  // Alerts of this score that began in what is shown: [when, alert], one of each incident.
+  alarms(series, grain) {
+    const end = series.x[series.x.length - 1] + grain;
+    return (this.props.alerts ?? []).flatMap(one => (one.alerts ?? [one]).map(member => [Date.parse(member.began || member.at) / 1000, member]))
+      .filter(([at, one]) => one.metric === this.props.measure && one.state !== 'pending' && at >= series.x[0] && at < end).slice(0, 30);
+  }
 
   draw() {
     this.plot?.destroy();
@@ -62,17 +79,16 @@ export class Line extends Component {
       axes: [{ ...axis, space: 64, values: (_, ticks) => ticks.map(x => span === '1h' || span === '24h' ? clock(x) : day(x)) }, { ...axis, size: 58, values: (_, ticks) => ticks.map(v => unit === 'share' ? Math.round(v * 100) + ' %' : number(v, unit).replace(/\.0$/, '')) }],
       series: [
         {},
-        { stroke: 'transparent', points: { show: false } },
-        { stroke: 'transparent', points: { show: false } },
+        ...[0, 1, 2, 3].map(() => ({ stroke: 'transparent', points: { show: false } })),
         { stroke: accent, width: 2, points: { show: true, size: line.steps > 60 ? 3 : 6, fill: accent } },
       ],
-      bands: [{ series: [2, 1], fill: css('--band') }],
+      bands: [{ series: [2, 1], fill: css('--usual') }, { series: [4, 3], fill: css('--band') }],
       hooks: {
         setCursor: [plot => { const at = plot.cursor.idx ?? null; if (at !== this.state.at) this.setState({ at }); }],
         setSelect: [plot => { if (plot.select.width > 4) this.setState({ zoomed: true }); }],
         draw: [plot => this.marks(plot, mark, card, accent)],
       },
-    }, [series.x, series.low, series.high, series.score], this.box);
+    }, this.data(series), this.box);
     this.setState({ at: null, zoomed: false });
     this.drawn = span;
   }
@@ -91,6 +107,14 @@ export class Line extends Component {
     const paint = plot.ctx, ratio = devicePixelRatio || 1;
     const spot = i => [plot.valToPos(series.x[i], 'x', true), plot.valToPos(series.score[i], 'y', true)];
     paint.save();
+    const { left: edge, top: roof, width, height } = plot.bbox;
+    for (const [at] of this.alarms(series, line.grain)) {
+      const x = Math.round(plot.valToPos(at, 'x', true));
+      if (x < edge || x > edge + width) continue;
+      paint.fillStyle = paint.strokeStyle = css('--bad'); paint.lineWidth = ratio; paint.setLineDash([3 * ratio, 3 * ratio]);
+      paint.beginPath(); paint.moveTo(x, roof); paint.lineTo(x, roof + height); paint.stroke(); paint.setLineDash([]);
+      paint.beginPath(); paint.moveTo(x - 6 * ratio, roof); paint.lineTo(x + 6 * ratio, roof); paint.lineTo(x, roof + 9 * ratio); paint.closePath(); paint.fill();
+    }
     series.x.forEach((start, i) => {
       if (series.score[i] === null) return;
       const [left, top] = spot(i);
@@ -133,17 +157,23 @@ export class Line extends Component {
     event.stopPropagation();
   }
 
-  render({ line, measure, span }, { table, at, zoomed }) {
+  render({ line, measure, span, why }, { table, at, zoomed }) {
     const series = columns(line, measure);
     const some = series?.score.some(v => v !== null);
+    const alarms = series ? this.alarms(series, line.grain) : [];
+    const rang = i => alarms.filter(([at]) => at >= series.x[i] && at < series.x[i] + line.grain).length;
+    const usual = i => series.usual_low?.[i] == null ? '' : range(series.usual_low[i], series.usual_high[i], series.unit);
     const say = i => {
       const why = line.restated?.[series.x[i]];
       const state = line.open?.includes(series.x[i]) ? ', still open' : '';
       const changed = why ? `, restated ${Object.entries(why).map(([name, n]) => `${n}× ${name}`).join(', ')}` : '';
       const figure = series.score[i] === null ? (series.n[i] ? 'too few answers' : 'no answers') : `${number(series.score[i], series.unit)} (${range(series.low[i], series.high[i], series.unit)})`;
-      return `${moment(series.x[i], span)}: ${figure}, n ${count(series.n[i])}${state}${changed}`;
+      const expected = usual(i) && `, expected ${usual(i)}`;
+      const alarm = rang(i) ? `, ${rang(i)} ${rang(i) === 1 ? 'alert' : 'alerts'}` : '';
+      return `${moment(series.x[i], span)}: ${figure}, n ${count(series.n[i])}${expected}${alarm}${state}${changed}`;
     };
     const known = series ? series.x.map((_, i) => i).filter(i => series.score[i] !== null) : [];
+    const chosen = at !== null && at < (series?.x.length ?? 0) ? at : known[known.length - 1];
     const low = known.reduce((a, i) => a === null || series.score[i] < series.score[a] ? i : a, null);
     const summary = !some ? `${NAMES[measure]}: too few answers for a line` :
       `${NAMES[measure]} over the ${SPANS[span]}, ${known.length} steps. First ${say(known[0])}. Lowest ${say(low)}. Newest ${say(known[known.length - 1])}.`;
@@ -160,19 +190,20 @@ export class Line extends Component {
           <div class="plot" tabindex="0" role="img" aria-label=${summary + ' Arrow keys walk along it, plus zooms, escape resets.'}
             onKeyDown=${event => this.key(event)} ref=${box => { if (box) this.box = box; }}></div>
           ${!some && html`<p class="few middle">Too few answers for a line yet</p>`}
-          <p class="readout" aria-live="off">${series && at !== null && at < series.x.length ? say(at) : series && known.length ? 'Newest ' + say(known[known.length - 1]) : ' '}</p>
-          <p class="key"><span class="k-line">score</span><span class="k-band">95 % interval</span><span class="k-open">still open</span><span class="k-restated">restated</span></p>
+          <p class="readout" aria-live="off">${chosen === undefined ? ' ' : html`${chosen === at ? '' : 'Newest '}${say(chosen)} <button class="quiet" aria-label=${'Why the number of ' + moment(series.x[chosen], span)} onClick=${() => why(measure, series.x[chosen], series.x[chosen] + line.grain, moment(series.x[chosen], span))}>Why?</button>`}</p>
+          <p class="key"><span class="k-line">score</span><span class="k-band">95 % interval</span><span class="k-usual"><${Term} word="expected">expected<//></span><span class="k-alarm">alert</span><span class="k-open">still open</span><span class="k-restated">restated</span></p>
         </div>
         ${table && html`
           <div class="scroll" tabindex="0" role="region" aria-label="Time line as a table"><table class="figures">
             <caption class="sr">${NAMES[measure]} by time, with 95 % interval and number of answers</caption>
-            <thead><tr><th scope="col">From</th><th scope="col">Score</th><th scope="col">95 % interval</th><th scope="col">n</th><th scope="col">Note</th></tr></thead>
+            <thead><tr><th scope="col">From</th><th scope="col">Score</th><th scope="col">95 % interval</th><th scope="col">n</th><th scope="col">Expected</th><th scope="col">Note</th></tr></thead>
             <tbody>${series && series.x.map((x, i) => html`<tr key=${x}>
               <th scope="row">${moment(x, span)}</th>
               <td>${series.score[i] === null ? html`<span class="few">${series.n[i] ? 'too few answers' : 'none'}</span>` : number(series.score[i], series.unit)}</td>
               <td>${series.score[i] === null ? '' : range(series.low[i], series.high[i], series.unit)}</td>
               <td>${count(series.n[i])}</td>
-              <td>${line.open?.includes(x) ? 'still open' : ''}${line.restated?.[x] ? ' restated' : ''}</td></tr>`).reverse()}</tbody>
+              <td>${usual(i)}</td>
+              <td>${[line.open?.includes(x) && 'still open', line.restated?.[x] && 'restated', rang(i) > 0 && 'alert'].filter(Boolean).join(', ')}</td></tr>`).reverse()}</tbody>
           </table></div>`}
       </section>`;
   }

@@ -9,8 +9,9 @@ export const Term = ({ word, children }) => html`
 export function Strip({ status, link, now, narrow }) {
   const dead = link !== 'live';
   const newest = status?.newest;
-  const state = dead ? 'stale' : status?.trouble?.length ? 'trouble' : status?.catching_up ? 'behind' : 'live';
-  const word = { stale: 'Stale: reconnecting', trouble: 'A part does not answer', behind: 'Catching up', live: 'Live' }[state];
+  const idle = status?.worker === false;
+  const state = dead ? 'stale' : status?.trouble?.length || idle ? 'trouble' : status?.catching_up ? 'behind' : 'live';
+  const word = { stale: 'Stale: reconnecting', trouble: idle ? 'No worker counts' : 'A part does not answer', behind: 'Catching up', live: 'Live' }[state];
   return html`
     <section class=${'strip ' + state} aria-label="State">
       <span class="state" role="status"><i class="dot"></i>${word}</span>
@@ -34,13 +35,14 @@ export function Headline({ tiles, alerts, pick }) {
     : c.verdict === 'steady' ? `That is about the same as a week earlier (${difference(c.value, tile.unit)}, within chance).`
     : `That is ${difference(c.value, tile.unit)} against a week earlier: a real ${c.verdict === 'worse' ? 'drop' : 'rise'}, not chance.`;
   const w = lead.worst;
-  const open = (alerts ?? []).filter(one => !['resolved', 'closed'].includes(one.state));
+  const open = (alerts ?? []).filter(one => !['resolved', 'closed', 'expired'].includes(one.state));
+  const waiting = open.filter(one => !one.acked_by).length;
   return html`
     <section class=${'headline ' + (c?.verdict ?? '')} aria-label="In one sentence">
       <p><b>${NAMES[lead.metric]} is ${number(tile.score, tile.unit)}</b> (${range(tile.low, tile.high, tile.unit)}, ${count(tile.n)} answers). ${feel}</p>
       <p>${w ? html`Worst: <button class="link" onClick=${() => pick({ touchpoint: w.touchpoint, channel: w.channel })}>${plain(w.touchpoint) || 'no touchpoint'} by ${plain(w.channel)}</button>${' '}with ${number(w.score, lead.unit)} (${range(w.low, w.high, lead.unit)}, n ${count(w.n)}). <b>${w.owner}</b> acts.`
         : 'No place is reliably worse than the rest.'}
-        ${open.length > 0 && html` <span class="firing">${open.length} open ${open.length === 1 ? 'alert' : 'alerts'}.</span>`}</p>
+        ${open.length > 0 && html` <span class="firing">${open.length} open ${open.length === 1 ? 'alert' : 'alerts'}${waiting ? `, ${waiting} waiting for an answer` : ', all acknowledged'}.</span>`}</p>
     </section>`;
 }
 
@@ -83,7 +85,7 @@ export const Tiles = ({ tiles, line, measure, choose, why, since }) => html`
   </section>`;
 
 // How far a place lies from everything: colour by distance, a sign only where its whole interval lies beyond.
-function shade(cell, whole, unit, turned) {
+export function tone(cell, whole, unit, turned) {
   if (!cell || cell.score === null || !whole || whole.score === null) return { tone: 'none', sign: '' };
   const width = unit === 'points' ? 100 : unit === 'share' ? 0.5 : 2;
   const off = (cell.score - whole.score) * turned / width;
@@ -121,11 +123,11 @@ export function Heat({ heat, tiles, measure, filters, pick, rows, setRows, units
         <tbody>${down.map(a => html`<tr key=${a}><th scope="row">${name(a)}</th>${across.map(b => {
           const cell = at.get(a + '\n' + b);
           if (!cell) return html`<td key=${b} class="nothing"></td>`;
-          const { tone, sign } = shade(cell, tile, unit, turned);
+          const { tone: colour, sign } = tone(cell, tile, unit, turned);
           const figure = cell.score === null ? 'too few' : number(cell.score, unit);
           const interval = cell.score === null ? '' : range(cell.low, cell.high, unit);
           const sure = sign && ', reliably ' + (sign === '▼' ? 'below' : 'above') + ' everything';
-          return html`<td key=${b}><button class=${'cell ' + tone + (cell.score === null ? ' few' : '')} aria-pressed=${chosen(a, b)} title=${[interval, sure].join('')}
+          return html`<td key=${b}><button class=${'cell ' + colour + (cell.score === null ? ' few' : '')} aria-pressed=${chosen(a, b)} title=${[interval, sure].join('')}
             onClick=${() => pick(chosen(a, b) ? { [keys[0]]: '', [keys[1]]: '' } : { [keys[0]]: a, [keys[1]]: b })}>
             <span class="sr">${name(a)}, ${name(b)}: </span><span class="v">${sign && html`<i aria-hidden="true">${sign}</i>`}${figure}</span><span class="n">n ${count(cell.n)}</span><span class="sr">, ${interval}${sure}</span></button></td>`;
         })}</tr>`)}</tbody>
@@ -137,7 +139,7 @@ export function Heat({ heat, tiles, measure, filters, pick, rows, setRows, units
 const FACE = { negative: 'bad', neutral: 'flat', positive: 'good', unscored: 'none' };
 
 export class Feedback extends Component {
-  render({ list, fresh, paused, hold, now, flush }) {
+  render({ list, fresh, paused, hold, now, flush, narrow }) {
     return html`
       <section class="card feed" aria-labelledby="feed-title" onMouseEnter=${() => hold('hover', true)} onMouseLeave=${() => hold('hover', false)}>
         <header><h2 id="feed-title">Newest feedback</h2>
@@ -152,6 +154,7 @@ export class Feedback extends Component {
               ${item.answer !== null && item.answer >= 0 && html`<b class="answer">${NAMES[item.metric] ?? plain(item.metric)} ${item.answer}<small> of ${item.scale}</small></b>`}
               ${item.label && html`<span class=${'chip ' + FACE[item.label]}>${item.label === 'unscored' ? 'language not known' : item.label}${item.label !== 'unscored' && item.confidence !== null && html` ${Math.round(item.confidence * 100)} %`}</span>`}
               <span>${[item.touchpoint, item.channel, item.unit].filter(Boolean).map(plain).join(' · ')}</span>
+              ${!narrow && html`<a class="who" href=${'/customer?id=' + encodeURIComponent(item.id)} aria-label=${'The customer who said this, ' + ago(item.occurred_ms, now)}>customer</a>`}
               <time datetime=${new Date(item.occurred_ms).toISOString()}>${ago(item.occurred_ms, now)}</time>
             </p>
             ${item.text && html`<p class="text" dir="auto" lang=${item.language || null}>${visible(item.text)}</p>`}
@@ -160,54 +163,33 @@ export class Feedback extends Component {
   }
 }
 
-// What an alert rests on: a score with n and interval, or nothing at all.
-function said(one) {
-  const unit = { nps: 'points', sentiment: 'points', csat: 'share' }[one.metric] ?? 'mean';
-  const times = unit === 'points' ? 100 : 1;
-  const figure = r => `${number(r.value * times, unit)} (${range(r.low * times, r.high * times, unit)}, n ${count(r.n)})`;
-  if (!one.score) return '';
-  const before = typeof one.baseline === 'number' ? `, usually ${number(one.baseline * times, unit)}` : '';
-  return `${NAMES[one.metric] ?? plain(one.metric)} ${figure(one.score)}${before}${one.began ? `, since ${clock(Date.parse(one.began) / 1000)}` : ''}`;
-}
-
-export const Alerts = ({ alerts, now }) => html`
-  <section class="card alerts" aria-labelledby="alerts-title">
-    <header><h2 id="alerts-title">Alerts</h2></header>
-    ${!alerts || alerts.length === 0 ? html`<p class="few middle">No alert in the last seven days</p>` : html`
-    <ol class="scroll" tabindex="0" aria-label="Alerts">${alerts.map(one => {
-      const over = ['resolved', 'closed'].includes(one.state);
-      const where = Object.entries(one.scope).map(([, value]) => plain(value)).filter(Boolean).join(', ') || 'everywhere';
-      const evidence = said(one);
-      return html`<li key=${one.alert_id} class=${over ? 'over' : 'firing'}>
-        <p class="meta"><b class=${'chip ' + (over ? 'flat' : 'bad')}>${plain(one.state)}</b><span>${plain(one.rule)}</span><time datetime=${one.at}>${ago(Date.parse(one.at), now)}</time></p>
-        <p><b>${where}</b>${one.owner && html`: ${plain(one.owner)} acts`}</p>
-        ${evidence && html`<p class="muted">${evidence}</p>`}
-        ${one.acked_by && html`<p class="muted">taken by ${plain(one.acked_by)}</p>`}
-      </li>`;
-    })}</ol>`}
-  </section>`;
-
-const COMMAND = `touchline produce --topic feedback - <<END
-{"event_id": "first-1", "occurred_at": "$(date -u +%Y-%m-%dT%H:%M:%SZ)", "channel": "web", "touchpoint": "checkout", "customer_id": "c-1", "metric": "nps", "score": 9}
+// What is shown is what is copied, and it works as it stands in a shell of this deployment.
+const command = gateway => `KEY=$(touchline keys create first-event-$RANDOM)
+curl --fail-with-body -sS ${gateway}/v1/events -H "Authorization: Bearer $KEY" \
+  -H "Content-Type: application/json" -d @- <<END
+{"event_id": "first-$RANDOM", "occurred_at": "$(date -u +%Y-%m-%dT%H:%M:%SZ)", "channel": "web",
+ "touchpoint": "checkout", "customer_id": "c-1", "metric": "nps", "score": 9, "text": "That was quick!"}
 END`;
 
 export class Empty extends Component {
-  render({ status }, { copied }) {
-    const copy = () => navigator.clipboard?.writeText(COMMAND).then(() => this.setState({ copied: true }));
+  render({ status, gateway, answers }, { copied }) {
+    const shown = command(gateway);
+    const copy = () => navigator.clipboard?.writeText(shown).then(() => this.setState({ copied: true }));
     const step = (done, text) => html`<li class=${done ? 'done' : ''}><i aria-hidden="true">${done ? '✓' : '○'}</i> ${text}<span class="sr">${done ? ' (done)' : ' (to do)'}</span></li>`;
-    const reached = !status?.trouble?.length;
+    const reached = status && !status.trouble?.length;
     return html`
       <section class="card empty" aria-labelledby="empty-title">
-        <h2 id="empty-title">Nothing has been counted yet. Send the first event</h2>
+        <h2 id="empty-title">${answers ? 'The first answers have come' : 'Nothing has been counted yet. Send the first event'}</h2>
         <ul class="steps">
-          ${step(reached, reached ? 'Kafka and ClickHouse answer' : status.trouble.join('; '))}
-          ${step(false, html`A worker runs: <code>touchline up --workers 1</code> starts one, <code>touchline status</code> shows it`)}
+          ${step(reached, reached ? 'Kafka and ClickHouse answer' : status?.trouble?.join('; ') || 'Kafka and ClickHouse answer')}
+          ${step(status?.worker, html`A worker counts${status?.worker ? '' : html`: <code>touchline up --workers 1</code> starts one, <code>touchline status</code> shows it`}`)}
+          ${step(status?.gateway, html`The gateway takes events over HTTP${status?.gateway ? html` at <code>${gateway}</code>` : html`: <code>touchline up --gateway</code> starts one`}`)}
           ${step(Boolean(status?.newest), 'The first event has come')}
-          ${step(false, 'Ten answers have come: then there is a score')}
+          ${step(answers >= 10, `Ten answers have come: then there is a score${answers ? ` (${answers} so far)` : ''}`)}
         </ul>
-        <p>In a shell with the settings of this stack (<code>eval "$(touchline env)"</code>):</p>
-        <pre class="command" tabindex="0">${COMMAND}</pre>
-        <button class="primary" onClick=${copy}>${copied ? 'Copied' : 'Copy the command'}</button>
+        <p>In a shell on this machine, with <code>. .venv/bin/activate</code> and <code>eval "$(touchline env)"</code> done once:</p>
+        <pre class="command" tabindex="0">${shown}</pre>
+        <p class="tools"><button class="primary" onClick=${copy}>${copied ? 'Copied' : 'Copy the command'}</button><span class="muted">It answers with what became of the event; a second later it stands here.</span></p>
       </section>`;
   }
 }
@@ -237,6 +219,7 @@ export class Why extends Component {
         ${!content && !wrong && html`<p class="few">Looking it up …</p>`}
         ${content && html`
           <dl class="facts">
+            <dt>Definition</dt><dd>${content.definition.name}${restated(content.restated)}</dd>
             <dt>Counted</dt><dd>${since}, as of ${clock(Date.parse(content.as_of) / 1000)}</dd>
             <dt>Interval</dt><dd>${{ adjusted_wald: 'adjusted Wald', wilson: 'Wilson', normal: 'normal, of the mean' }[content.definition.method] ?? content.definition.method}, 95 %</dd>
             <dt>Selection</dt><dd>${Object.entries(content.where).map(([name, values]) => `${name}: ${values.map(plain).join(', ')}`).join('; ') || 'everything'}</dd>
@@ -252,6 +235,15 @@ export class Why extends Component {
             ${one.text && html`<p class="text" dir="auto">${visible(one.text)}</p>`}</li>`)}</ol>`}
       </dialog>`;
   }
+}
+
+// How often and why windows of it changed after they were final; nothing is known of a selection.
+function restated(windows) {
+  if (!windows) return '';
+  const sums = {};
+  for (const reasons of Object.values(windows)) for (const [why, n] of Object.entries(reasons)) sums[why] = (sums[why] ?? 0) + n;
+  const said = Object.entries(sums).map(([why, n]) => `${count(n)}× ${plain(why)}`);
+  return said.length ? `; restated ${said.join(', ')}` : '; nothing changed after it was final';
 }
 
 function trimmed(histogram) {

@@ -20,11 +20,11 @@ export function follow(query, tell) {
     heard = Date.now();
     if (id) last = id;
     const data = JSON.parse(text);
-    if (event === 'hello') feedback = data.feedback ?? feedback;
+    if (event === 'latest') feedback = data;
     else if (event === 'feedback') feedback = [...data.reverse(), ...feedback].slice(0, 60);
     else if (event !== 'beat' && event !== 'gap') latest[event] = data;
     tell('live', null);
-    tell(event, event === 'feedback' || event === 'hello' ? { ...data, list: feedback } : data);
+    tell(event === 'latest' ? 'feedback' : event, event === 'feedback' || event === 'latest' ? { list: feedback } : data);
   }
 
   function take(event) {
@@ -37,7 +37,7 @@ export function follow(query, tell) {
     const address = '/v1/stream?' + query + (last ? '&last=' + encodeURIComponent(last) : '');
     source = new EventSource(address);
     heard = Date.now();
-    for (const kind of ['hello', 'status', 'alerts', 'tiles', 'line', 'heat', 'feedback', 'gap', 'beat']) source.addEventListener(kind, take);
+    for (const kind of ['hello', 'status', 'alerts', 'tiles', 'line', 'heat', 'feedback', 'latest', 'gap', 'beat']) source.addEventListener(kind, take);
     source.onerror = () => {
       tell('stale', null);
       if (source.readyState !== EventSource.CLOSED) return;  // it tries again by itself

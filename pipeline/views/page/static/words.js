@@ -11,6 +11,13 @@ export const WORDS = {
   lag: { title: 'Behind', about: 'Events that have arrived and are not counted yet. After an outage the page says “catching up” until this is small again.' },
   rejected: { title: 'Rejected', about: 'Events that could not be used in the last hour, for example without an answer or with a time in the future. None is lost: each is kept with its reason.' },
   restated: { title: 'Restated', about: 'A number that changed after its time was over, because an answer came late or was corrected. The newest number is always the right one.' },
+  expected: { title: 'Expected', about: 'Where the score of so many answers would lie 95 times in 100 if nothing had changed since the same hours of the four weeks before. A point outside is unusual.' },
+  alert: { title: 'Alerts', about: 'A score fell further than chance explains, and somebody was called. The clock runs until whoever acts acknowledges; the alert ends by itself when the score is back.' },
+  journey: { title: 'Journeys', about: 'What customers did, from one stage to the next. A column is as high as its stage is travelled, a ribbon as wide as its way. Lost: the journey ended there without arriving.' },
+  driver: { title: 'What goes along with a score', about: 'Customers’ last answers, with and without those who met something in the 30 days before. It shows where to look first; it does not prove a cause.' },
+  producer: { title: 'Who sends', about: 'The systems that send events, and whether each does as usual: bad where too much is rejected, silent where nothing comes any more.' },
+  customer: { title: 'Customer', about: 'What one customer did and said across channels. Only readers of everything see it; names and texts are masked.' },
+  index: { title: 'Experience index', about: 'Points that a customer’s experiences add or take, fading by half in 30 days, with the strongest and the last one counted once more. No interval: it adds up what happened, it estimates nothing.' },
   open: { title: 'Still open', about: 'The last step of the line: its five minutes are not over, so its number still moves.' },
 };
 
@@ -35,6 +42,8 @@ export function difference(value, unit) {
   return minus((r > 0 ? '+' : '') + r.toFixed(unit === 'mean' ? 2 : 1)) + (unit === 'share' ? ' pp' : '');
 }
 
+export const percent = value => (100 * value).toFixed(value > 0 && value < 0.0995 ? 1 : 0) + ' %';
+
 export const range = (low, high, unit) => `${number(low, unit)} to ${number(high, unit)}`;
 
 // Names as producers send them: `return_parcel` reads as "return parcel". Signs that turn or hide text are shown.
@@ -49,6 +58,12 @@ export function ago(ms, now) {
   if (s < 5400) return `${Math.round(s / 60)} min ago`;
   if (s < 129600) return `${Math.round(s / 3600)} h ago`;
   return `${Math.round(s / 86400)} days ago`;
+}
+
+// How long something has been going on.
+export function lasting(ms) {
+  const m = Math.max(0, Math.floor(ms / 60000));
+  return m < 60 ? `${m} min` : m < 2880 ? `${Math.floor(m / 60)} h ${m % 60} min` : `${Math.floor(m / 1440)} days`;
 }
 
 const hm = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });

@@ -69,3 +69,27 @@ def test_the_oldest_go_when_there_are_too_many() -> None:
     for i in range(9):
         alarms.take(step(str(i)))
     assert {one["alert_id"] for one in alarms.newest(NOW)} == set("45678")
+
+
+def test_an_incident_brings_its_alerts_those_that_still_fire_first() -> None:
+    alarms = Alarms()
+    for name, state in (("calm", "resolved"), ("loud", "firing"), ("other", "firing")):
+        alarms.take(step(name, state=state, kind="alert", incident="j" if name == "other" else "i"))
+    alarms.take(step("whole", kind="incident", incident="i", count=2))
+    found = alarms.newest(NOW)[0]
+    assert [one["alert_id"] for one in found["alerts"]] == ["loud", "calm"]
+    assert alarms.find("whole") is not None
+    assert alarms.find("nothing") is None
+
+
+def test_the_clock_runs_from_the_first_step_and_begins_anew_when_it_is_opened_again() -> None:
+    alarms = Alarms()
+
+    def since(revision: int, state: str, at: str) -> str:
+        alarms.take(step(revision=revision, state=state, at=f"2026-05-01T{at}:00Z"))
+        return str(alarms.newest(NOW)[0]["since"])[11:16]
+
+    assert since(1, "firing", "07:10") == "07:10"
+    assert since(2, "firing", "07:20") == "07:10"
+    assert since(3, "resolved", "07:30") == "07:10"
+    assert since(4, "firing", "07:40") == "07:40"

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from pipeline.views.page.board import BINS
-from pipeline.views.page.frames import Cells, change, chosen_scales, headline, heat, line, summed, tiles
+from pipeline.views.page.frames import Cells, change, chosen_scales, expected, headline, heat, line, slot, summed, tiles
 
 START = 1_777_622_400
 #: The oracle of scores.md 1.1: 200, 300, 500 detractors, passives, promoters against 30, 30, 40.
@@ -139,3 +139,45 @@ def test_sums_do_not_depend_on_how_the_rows_are_cut() -> None:
 @pytest.mark.parametrize("metric", ["volume", "rating"])
 def test_other_metrics_lead_no_tile(metric: str) -> None:
     assert chosen_scales(cells((START, metric, "1-5", "", "", {1: 99}))) == {}
+
+
+def usually(counts: dict[int, int], *, start: int = START, width: int = 3600) -> pl.DataFrame:
+    """What the slot of the week of `start` counted before."""
+    return nps(counts, start=slot(start, width))
+
+
+def banded(usual: pl.DataFrame, *counts: dict[int, int]) -> dict[str, list[float | None]]:
+    """The expected band of five-minute steps of one hour that counted this now."""
+    now = pl.concat([nps(some, start=START + i * 300) for i, some in enumerate(counts)])
+    drawn = line(seen(now), START, 300, START + len(counts) * 300)
+    expected(drawn, usual, 3600)
+    return {name: drawn["series"]["nps"][name] for name in ("usual_low", "usual_high")}
+
+
+def test_what_is_expected_has_the_worked_numbers() -> None:
+    # 30 points and variance 0.61 of 1,000 answers; for 100: 1.959963984540054 * 100 * sqrt(0.61 * (1/100 + 1/1000)).
+    assert banded(usually(BEFORE), NOW) == {"usual_low": [13.945], "usual_high": [46.055]}
+    assert banded(usually(BEFORE, start=START + 3600), NOW) == {"usual_low": [None], "usual_high": [None]}
+
+
+def test_few_answers_have_a_wide_band_and_under_ten_there_is_none() -> None:
+    found = banded(usually(BEFORE), {9: 10}, {9: 9})
+    assert found["usual_low"][0] is not None
+    assert found["usual_low"][0] < 13.0
+    assert found["usual_low"][1] is None
+    assert banded(usually({0: 4, 9: 5}), NOW)["usual_low"] == [None]
+    assert banded(pl.DataFrame(), NOW)["usual_high"] == [None]
+
+
+def test_a_band_never_leaves_the_scale_and_answers_that_are_all_the_same_make_none() -> None:
+    assert banded(usually({0: 1, 10: 99}), {9: 10})["usual_high"] == [100.0]
+    assert banded(usually({10: 100}), {9: 10})["usual_high"] == [None]
+
+
+def test_a_span_of_four_weeks_is_compared_with_the_hours_of_one() -> None:
+    week, grain = 7 * 86_400, 6 * 3600
+    now = pl.concat([nps(NOW), nps(NOW, start=START + week), nps(NOW, start=START + grain)])
+    drawn = line(seen(now), START, grain, START + 2 * week)
+    expected(drawn, usually(BEFORE, width=grain), grain)
+    known = [i for i, low in enumerate(drawn["series"]["nps"]["usual_low"]) if low is not None]
+    assert known == [0, week // grain]
