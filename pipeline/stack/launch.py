@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from pipeline.errors import StackError
-from pipeline.stack import clickhouse, gateway, kafka, processes, state
+from pipeline.stack import clickhouse, gateway, kafka, processes, state, worker
 from pipeline.stack.jars import Note
 from pipeline.stack.prepare import environment, prepare
 from pipeline.stack.processes import Command, Process
@@ -263,14 +263,18 @@ class Stack:
             prepare(self.addresses, self._note)
         if options.page:
             self.start_page()
+        workers: dict[int, Process] = {}
         for number in range(1, options.workers + 1):
             self._note(f"starting worker {number} of {options.workers}")
-            self.start_worker(f"worker-{number}")
+            port = processes.free_port(frozenset(workers))
+            workers[port] = self.start_worker(f"worker-{number}", {"TOUCHLINE_WEB_PORT": str(port)})
         if options.gateway:
             self._note("starting the gateway")
             self.start_gateway()
         if options.page:
             self.wait_page()
+        for name in worker.not_ready(workers) if options.prepared else ():
+            self._note(f"{name} is not ready yet: see {self._logs / name}.log")
         state.write(self.folder, replace(self.addresses, complete=True))
         return self.addresses
 
