@@ -19,8 +19,6 @@ from tests.chaos.harness import Case, deployed, eventually
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
 RATE = 2_000
-#: An outage is not standing still: the watchdog of these workers would end them long before it is over.
-IMPATIENT_S = "15"
 #: What a worker may grow by while ClickHouse is down, MB.
 GROWTH_MB = 100
 
@@ -78,7 +76,7 @@ def test_a_worker_asked_to_end_while_clickhouse_is_down_ends_and_commits_nothing
 )
 def test_clickhouse_down_for_long_costs_no_memory_and_no_event(frail: Case, fragile: Stack, seconds: int) -> None:
     """T12."""
-    worker = frail.worker("0", TOUCHLINE_STUCK_AFTER_S=IMPATIENT_S)
+    worker = frail.worker("0")
     with frail.feed(RATE, seed=12):
         frail.flowing(5 * RATE)
         before = most = worker.memory_mb
@@ -149,7 +147,7 @@ def test_connections_to_kafka_cut_and_hung_are_survived(tmp_path: Path, cut: int
             Case(f"127.0.0.1:{proxy.port}", stack.clickhouse_url, tmp_path, direct_bootstrap=stack.bootstrap)
         ) as case,
     ):
-        worker = case.worker("0", TOUCHLINE_STUCK_AFTER_S=IMPATIENT_S)
+        worker = case.worker("0")
         with case.feed(RATE // 2, seed=20):
             case.flowing(1)
             for mode, seconds in (("cut", cut), ("hang", hung)):
@@ -164,7 +162,7 @@ def test_connections_to_kafka_cut_and_hung_are_survived(tmp_path: Path, cut: int
 
 def test_kafka_killed_and_started_again_loses_nothing(frail: Case, fragile: Stack) -> None:
     """T21, first half."""
-    worker = frail.worker("0", TOUCHLINE_STUCK_AFTER_S=IMPATIENT_S)
+    worker = frail.worker("0")
     with frail.feed(RATE // 2, seed=21):
         frail.flowing(RATE)
         frail.in_flight()
