@@ -104,7 +104,7 @@ def test_an_event_that_stops_the_worker_three_times_becomes_a_dead_letter(case: 
     case.verify()
 
 
-@pytest.mark.prove  # a loaded machine excuses it for longer than a test should wait; tests/stages/test_watchdog.py is certain
+@pytest.mark.prove  # a loaded machine excuses it for long; tests/stages/test_watchdog.py is certain
 def test_a_worker_whose_slices_get_lost_says_so_ends_itself_and_the_next_start_goes_on(case: Case) -> None:
     worker = case.worker("0", (STUCK,), TOUCHLINE_STUCK_AFTER_S="20")
     case.feed(RATE, seed=27).start(500).join()
