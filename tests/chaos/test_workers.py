@@ -106,12 +106,12 @@ def test_an_event_that_stops_the_worker_three_times_becomes_a_dead_letter(case: 
 
 @pytest.mark.prove  # a loaded machine excuses it for long; tests/stages/test_watchdog.py is certain
 def test_a_worker_whose_slices_get_lost_says_so_ends_itself_and_the_next_start_goes_on(case: Case) -> None:
-    worker = case.worker("0", (STUCK,), TOUCHLINE_STUCK_AFTER_S="20")
+    worker = case.worker("0", (STUCK,), STUCK_AFTER_S="20")
     case.feed(RATE, seed=27).start(500).join()
     assert worker.ended(deadline_s=120) == 70
     assert worker.said("nothing moves; the worker ends itself if that stays so")
     assert worker.said("records wait and nothing moves for")
     assert case.recorded() == 0
-    after = case.worker("0", TOUCHLINE_STUCK_AFTER_S="20")
+    after = case.worker("0", STUCK_AFTER_S="20")
     case.verify()
     assert after.running
