@@ -2,9 +2,4 @@
 
 from __future__ import annotations
 
-from pipeline import memory
-
-# Here, since this module is loaded before any that loads polars.
-memory.prepare()
-
 FLOW = ("accept", "enrich", "label", "record", "score", "warn")

@@ -13,6 +13,7 @@ import polars as pl
 from pipeline.desk import Desk
 from pipeline.ledger import positions, retractions
 from pipeline.ledger.writer import Lost
+from pipeline.scores.windows import FOLDED
 from pipeline.slices import Slice
 from schemas.vocabulary import Reason
 
@@ -33,7 +34,8 @@ def attach(app: faust.App, desk: Desk, reads: Any, writes: Any) -> None:
             waiting = [event.value for event in events]
             for _, batch in groupby(sorted(waiting, key=_topic), key=_topic):
                 for piece in await write(desk, list(batch)):
-                    await writes.send(value=replace(piece, values=()))  # nothing of them is sealed from here on
+                    # Nothing of them is sealed from here on, and only what is counted is looked at.
+                    await writes.send(value=replace(piece, values=(), rows=piece.rows.select(FOLDED)))
 
     @desk.timer(app, _ROLL_S, "roll call")
     async def roll_call() -> None:

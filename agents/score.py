@@ -29,9 +29,10 @@ from schemas.vocabulary import Tier
 _WITHIN_S = 0.25
 _SLICES = 64
 #: While this many records of a partition wait behind a slice, windows are written once a second: each row then stands
-#: for more events, and nobody sees the minutes between. Together with _SLICES it bounds what is held back.
+#: for more events, and nobody sees the minutes between. So many rows bound the memory that it takes.
 _BEHIND = 50_000
 _BEHIND_S = 1.0
+_HELD_ROWS = 100_000
 #: A partition without new events still has its windows settled after an assignment; looked at this often, seconds.
 _SETTLE_S = 0.5
 #: One tick a second, see design: its append time is the clock of everything that closes.
@@ -96,7 +97,8 @@ class Waiting:
             self.since = now
         self.slices += fresh
         far = any(piece.behind > _BEHIND for piece in fresh)
-        return [] if far and now - self.since < _BEHIND_S and len(self.slices) < _SLICES else self._taken()
+        room = sum(piece.rows.height for piece in self.slices) < _HELD_ROWS
+        return [] if far and room and now - self.since < _BEHIND_S else self._taken()
 
     def late(self, now: float) -> list[Slice]:
         """What was held back for its time and longer."""

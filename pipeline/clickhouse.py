@@ -67,11 +67,15 @@ def coded(table: str, rows: pl.DataFrame) -> pl.DataFrame:
     """
     if table not in _CODED or rows.height < _MANY_ROWS:
         return rows
-    return rows.with_columns(
-        pl.col(name).cast(pl.Categorical(pl.Categories.random()))
-        for name, dtype in rows.schema.items()
-        if dtype == pl.String
-    )
+    return rows.with_columns(_codes(rows[name]) for name, dtype in rows.schema.items() if dtype == pl.String)
+
+
+def _codes(words: pl.Series) -> pl.Series:
+    """Words as codes. Where there is one word from top to bottom, which is common, no row is looked up."""
+    kind = pl.Categorical(pl.Categories.random())
+    if words.len() and words[0] is not None and _only(words, words[0]):
+        return words.head(1).cast(kind).new_from_index(0, words.len())
+    return words.cast(kind)
 
 
 def _only(column: pl.Series, value: str | int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import os
 
 #: New containers between two collections: a slice alone makes 10,000, none of them in cycles. With Python's own 700
 #: the collector took a seventh of a worker's time.
@@ -19,15 +18,7 @@ _MMAP_THRESHOLD, _LARGE = -3, 32 << 20
 _TRIM_THRESHOLD, _NEVER = -1, 1 << 30
 #: Seconds between two calls of `trim`: what slices leave between the window rows that are kept goes back to the system,
 #: but not so often that the next slices fault it in again. One call takes 10-30 ms.
-TRIM_S = 15.0
-#: Polars brings an allocator of its own, which gave pages back after half a second; this long it keeps them, ms.
-POLARS = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:10000"}
-
-
-def prepare() -> None:
-    """To be called before polars is loaded, whose allocator reads its settings once; what is set already stands."""
-    for name, value in POLARS.items():
-        os.environ.setdefault(name, value)
+TRIM_S = 4.0
 
 
 def settle() -> None:

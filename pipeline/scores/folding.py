@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
+import numpy as np
 import polars as pl
 
 from pipeline.clickhouse import ClickHouse, Pool
@@ -21,7 +22,7 @@ from pipeline.scores import recompute
 from pipeline.scores.kept import DAY_S, by_width
 from pipeline.scores.recompute import ROW, Part
 from pipeline.scores.rolling import rolled_days
-from pipeline.scores.windows import COUNTS, Dictionary, Hot, contributions, fold, load, rows_of
+from pipeline.scores.windows import COUNTS, Dictionary, Hot, Keys, contributions, fold, load, rows_of
 from pipeline.slices import Partition, Slice
 from schemas.vocabulary import Reason
 
@@ -31,6 +32,8 @@ Result = TypeVar("Result")
 _WARM_S = 30 * 60
 #: Hot minutes taken over at once: all rows of half an hour together would be the greatest thing in memory.
 _CHUNK_MINUTES = 10
+#: Slices folded at once: what a fold makes meanwhile is several times what they hold.
+_AT_ONCE = 8
 #: Minutes in one query; beyond it the whole partition is recomputed at once.
 _MANY_MINUTES = 2_000
 #: Waits between two tries, seconds.
@@ -163,16 +166,25 @@ class Folder:
 
     def _counted(self, hot: Hot, slices: Sequence[Slice]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
         """Adds slices to the hot minutes: their rows, the window rows that changed, (part, minute) of cold ones."""
-        rows = pl.concat(
-            piece.rows.with_columns(pl.lit(piece.partition.part, pl.UInt16).alias("part")) for piece in slices
-        )
-        found = contributions(rows)
-        cold = hot.cold(found)
-        if not cold.is_empty():
-            found = found.join(cold, on=["part", "minute"], how="anti")
-        changed = rows_of(self._names, hot.add(fold(found, self._names)))
+        rows = [
+            pl.concat(
+                piece.rows.with_columns(pl.lit(piece.partition.part, pl.UInt16).alias("part"))
+                for piece in slices[first : first + _AT_ONCE]
+            )
+            for first in range(0, len(slices), _AT_ONCE)
+        ]
+        cold: list[pl.DataFrame] = []
+        touched: dict[int, Keys] = {}
+        for some in rows:
+            found = contributions(some)
+            cold.append(hot.cold(found))
+            if not cold[-1].is_empty():
+                found = found.join(cold[-1], on=["part", "minute"], how="anti")
+            for minute, (keys, _) in hot.add(fold(found, self._names)).items():
+                touched[minute] = np.union1d(touched[minute], keys) if minute in touched else keys
+        changed = rows_of(self._names, hot.read(touched))
         hot.shrink()
-        return rows, changed, cold
+        return pl.concat(rows), changed, pl.concat(cold).unique()
 
     async def _upsert(self, topic: str, changed: pl.DataFrame, ends: dict[Partition, tuple[Ours, int, int]]) -> None:
         vers = pl.DataFrame(

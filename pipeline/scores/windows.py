@@ -34,6 +34,11 @@ _MINUTE_MS = 60_000
 #: Columns of a slice that its own contributions are made of, and those of its predecessors.
 _NOW = ("occurred_ms", "metric", "scale", "bin", "label", "p", "tier", *CORE, *FURTHER, "part")
 _WAS = tuple(name if name == "part" else f"old_{name}" for name in _NOW)
+#: Columns of a slice that score needs: what it counts, and what it says of changes.
+FOLDED: tuple[str, ...] = (
+    *("off", "disposition", "reason", "ingest_ms", "old_off"),
+    *(name for name in (*_NOW, *_WAS) if name != "part"),
+)
 
 #: Bits of each part of a packed key, 63 in all. The widths are far above the caps that enrich puts on names, so a
 #: full dictionary means a bug, not a busy customer.
@@ -282,6 +287,10 @@ class Hot:
                 self.rows += cells.keys.size - before
                 changed[minute] = (keys, cells.read(keys))
         return changed
+
+    def read(self, touched: Mapping[int, Keys]) -> dict[int, tuple[Keys, Counts]]:
+        """The rows of some minutes and keys (sorted, all of them there) as they are now."""
+        return {minute: (keys, self._cells[minute].read(keys)) for minute, keys in touched.items()}
 
     def shrink(self) -> int:
         """Oldest minutes leave while there are more rows than the limit; how many minutes left."""

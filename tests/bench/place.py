@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import memory
 from pipeline.clickhouse import ClickHouse
 from pipeline.errors import Unavailable
 from pipeline.ledger.migrate import migrate
@@ -104,8 +103,7 @@ class Worker:
         """Starts it; does not wait."""
         folder = self._place.folder / self._name
         own = {"TOUCHLINE_WEB_PORT": str(self._port), "TOUCHLINE_STATE_DIR": str(folder)}
-        # What agents/__init__.py sets; the lean wiring is no module of agents and loads polars before it could.
-        environment_ = dict(memory.POLARS) | self._place.variables | own | dict(variables or {})
+        environment_ = self._place.variables | own | dict(variables or {})
         arguments = [sys.executable, "-m", self._module]
         self.process = processes.start(Command(self._name, arguments, folder / "log", "", environment_, tied=True))
 

@@ -39,7 +39,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "alerts": frozenset({"customers", "scores"}),
     "journeys": frozenset({"scores", "customers"}),  # stage scores; the declared map stands in the registry
     "stack": frozenset({"ledger"}),
-    "intake": frozenset({"access", "arrival", "customers", "ledger"}),  # the gateway shows the roll call
+    "intake": frozenset({"access", "arrival", "customers"}),
     "views": _DOMAIN | {"access", "stack"},
     "command": _DOMAIN | {"access", "stack", "intake", "views"},
 }
@@ -182,10 +182,7 @@ def cycles(modules: Modules) -> list[str]:
 
 
 def environment_readers(modules: Modules) -> list[str]:
-    """Who reads the environment beside settings.py.
-
-    `env=os.environ | {...}` hands it on, `os.environ.setdefault(...)` alone in a line adds to it: that is no reading.
-    """
+    """Who reads the environment beside settings.py. `env=os.environ | {...}` hands it on: that is no reading."""
     words = {"environ", "environb", "getenv", "getenvb"}
     found = []
     for module in modules.values():
@@ -197,15 +194,8 @@ def environment_readers(modules: Modules) -> list[str]:
             if isinstance(node, ast.keyword) and node.arg == "env" and isinstance(node.value, ast.BinOp)
             for inner in ast.walk(node.value)
         }
-        added_to = {
-            inner
-            for node in ast.walk(module.tree)
-            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
-            if isinstance(node.value.func, ast.Attribute) and node.value.func.attr == "setdefault"
-            for inner in ast.walk(node.value.func)
-        }
         for node in ast.walk(module.tree):
-            if node in handed_on | added_to:
+            if node in handed_on:
                 continue
             by_name = isinstance(node, ast.Attribute) and node.attr in words
             if isinstance(node, ast.ImportFrom) and node.module == "os":
@@ -306,7 +296,6 @@ BROKEN: tuple[tuple[Rule, dict[str, str], str], ...] = (
     ),
     (environment_readers, {"pipeline/a.py": "import os\nX = os.environ.get('X')"}, "line 2"),
     (environment_readers, {"agents/a.py": "from os import getenv"}, "line 1"),
-    (environment_readers, {"agents/a.py": "import os\nx = os.environ.setdefault('X', 'y')"}, "line 2"),
     (environment_readers, {"agents/a.py": "import os\nrun(env=os.environ | {})\nX = os.environ['X']"}, "line 3"),
     (printers, {"pipeline/a.py": "def f():\n    print('x')"}, "line 2"),
     (without_docstring, {"pipeline/a.py": "X = 1"}, "pipeline.a"),
