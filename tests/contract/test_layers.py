@@ -39,7 +39,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "alerts": frozenset({"customers", "scores"}),
     "journeys": frozenset({"scores", "customers"}),  # stage scores; the declared map stands in the registry
     "stack": frozenset({"ledger"}),
-    "intake": frozenset({"access", "arrival", "customers"}),
+    "intake": frozenset({"access", "arrival", "customers", "ledger"}),  # the gateway shows the roll call
     "views": _DOMAIN | {"access", "stack"},
     "command": _DOMAIN | {"access", "stack", "intake", "views"},
 }
