@@ -109,17 +109,17 @@ def is_taken_back(client: ClickHouse, who: Identity) -> bool:
 def forget(client: ClickHouse, who: Identity) -> dict[str, int]:
     """Deletes what still names a customer whose ledger rows are nobody's already; how many rows of each table.
 
-    Before anything is deleted the texts of those rows go: which rows they were is known only as long as older versions
-    of them are there. May be run again.
+    Texts go of every row that was ever erased, whoever it was about. May be run again.
     """
     given = _given(who)
-    key = "(topic, epoch, part, off)"
-    once = f"{key} IN (SELECT topic, epoch, part, off FROM ledger WHERE {_THEIRS})"
-    # What has come since is the customer's still, and the only row of its offset: it is erased when asked for again.
-    keys = f"{key} IN (SELECT topic, epoch, part, off FROM ledger FINAL WHERE customer = 0 AND {once})"
+    # Not by who they were: ClickHouse may have merged the older versions of these rows away. What has come since is the
+    # customer's still, and the only row of its offset: it is erased when asked for again.
+    noted = "(topic, epoch, part, off) IN (SELECT topic, epoch, part, off FROM changes WHERE reason = 'erased')"
+    places = f"SELECT topic, epoch, part, off FROM ledger FINAL WHERE customer = 0 AND {noted}"
+    keys = f"(topic, epoch, part, off) IN ({places})"
     _neutral_profiles(client, given)
     found: dict[str, int] = {}
-    # Of the ledger also what those rows were before an earlier merge; last, since it says which rows they were.
+    # Of the ledger also what those rows were before an earlier merge.
     old = f"customer != 0 AND {keys}"
     for table, which in (("texts", keys), ("rewrites", keys), ("profiles", _THEIRS), ("ledger", old)):
         found[table] = int(client.query(f"SELECT count() AS n FROM {table} WHERE {which}", given, long=True)["n"][0])

@@ -235,7 +235,10 @@ async def test_an_erased_customer_is_nowhere_any_more_and_the_counts_stay(bench:
         (3, 1),
     ]
     await done(desk, identities.ERASE, identities.body_of(anna))
-    assert identities.forget(client, anna)["ledger"] == 1
+    # ClickHouse has merged the older version of the row away: its text is found all the same.
+    client.command("OPTIMIZE TABLE ledger FINAL")
+    again = identities.forget(client, anna)
+    assert (again["texts"], again["ledger"]) == (1, 0)
     equal(desk, 3)
     for table in ("ledger", "profiles"):
         for who in (anna, visitor) if table == "ledger" else (anna,):
