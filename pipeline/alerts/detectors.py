@@ -17,12 +17,19 @@ from pipeline.alerts.classes import Counts, Floats, net
 
 #: A share that is never seen in history is not impossible.
 FLOOR = 0.01
-#: Drops below the dead-band that are looked for side by side: with it they are 10 and 20 points below the baseline.
-#: The smaller one sees slow harm, the larger one is fast. A threshold for each, both for the whole of the false alarms
-#: wanted: they see the same answers, and the two together stay below it (docs/benchmarks.md).
-SIZES: tuple[float, ...] = (0.07, 0.17)
+#: Share of the answers in between that is left where the negative ones are nearly all.
+_LEAST_BETWEEN = 0.001
+#: Logarithms below it are rounding.
+_SAME = 1e-12
+#: Drops below the dead-band that are looked for side by side: with it they are 13 and 24 points below the baseline.
+#: Weighed so, a drop of 10 points and one of 20 are found soonest at the false alarms that days with effects give;
+#: the smaller size sees slow harm, the larger one is fast. A threshold for each, both for the whole of the false
+#: alarms wanted: they see the same answers, and the two together stay below it (docs/benchmarks.md).
+SIZES: tuple[float, ...] = (0.11, 0.22)
 #: Shifts from day to day that harm nobody: no drop below it is looked for.
-DEAD_BAND = 0.03
+DEAD_BAND = 0.02
+#: The dead-band in standard deviations of harmless days, where that is more.
+_OF_DAYS = 1.2
 #: No threshold below it: at two or three answers a day the formula would give almost nothing.
 LEAST_THRESHOLD = 2.0
 #: Bets of the e-detector, as shares of the wealth put on each answer.
@@ -32,9 +39,13 @@ RESOLVED_AT = 0.5
 
 
 class Weights(NamedTuple):
-    """What one negative and one positive answer add, and the information per answer without and with the drop."""
+    """What one answer of each class adds, and the information per answer without and with the drop.
+
+    Answers in between add nothing, but where the positive share is at its floor: there they are what becomes fewer.
+    """
 
     negative: Floats
+    between: Floats
     positive: Floats
     information: Floats
     information_dropped: Floats
@@ -44,20 +55,26 @@ def shifted(shares: Floats, drop: Floats | float) -> Floats:
     """Shares after the score fell by `drop`: half of it from the positive, half to the negative answers, floored."""
     negative = np.clip(shares[..., 0] + np.asarray(drop) / 2.0, FLOOR, 1.0 - FLOOR)
     positive = np.clip(shares[..., 2] - np.asarray(drop) / 2.0, FLOOR, 1.0 - FLOOR)
-    return np.stack([negative, 1.0 - negative - positive, positive], axis=-1)
+    between = 1.0 - negative - positive
+    # Next to the end of the scale nothing is left in between; the shares are one whole all the same.
+    low = between < _LEAST_BETWEEN
+    scale = np.where(low, (1.0 - _LEAST_BETWEEN) / (negative + positive), 1.0)
+    return np.stack([negative * scale, np.where(low, _LEAST_BETWEEN, between), positive * scale], axis=-1)
 
 
 def weights(shares: Floats, dead_band: Floats | float, size: float) -> Weights:
     """Log-likelihood ratios of a drop of `size` below the dead-band against the dead-band itself."""
     calm = shifted(shares, dead_band)
     dropped = shifted(calm, size)
-    negative = np.log(dropped[..., 0] / calm[..., 0])
-    positive = np.log(dropped[..., 2] / calm[..., 2])
+    ratios = np.log(dropped / calm)
+    # Exactly 0 where both halves of the drop find room: 1 - n - p differs there in the last digit only.
+    between = np.where(np.abs(ratios[..., 1]) < _SAME, 0.0, ratios[..., 1])
     return Weights(
-        negative,
-        positive,
-        -(calm[..., 0] * negative + calm[..., 2] * positive),
-        dropped[..., 0] * negative + dropped[..., 2] * positive,
+        ratios[..., 0],
+        between,
+        ratios[..., 2],
+        -(calm[..., 0] * ratios[..., 0] + calm[..., 1] * between + calm[..., 2] * ratios[..., 2]),
+        dropped[..., 0] * ratios[..., 0] + dropped[..., 1] * between + dropped[..., 2] * ratios[..., 2],
     )
 
 
@@ -75,8 +92,8 @@ def detectable(variance: Floats, limit: Floats, answers: Floats, dead_band: Floa
 
 
 def dead_band(tau: float) -> float:
-    """Wide enough for what days differ by without harm: max(3 points, 1.5 tau)."""
-    return max(DEAD_BAND, 1.5 * tau)
+    """Wide enough for what days differ by without harm: max(2 points, 1.2 tau)."""
+    return max(DEAD_BAND, _OF_DAYS * tau)
 
 
 @dataclass(slots=True)
@@ -105,7 +122,9 @@ class Cusum:
 
     def step(self, counts: Counts, shares: Floats, weighed: Weights, limit: Floats, end: int) -> None:
         """One window that ended at `end`: weights and limits are [k, j], the statistic is capped at the limit."""
-        increment = counts[:, :1] * weighed.negative + counts[:, 2:] * weighed.positive
+        increment = (
+            counts[:, :1] * weighed.negative + counts[:, 1:2] * weighed.between + counts[:, 2:] * weighed.positive
+        )
         self.statistic = np.minimum(limit, np.maximum(0.0, self.statistic + increment))
         self.since += counts[:, None, :]
         self.expected += (counts.sum(axis=1) * net(shares))[:, None]

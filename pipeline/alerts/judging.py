@@ -36,7 +36,8 @@ from pipeline.alerts.verdicts import (
 _HOUR_S, _DAY_S = 3_600, 86_400
 #: A crossing is watched where a day's answers can show a drop of 20 points.
 _CROSSING_SHOWS = 0.20
-#: While there is less history than this, it is learned every hour, then every midnight.
+#: While there is less history than this, it is learned every hour (or where other metrics have more: each time that
+#: the answers have doubled), then every midnight.
 _COLD_DAYS = 2.0
 #: Detectors that take part in the budget of false alarms.
 _BUDGETED = ("drop", "guarantee", "change", "volume", "burst")
@@ -121,8 +122,12 @@ class Judge:
             return hour
         if day > self.learned_at:
             return day
-        days = [float(group.baseline.days.max(initial=0.0)) for group in self.groups.values()]
-        return hour if min(days, default=0.0) < _COLD_DAYS and hour > self.learned_at else None
+        cold = [group for group in self.groups.values() if group.baseline.days.max(initial=0.0) < _COLD_DAYS]
+        if hour <= self.learned_at or (self.groups and not cold):
+            return None
+        # A metric or scale that is new where much is known: not every hour for its sake, but when it has doubled.
+        new = len(cold) < len(self.groups)
+        return None if new and not any(group.doubled() for group in cold) else hour
 
     def learn(self, by_level: Mapping[Level, pl.DataFrame], until: int) -> None:
         """Takes hourly counts of the HOURS hours before `until`; alarms that are open keep the baseline they have.

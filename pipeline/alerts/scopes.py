@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.alerts.baselines import DAYS, Baseline, Bools, learn
+from pipeline.alerts.baselines import DAYS, ENOUGH, Baseline, Bools, learn
 from pipeline.alerts.classes import Counts, Floats, three
 from pipeline.scores.windows import BINS
 from pipeline.slices import CORE, FURTHER
@@ -54,6 +54,7 @@ class Group:
     hours: Counts = field(default_factory=lambda: np.zeros((0, 0, 3), dtype=np.int64))
     hours_from: int = 0
     seen: Counts = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    _came: Counts = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     _ring: Counts = field(default_factory=lambda: np.zeros((0, KEPT, 3), dtype=np.int64))
     _ends: Counts = field(default_factory=lambda: np.zeros(KEPT, dtype=np.int64))
     _sums: dict[int, Counts] = field(default_factory=dict)
@@ -112,6 +113,10 @@ class Group:
         low, high = ((moment - self.hours_from) // _HOUR_S for moment in (start, end))
         return np.asarray(self.hours[:, max(low, 0) : max(high, 0)].sum(axis=1), dtype=np.int64)
 
+    def doubled(self) -> bool:
+        """Whether as many answers came since the last learning as it rests on, a baseline's worth of them at least."""
+        return int(self._came.max(initial=0)) >= max(ENOUGH, int(self.hours[:, :HOURS].sum(axis=(1, 2)).max(initial=0)))
+
     def learned(self, by_level: Mapping[Level, pl.DataFrame], start: int, keep: Bools, only_new: bool) -> None:
         """A new baseline from hourly rows (column `hour`, Unix seconds) of HOURS hours from `start` on.
 
@@ -130,12 +135,13 @@ class Group:
             np.add.at(hours, (numbers, column), counts)
         np.maximum(hours, 0, out=hours)
         self.hours, self.hours_from = hours, start
+        self._came[:] = 0
         fresh, old = learn(hours, start), self.baseline
-        held = np.zeros(len(self), dtype=np.bool_)
-        held[: len(keep)] = keep & (old.known if not only_new else True) if len(keep) else False
+        # Scopes that were met only now have nothing to hold on to.
+        held = grown(keep, len(self), False) & (old.known | only_new)
         if only_new:
             held |= old.known
-        self.baseline = _chosen(held, old, fresh)
+        self.baseline = chosen(held, old, fresh)
 
     def dump(self) -> dict[str, Any]:
         """What was learned, for a table."""
@@ -172,18 +178,22 @@ class Group:
     def _grow(self) -> None:
         count = len(self)
         self.seen = grown(self.seen, count)
+        self._came = grown(self._came, count)
         self._ring = grown(self._ring, count)
         self.hours = grown(self.hours, count)
         if len(self.baseline.answers) < count:
             nothing = Baseline.empty(count)
             held = np.arange(count) < len(self.baseline.answers)
-            self.baseline = _chosen(held, self.baseline, nothing, self.baseline.tau)
+            self.baseline = chosen(held, self.baseline, nothing, self.baseline.tau)
 
     def _into_hours(self, counts: Counts, end: int) -> None:
         """Adds a window to its hour; hours that nobody saw are empty."""
         column = (end - WINDOW_S - self.hours_from) // _HOUR_S
         # What lies before the moment of learning was learned.
-        if not self.hours_from or column < HOURS:
+        if self.hours_from and column < HOURS:
+            return
+        self._came += counts.sum(axis=1)
+        if not self.hours_from:
             return
         if column >= self.hours.shape[1]:
             more = np.zeros((len(self), column + 1 - self.hours.shape[1], 3), dtype=np.int64)
@@ -222,7 +232,7 @@ def _scopes(rows: pl.DataFrame, level: Level) -> Iterable[Scope]:
     return (tuple(zip(level, values, strict=True)) for values in rows.select(level).iter_rows())
 
 
-def _chosen(held: Bools, old: Baseline, new: Baseline, tau: float | None = None) -> Baseline:
+def chosen(held: Bools, old: Baseline, new: Baseline, tau: float | None = None) -> Baseline:
     """`old` where held, else `new`; the two may differ in length, the result is as long as `new`."""
     count = len(new.answers)
 

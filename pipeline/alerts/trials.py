@@ -1,6 +1,7 @@
 """Trials of the default detector in simulated worlds: false alarms by volume, delay by size of drop (pure, seeded).
 
-The detector is the one that watches live (`Drops`), at its nominal threshold; nothing is tuned here.
+The detector is the one that watches live (`Drops`), at its nominal threshold, and learns as it does live: each night
+from the last 28 days, while an alarm is open not. Nothing is tuned here.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from pipeline.alerts.baselines import DAYS, Baseline, learn
 from pipeline.alerts.detectors import RESOLVED_AT, SIZES, Cusum
 from pipeline.alerts.dropping import Drops
+from pipeline.alerts.scopes import HOURS, chosen
 from pipeline.alerts.worlds import DAY, HOUR, Drop, Floats, Ints, World
 
 #: Answers an hour: the bands in which false alarms are counted.
@@ -47,7 +49,7 @@ Generate = Callable[[Any, int, int, Drop | None, bool], Ints]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is tried. `false_alarms` is the nominal number for a segment in 30 days."""
+    """What is tried. `false_alarms` is the nominal number for a segment in 30 days; `nightly`: learns each night."""
 
     segments: int = 200
     days: int = 84
@@ -56,6 +58,31 @@ class Plan:
     replicates: int = 3
     false_alarms: float = 0.1
     detector_sizes: tuple[float, ...] = SIZES
+    nightly: bool = True
+
+
+@dataclass(slots=True)
+class Memory:
+    """The last 28 days of k segments by hour [k, 672, 3], on a calendar of four weeks from a Monday on.
+
+    A new hour takes the place of the one 28 days before it. `phase` [k] as in a world.
+    """
+
+    hours: Ints
+    phase: Ints
+
+    def take(self, at: int, counts: Ints) -> None:
+        """Window number `at` of a trial."""
+        moment = at + self.phase
+        column = moment // HOUR % HOURS
+        rows = np.arange(len(counts))
+        fresh = (moment % HOUR == 0) | (at == 0)
+        self.hours[rows[fresh], column[fresh]] = 0
+        self.hours[rows, column] += counts
+
+    def learned(self) -> Baseline:
+        """What is normal by now."""
+        return learn(self.hours, _monday())
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +122,22 @@ def world_of(world: World, seed: int, windows: int, drop: Drop | None, learning:
 
 def measured(plan: Plan, world: Segments, generate: Generate) -> Report:
     """False alarms and delays of a world; `generate` gives counts [windows, k, 3] from its segments."""
-    baseline = learn(hourly(generate(world, plan.seed * 1_000 + 1, DAYS * DAY, None, True)), _monday())
+    first = hourly(generate(world, plan.seed * 1_000 + 1, DAYS * DAY, None, True))
+    memory = Memory(first.copy(), world.phase)
+    baseline = memory.learned()
     alarms = np.zeros(plan.segments, dtype=np.int64)
     drops = Drops(baseline, plan.false_alarms, plan.detector_sizes)
     state, quiet, firing = _fresh(plan.segments, len(plan.detector_sizes))
+    since = np.zeros(plan.segments, dtype=np.int64)
     counts = generate(world, plan.seed * 1_000 + 2, plan.days * DAY, None, False)
     for at in range(len(counts)):
+        if plan.nightly and at and at % DAY == 0:
+            baseline = chosen(firing & (since > at - DAYS * DAY), baseline, memory.learned())
+            drops = Drops(baseline, plan.false_alarms, plan.detector_sizes)
+        memory.take(at, counts[at])
         drops.step_at(state, counts[at], at, at // HOUR % 168)
         raised, firing = _edges(state, drops, firing)
+        since[raised] = at
         new = raised & (quiet <= at)
         quiet[new] = at + _MUTE
         alarms += new
@@ -112,7 +147,7 @@ def measured(plan: Plan, world: Segments, generate: Generate) -> Report:
         for name, low, high in BANDS
         for chosen in [(world.rate >= low) & (world.rate < high)]
     }
-    delays = tuple(_delay(plan, world, baseline, points, generate) for points in POINTS)
+    delays = tuple(_delay(plan, world, first, points, generate) for points in POINTS)
     total = int(alarms.sum())
     return Report(plan, total, total / plan.segments / months, bands, baseline.tau, delays)
 
@@ -126,21 +161,28 @@ def hourly(counts: Ints) -> Ints:
 def _delay(
     plan: Plan,
     world: Segments,
-    baseline: Baseline,
+    first: Ints,
     points: int,
     generate: Generate,
 ) -> Delay:
-    """Each segment falls several times, each time at another minute of the week."""
+    """Each segment falls several times, each time at another minute of the week; `first` [k, 672, 3] was learned.
+
+    While a drop is not found each night learns more of it: what is found late is found later for that.
+    """
     rng = np.random.default_rng([plan.seed, 3, points])
     trials = plan.segments * plan.replicates
     copies = world.repeated(plan.replicates, rng.integers(0, _WEEK, trials))
     start = _WARM + rng.random(trials) * HOUR
     counts = generate(copies, plan.seed * 1_000 + 500 + points, _WARM + _LASTS, Drop(points / 100.0, start), False)
-    drops = Drops(_repeated(baseline, plan.replicates), plan.false_alarms, plan.detector_sizes)
+    memory = Memory(np.tile(first, (plan.replicates, 1, 1)), copies.phase)
+    drops = Drops(memory.learned(), plan.false_alarms, plan.detector_sizes)
     state, _, _ = _fresh(trials, len(plan.detector_sizes))
     found = np.full(trials, np.inf)
     seen, answers = np.zeros(trials, dtype=np.int64), np.full(trials, np.inf)
     for at in range(_WARM + _LASTS):
+        if plan.nightly and at and at % DAY == 0:
+            drops = Drops(memory.learned(), plan.false_alarms, plan.detector_sizes)
+        memory.take(at, counts[at])
         if at == _WARM:
             # An alarm from before the drop is no find: whoever fires already begins anew.
             state.statistic[state.level(drops.limit) >= 1.0] = 0.0
@@ -160,17 +202,6 @@ def _delay(
     }
     day = float((found <= 24 * 60).mean())
     return Delay(points, trials, float(np.median(found)), float(np.median(answers)), day, bands)
-
-
-def _repeated(baseline: Baseline, times: int) -> Baseline:
-    shares = np.tile(baseline.shares, (times, 1, 1))
-    return Baseline(
-        shares,
-        np.tile(baseline.answers, times),
-        np.tile(baseline.learned, times),
-        np.tile(baseline.days, times),
-        baseline.tau,
-    )
 
 
 def _fresh(scopes: int, sizes: int) -> tuple[Cusum, Ints, NDArray[np.bool_]]:

@@ -1,4 +1,4 @@
-"""`touchline demo` [I/O]: a stack, two workers, a month of history, live scores, a killed worker, and the proof."""
+"""`touchline demo` [I/O]: a stack, two workers, history, a day with an incident, a killed worker, and the proof."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ app = typer.Typer(rich_markup_mode=None)
 #: The live part where nobody watches.
 SECONDS = 60.0
 DAYS = 28
+#: Events of the history, and of its last day, which comes as live events: a busy one. Half an hour of trouble in a
+#: quarter of the deliveries of an average day would be a handful of answers: too few for anybody to see.
+EVENTS, EVENTS_OF_DAY = 700_000, 300_000
+#: The day is told within this time, a third of it for all but the last two hours.
+_TELL_S, _LEAST_TELL_S = 36.0, 18.0
 CUSTOMERS = 100_000
 #: Share of bad events, planted among the others: enough to see, far from what stops a partition.
 BAD = 0.005
@@ -61,8 +66,15 @@ class Plan:
     rate: float
     json: bool
     begun_ms: int
+    day: int = EVENTS_OF_DAY
     bad: float = BAD
     picture: Path | None = None
+
+    @property
+    def telling(self) -> tuple[float, float]:
+        """Seconds for the quiet part of the last day, and for its last two hours."""
+        whole = min(_TELL_S, max(_LEAST_TELL_S, self.seconds or _TELL_S))
+        return whole / 3, whole * 2 / 3
 
     @property
     def customers(self) -> int:
@@ -74,17 +86,20 @@ class Plan:
 def demo(
     seconds: Annotated[float | None, typer.Option(min=1, help="the live part; on a terminal until Ctrl-C")] = None,
     folder: Annotated[Path | None, typer.Option("--dir", help="keep the data here; else a temporary folder")] = None,
-    events: Annotated[int, typer.Option(min=1_000, help="events of the history of 28 days")] = 1_000_000,
+    events: Annotated[int, typer.Option(min=1_000, help="events of the history: 27 days up to yesterday")] = EVENTS,
+    day: Annotated[
+        int, typer.Option(min=1_000, help="events of the last 24 hours, told live within half a minute")
+    ] = EVENTS_OF_DAY,
     rate: Annotated[float, typer.Option(min=1, max=5_000, help="live events a second")] = 200.0,
     picture: Annotated[Path | None, typer.Option(help="draw the last table into this file (SVG)")] = None,
     json: AsJson = False,
 ) -> None:
-    """Show it all on this machine: real Kafka, ClickHouse's engine, two workers, history, live scores, the audit.
+    """Show it all on this machine: Kafka, ClickHouse's engine, history, an incident, live scores, the audit.
 
     Exit codes: 0 the audit holds, 3 it does not, 1 something could not be started. Nothing stays behind.
     """
     lasting = seconds or (None if sys.stdout.isatty() and not json else SECONDS)
-    plan = Plan(lasting, folder, events, rate, json, begun_ms=int(time.time() * 1000), picture=picture)
+    plan = Plan(lasting, folder, events, rate, json, begun_ms=int(time.time() * 1000), picture=picture, day=day)
     guarded(lambda: _run(plan))
 
 
@@ -151,7 +166,8 @@ def _audited(settings: Settings) -> Audit:
 
 
 async def _load(plan: Plan, settings: Settings, crew: Crew) -> Loaded:
-    """Profiles and 28 days of history as fast as they go; returns when all of it is counted."""
+    """Profiles and the history up to yesterday as fast as they go; returns when all of it is counted."""
+    from pipeline.command.demo_day import DAY_MS
     from pipeline.intake.loading import Span, load_history, load_profiles
     from pipeline.intake.producing import Producer
     from pipeline.intake.world import World
@@ -163,10 +179,12 @@ async def _load(plan: Plan, settings: Settings, crew: Crew) -> Loaded:
     reader = Reader(settings)
     async with Producer(settings) as producer, LogEnds(settings) as ends:
         profiles = await load_profiles(producer, world, start_ms)
-        note(f"{profiles:,} customer profiles sent; now {plan.events:,} events of the last {DAYS} days")
+        note(f"{profiles:,} customer profiles sent; now {plan.events:,} events of {DAYS - 1} days up to yesterday")
         began = time.monotonic()
         before = (await asyncio.to_thread(reader.progress, await ends.read())).counted
-        loading = asyncio.create_task(load_history(producer, world, Span(start_ms, now_ms, plan.events), to="history"))
+        loading = asyncio.create_task(
+            load_history(producer, world, Span(start_ms, now_ms - DAY_MS, plan.events), to="history")
+        )
         said = began
         while True:
             progress = await asyncio.to_thread(reader.progress, await ends.read())
@@ -210,12 +228,14 @@ def _tell(plan: Plan, history: Loaded, shown: Shown, audit: Audit) -> None:
 
 def _sums(history: Loaded, shown: Shown) -> list[str]:
     """What went in, and what was found of the bad ones."""
-    planted = history.planted + shown.planted
+    planted = history.planted + shown.told.planted + shown.planted
     kinds = ", ".join(f"{kind} {n:,}" for kind, n in sorted(planted.items()))
     found = ", ".join(f"{reason} {n:,}" for reason, n in sorted(shown.refused.items()))
     return [
         f"history   {history.total:,} events in {history.seconds:.1f} s until counted:"
         f" {history.total / history.seconds:,.0f} events/s",
+        f"last day  {shown.told.total:,} events of 24 hours in {shown.told.seconds:.0f} s, as live ones",
+        shown.alarms.summary() if shown.alarms is not None else "alerts    none",
         f"live      {shown.sent:,} events in {shown.seconds:.0f} s; all counted {shown.settle_s:.1f} s after the last",
         f"planted   {planted.total():,} bad events: {kinds}",
         f"found     {shown.refused.total():,}: {found}",
@@ -249,7 +269,9 @@ def _document(history: Loaded, shown: Shown, audit: Audit) -> dict[str, Any]:
             "events_per_s": round(history.total / history.seconds),
         },
         "live": {"events": shown.sent, "seconds": round(shown.seconds, 2), "settle_s": round(shown.settle_s, 2)},
-        "planted": dict(history.planted + shown.planted),
+        "last_day": {"events": shown.told.total, "seconds": round(shown.told.seconds, 2)},
+        "alerts": shown.alarms.documents() if shown.alarms is not None else [],
+        "planted": dict(history.planted + shown.told.planted + shown.planted),
         "found": dict(shown.refused),
         "done_on_purpose": list(shown.notes),
         "scores": [asdict(row) for row in shown.rows],

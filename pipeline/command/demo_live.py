@@ -1,4 +1,4 @@
-"""The live part of the demo [I/O]: a stream, a planted incident, a killed worker, and the table that shows it all."""
+"""The live part of the demo [I/O]: the last day with its incident, a stream, a killed worker, the table of it all."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pipeline.command.demo_day import REGION, ROUTES, Alarms, day_of
 from pipeline.command.output import emit, note
 from pipeline.errors import StackError
-from pipeline.intake.loading import Loaded, stream_live
+from pipeline.intake.loading import Loaded, retell, stream_live
 from pipeline.intake.producing import Producer
-from pipeline.intake.world import Incident, Trouble, World
+from pipeline.intake.world import World
 from pipeline.settings import Settings
 from pipeline.stack.launch import Stack
 from pipeline.stack.processes import free_port, last_words
@@ -28,8 +29,8 @@ from pipeline.views.live import Picture, Row, lines, table
 if TYPE_CHECKING:
     from pipeline.command.demo import Plan
 
-#: When things happen without an end in sight: the incident and the kill, seconds after the start.
-_INCIDENT_S, _KILL_S = 20.0, 40.0
+#: When the kill happens without an end in sight, seconds after the start of the stream.
+_KILL_S = 20.0
 #: The new worker comes this long after the kill: long enough to see one missing.
 _REPLACE_S = 3.0
 #: How often the table is drawn anew: its scores come from ClickHouse, so not more often than they change.
@@ -39,6 +40,8 @@ _LINE_S = 5.0
 #: Longest wait for the workers to take their partitions, and for the last events to be counted.
 _READY_S = 180.0
 _SETTLE_S = 180.0
+#: Longest wait, after the day is told, for the alert to have ended; slow machines judge long after.
+_STORY_S = 120.0
 #: A worker that ends by itself is started again this often.
 _RESTARTS = 3
 
@@ -50,6 +53,8 @@ class Crew:
         self._stack = stack
         self._ports: dict[str, int] = {}
         self._ended: Counter[str] = Counter()
+        self._routes = stack.folder / "routes.toml"
+        self._routes.write_text(ROUTES)
         self.killed: set[str] = set()
 
     def start(self, name: str) -> None:
@@ -60,6 +65,7 @@ class Crew:
             {
                 "TOUCHLINE_WEB_PORT": str(self._ports[name]),
                 "TOUCHLINE_STATE_DIR": str(self._stack.folder / name),
+                "TOUCHLINE_ROUTES": str(self._routes),
             },
         )
 
@@ -115,6 +121,8 @@ class Shown:
     refused: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     picture: Picture | None = None
+    told: Loaded = field(default_factory=Loaded)
+    alarms: Alarms | None = None
 
 
 class Act:
@@ -130,13 +138,18 @@ class Act:
         self._shown = Shown()
         self._began = time.monotonic()
         self._watched = sys.stdout.isatty() and not plan.json
+        self._stop = asyncio.Event()
+        self._alarms = Alarms(settings)
 
     async def run(self) -> Shown:
-        """Streams until the time is over or Ctrl-C, then waits until everything is counted."""
+        """Tells the day, streams until the time is over or Ctrl-C, then waits until everything is counted."""
         shown = self._shown
+        shown.alarms = self._alarms
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._stop.set)
         await asyncio.to_thread(self._reader.remember, time.time(), 28)
         async with Producer(self._settings) as producer, LogEnds(self._settings) as ends:
             with self._screen() as show:
+                await self._tell_day(producer, ends, show)
                 await self._stream(producer, ends, show)
                 await producer.flush()
                 ended = time.monotonic()
@@ -145,6 +158,7 @@ class Act:
                     self._crew.check(passed, _SETTLE_S, "the last events are not counted yet")
                     show(await self._look(ends))
                     await asyncio.sleep(_DRAW_S / 2)
+                asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
                 shown.settle_s = time.monotonic() - ended
         shown.rows = await asyncio.to_thread(self._reader.scores, time.time())
         shown.refused = await asyncio.to_thread(
@@ -152,41 +166,64 @@ class Act:
         )
         shown.sent, shown.seconds, shown.planted = self._loaded.total, self._loaded.seconds, self._loaded.planted
         self._reader.close()
+        self._alarms.close()
         return shown
+
+    async def _tell_day(self, producer: Producer, ends: LogEnds, show: Callable[[Picture], None]) -> None:
+        """The last 24 hours as live events; until its incident has been found and has passed, or it is time."""
+        day = day_of(self._plan, int(time.time() * 1000))
+        self._say(
+            f"now the last 24 hours: {day.count:,} events in {sum(self._plan.telling):.0f} s, with their own times;"
+            f" from 90 to 60 minutes before now 9 of 10 deliveries in the region {REGION} are late"
+        )
+        telling = asyncio.create_task(retell(producer, day.world, day.count, day.tempo, self._moved))
+        await self._until(telling, ends, show)
+        self._shown.told, told_at = self._loaded, time.monotonic()
+        while not (self._alarms.over or self._stop.is_set() or time.monotonic() - told_at > _STORY_S):
+            show(await self._look(ends))
+            await asyncio.sleep(_DRAW_S)
+        if not self._alarms.over:
+            self._say("not every alert of the day has ended yet: `touchline alerts list` shows them")
+        self._loaded = Loaded()
 
     async def _stream(self, producer: Producer, ends: LogEnds, show: Callable[[Picture], None]) -> None:
         """The stream, what happens meanwhile, and the table."""
         plan = self._plan
         self._began = time.monotonic()
-        troubled = _INCIDENT_S if plan.seconds is None else plan.seconds / 4
-        incident = Incident(Trouble.LATE_DELIVERY, int((time.time() + troubled) * 1000), region="", share=0.8)
-        world = World(customers=plan.customers, bad=plan.bad, incidents=(incident,))
-        stop = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
+        world = World(customers=plan.customers, bad=plan.bad)
         streaming = asyncio.create_task(stream_live(producer, world, plan.rate, plan.seconds, self._moved))
-        acting = asyncio.create_task(self._happen(troubled))
-        stopping = asyncio.create_task(stop.wait())
-        pause = _DRAW_S if self._watched else _LINE_S
-        while not (streaming.done() or stop.is_set() or (acting.done() and acting.exception())):
-            show(await self._look(ends))
-            self._crew.check(0.0, 1.0, "")
-            await asyncio.wait({streaming, stopping}, timeout=pause)
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
-        for task in (stopping, *(() if streaming.done() else (streaming,)), *(() if self._crew.killed else (acting,))):
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await streaming
+        acting = asyncio.create_task(self._happen())
+        await self._until(streaming, ends, show, acting)
+        if not self._crew.killed:
+            acting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await acting
         self._say("the stream has ended; waiting until every event is counted")
 
-    async def _happen(self, troubled: float) -> None:
+    async def _until(
+        self,
+        work: asyncio.Task[Loaded],
+        ends: LogEnds,
+        show: Callable[[Picture], None],
+        beside: asyncio.Task[None] | None = None,
+    ) -> None:
+        """Shows the table until the work is done, what happens beside it fails, or Ctrl-C, which ends the work."""
+        stopping = asyncio.create_task(self._stop.wait())
+        pause = _DRAW_S if self._watched else _LINE_S
+        while not (work.done() or self._stop.is_set() or (beside is not None and beside.done() and beside.exception())):
+            show(await self._look(ends))
+            self._crew.check(0.0, 1.0, "")
+            await asyncio.wait({work, stopping}, timeout=pause)
+        for task in (stopping, *(() if work.done() else (work,))):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+
+    async def _happen(self) -> None:
         """What is done on purpose, and said."""
         plan = self._plan
         self._say(f"live: {plan.rate:,.0f} events/s; about {plan.bad:.1%} of them are bad on purpose, to be rejected")
-        await asyncio.sleep(troubled)
-        self._say("incident: from now on 8 of 10 deliveries are late; watch NPS and CSAT fall")
-        await asyncio.sleep((_KILL_S if plan.seconds is None else plan.seconds / 2) - troubled)
+        await asyncio.sleep(_KILL_S if plan.seconds is None else plan.seconds / 2)
         await asyncio.to_thread(self._crew.kill, "worker-2")
         self._say(
             "worker-2 was killed with SIGKILL in the middle of its work; the group misses it after"
@@ -202,6 +239,8 @@ class Act:
     async def _look(self, ends: LogEnds) -> Picture:
         """Everything the table shows, now."""
         progress = await self._progress(ends)
+        for line in await asyncio.to_thread(self._alarms.look):
+            self._say(line)
         rows = await asyncio.to_thread(self._reader.scores, time.time())
         rejected = await asyncio.to_thread(self._reader.rejected)
         self._shown.picture = Picture(

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from pipeline.intake.producing import Producer, pseudonyms_of
-from pipeline.intake.simulator import simulate_history, simulate_live, simulate_profiles
+from pipeline.intake.retelling import Tempo, by_topic
+from pipeline.intake.simulator import Batch, simulate_history, simulate_live, simulate_profiles
 from pipeline.intake.world import World
 from pipeline.settings import Settings
 
@@ -80,6 +81,40 @@ async def load_history(
             progress(done)
     await producer.flush()
     done.seconds = time.monotonic() - began
+    return done
+
+
+async def retell(
+    producer: Producer, world: World, count: int, tempo: Tempo, progress: Progress | None = None
+) -> Loaded:
+    """Simulate the `count` events of a span and send them where they would go live, in order, at a tempo.
+
+    Their times are of the past: the partitions' clocks follow them, so that windows close one after the other.
+    """
+    done = Loaded()
+
+    def drawn() -> list[Batch]:
+        return list(simulate_history(world, tempo.start_ms, tempo.end_ms, count))
+
+    batches = await asyncio.to_thread(drawn)
+    for batch in batches:
+        done.planted.update(batch.planted)
+    told = by_topic(batches)
+    del batches
+    await asyncio.sleep(max(0.0, tempo.begins_ms / 1000 - time.time()))
+    began = time.monotonic()
+    while any(topic.done < len(topic.times) for topic in told.values()):
+        done.seconds = time.monotonic() - began
+        moment = tempo.reached(done.seconds)
+        for name, topic in told.items():
+            keys, values = topic.until(moment)
+            if keys:
+                await producer.send_many(name, keys, values)
+                done.events[name] += len(keys)
+        if progress is not None:
+            progress(done)
+        await asyncio.sleep(TICK_S)
+    await producer.flush()
     return done
 
 

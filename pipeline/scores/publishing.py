@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from pipeline.clickhouse import Pool
 from pipeline.scores.backlog import CATCHING_UP, Backlog
-from pipeline.scores.closing import WINDOW_S, Progress, closed_through, window_of
+from pipeline.scores.closing import WINDOW_S, Progress, begin, closed_through, window_of
 from pipeline.scores.defined import write_definitions
 from pipeline.scores.definitions import Definitions
 from pipeline.scores.windows import BINS
@@ -76,6 +76,7 @@ class Publisher:
         self._noted: dict[int, dict[str, int]] = {}
         self._reasons: dict[int, str] = {}
         self._closed_s: int | None = None
+        self._moved: dict[int, tuple[int, int]] = {}
         self._seen = ""
         self._rests_until = 0.0
         self._backlog = Backlog(pool)
@@ -89,6 +90,7 @@ class Publisher:
         self._noted.clear()
         self._open_from = None
         self._closed_s = None
+        self._moved.clear()
         self._seen = ""
         self._defined = False
         self._backlog.forget()
@@ -107,11 +109,16 @@ class Publisher:
         if not self._defined:
             await self._pool.call(lambda client: write_definitions(client, self._definitions))
             self._defined = True
-        progress = await self._progress()
+        progress = await self._progress(now_ms)
         self._behind = await self._backlog.look(progress, now_ms, ver)
         if self._closed_s is None:
-            self._closed_s = await self._last_closed(now_ms)
-        ends = closed_through(progress, self._closed_s, now_ms)
+            self._closed_s = await self._last_closed()
+        if self._closed_s is None and (first := begin(progress)) is not None:
+            self._closed_s = first
+            # The other partitions' first events may be on their way: all are taken to have moved just now.
+            self._moved = {p.part: (p.log_end, now_ms) for p in progress}
+            progress = await self._progress(now_ms)
+        ends = closed_through(progress, self._closed_s, now_ms) if self._closed_s is not None else []
         if ends:
             await self._write_frontiers(progress, ends, now_ms, ver)
             self._closed_s = ends[-1]
@@ -130,13 +137,19 @@ class Publisher:
         self.published += len(messages)
         return len(messages)
 
-    async def _progress(self) -> list[Progress]:
+    async def _progress(self, now_ms: int) -> list[Progress]:
         """Progress of every partition of `feedback`, also of those that never had an event."""
         wanted = {Partition("feedback", part) for part in range(self._partitions)}
         ends = await self._log_ends(wanted)
         rows = await self._pool.query(_PROGRESS)
         found = {row["part"]: row for row in rows.iter_rows(named=True)}
         epoch = max((row["epoch"] for row in found.values()), default=1)
+        for part in range(self._partitions):
+            end = ends[Partition("feedback", part)]
+            # Seen for the first time: one that holds something may be in the middle of it.
+            before = self._moved.get(part, (0, 0))
+            if before[0] != end:
+                self._moved[part] = (end, now_ms)
         return [
             Progress(
                 "feedback",
@@ -145,14 +158,15 @@ class Publisher:
                 found[part]["settled"] if part in found else -1,
                 found[part]["clock_ms"] if part in found else 0,
                 ends[Partition("feedback", part)],
+                self._moved.get(part, (0, 0))[1],
             )
             for part in range(self._partitions)
         ]
 
-    async def _last_closed(self, now_ms: int) -> int:
+    async def _last_closed(self) -> int | None:
+        """The last window that was closed, however long ago: after an outage those since then follow. None: none."""
         rows = await self._pool.query("SELECT max(window_end) AS e FROM frontiers")
-        last = int(rows["e"][0] or 0) if rows.height else 0
-        return max(last, window_of(now_ms) - _RECENT_S)
+        return (int(rows["e"][0] or 0) if rows.height else 0) or None
 
     async def _write_frontiers(self, progress: Sequence[Progress], ends: Sequence[int], now_ms: int, ver: int) -> None:
         """The offset up to which each partition counted when a window closed, once."""

@@ -15,6 +15,7 @@ from pipeline.desk import Desk
 from pipeline.ledger import requests
 from pipeline.ledger.rebuild import compare
 from pipeline.scores.backlog import catching_up
+from pipeline.scores.closing import QUIET_MS
 from pipeline.scores.defined import read_definitions
 from pipeline.scores.recompute import Part
 from pipeline.slices import Partition, Record
@@ -145,7 +146,8 @@ async def test_a_change_of_a_closed_window_is_published_as_a_revision_with_its_r
     await desk.publisher.step(now_ms + 360_001, 1)
     members.ends[FEEDBACK] = 13
     await score.fold(desk, [await recorded(desk, FEEDBACK, [said(12, revision=1, score=0)])])
-    await desk.publisher.step(now_ms + 660_001, 1)  # the next closing: between two it may rest
+    await desk.publisher.step(now_ms + 660_001, 1)  # sees that something has come
+    await desk.publisher.step(now_ms + 660_001 + QUIET_MS, 1)  # the next closing: between two it may rest
     found = [json.loads(value or b"") for value in await values(desk, "scores")]
     whole = [each for each in found if each["scope"] == {} and each["metric"] == "nps"]
     assert [(each["revision"], each["final"], each["reason"], each["n"]) for each in whole] == [
@@ -188,6 +190,36 @@ def late_comers() -> list[Record]:
     now_ms = time.time_ns() // 1_000_000
     made = [answer(12 + i, occurred_at=moment(now_ms)) for i in range(3)]
     return [each._replace(timestamp=now_ms + 1) for each in made]
+
+
+async def test_after_an_outage_longer_than_an_hour_every_window_since_then_is_closed(bench: Bench) -> None:
+    """The windows of the outage are empty, and those that were open when it began hold what came; none is left out."""
+    desk, members = bench
+    now_ms = time.time_ns() // 1_000_000 // 300_000 * 300_000
+    members.ends = {FEEDBACK: 1, FEEDBACK._replace(part=0): 0}
+    before = answer(0, occurred_at=moment(now_ms - 5 * 3_600_000))
+    await score.fold(desk, [await recorded(desk, FEEDBACK, [before])])
+    began = now_ms - 5 * 3_600_000 + 400_000
+    for later in (0, QUIET_MS):
+        await desk.publisher.step(began + later, 1)
+    desk.publisher.forget()
+    for later in (0, QUIET_MS):
+        await desk.publisher.step(now_ms + later, 2)
+    client = ClickHouse(desk.settings)
+    ends = [row[0] for row in client.query("SELECT DISTINCT window_end FROM frontiers ORDER BY window_end").rows()]
+    client.close()
+    assert ends == list(range(ends[0], now_ms // 1000 + 1, 300))[: len(ends)]
+    assert (ends[0], ends[-1]) == (now_ms // 1000 - 5 * 3_600, now_ms // 1000 - 300)
+
+
+async def test_a_topic_on_which_nothing_ever_came_closes_nothing(bench: Bench) -> None:
+    desk, members = bench
+    members.ends = {FEEDBACK: 0, FEEDBACK._replace(part=0): 0}
+    for later in (0, QUIET_MS, 86_400_000):
+        await desk.publisher.step(time.time_ns() // 1_000_000 + later, 1)
+    client = ClickHouse(desk.settings)
+    assert client.query("SELECT count() AS n FROM frontiers")["n"][0] == 0
+    client.close()
 
 
 def recent(count: int) -> list[Record]:

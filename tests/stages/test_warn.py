@@ -13,11 +13,13 @@ from pipeline.alerts.finding import Finding
 from pipeline.alerts.watching import Figures, Watch
 from pipeline.clickhouse import ClickHouse
 from pipeline.desk import Desk
+from pipeline.scores.closing import QUIET_MS
 from pipeline.scores.publishing import readable
 from pipeline.slices import Partition
+from tests.chaos.generator import moment
 from tests.integration.recording import DAY, Fall, record
 from tests.stages.flow import recorded
-from tests.stages.records import FEEDBACK
+from tests.stages.records import FEEDBACK, answer
 from tests.stages.test_score import TICKS, recent
 from tests.stages.worker import Members
 from tests.unit.alerts.findings import START, finding
@@ -47,8 +49,11 @@ async def test_a_tick_judges_the_windows_that_were_closed_and_shows_it(bench: tu
     desk, members = bench
     members.mine = {TICKS}
     members.ends = {Partition("feedback", 0): 0}  # the other partition is empty, so it holds up no window
-    await score.fold(desk, [await recorded(desk, FEEDBACK, recent(12))])
-    await score.publish(desk)
+    now_ms = time.time_ns() // 1_000_000
+    early = answer(0, occurred_at=moment(now_ms - 1_200_000))
+    await score.fold(desk, [await recorded(desk, FEEDBACK, [early])])
+    for later in (0, QUIET_MS):
+        await desk.publisher.step(now_ms + later, 1)
     await warn.look(desk, time.time_ns() // 1_000_000)
     judged = desk.telemetry.registry.get_sample_value("touchline_windows_judged_total")
     assert judged == desk.watch.figures.windows

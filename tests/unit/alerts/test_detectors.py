@@ -176,3 +176,31 @@ def test_effort_is_read_the_other_way_round() -> None:
     assert three("ces", "1-5", np.array([9, 0, 0, 0, 1] + [0] * 6)).tolist() == [1, 0, 9]
     with pytest.raises(UsageError, match="no three classes"):
         sides("volume", "")
+
+
+def test_next_to_the_end_of_the_scale_calm_answers_raise_nothing() -> None:
+    """Nine of ten negative: the positive share is at its floor before and after a drop, so what becomes fewer are those
+    in between. Counting them as nothing would make every negative answer, of which there are many, speak for a drop."""
+    shares = np.array([[0.90, 0.09, 0.01]])
+    for size in (0.07, 0.17):
+        found = weights(shares, 0.03, size)
+        calm, dropped = shifted(shares, 0.03), shifted(shifted(shares, 0.03), size)
+        assert calm.sum() == pytest.approx(1.0)
+        assert dropped.sum() == pytest.approx(1.0)
+        assert found.between[0] < 0.0
+        assert found.information[0] > 0.0
+        # A likelihood ratio: its exponential is 1 in the mean while nothing has dropped.
+        each = np.array([found.negative[0], found.between[0], found.positive[0]])
+        assert (calm[0] * np.exp(each)).sum() == pytest.approx(1.0)
+    assert weights(BASE, 0.03, 0.07).between[0] == 0.0
+
+
+@given(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.sampled_from([0.07, 0.10, 0.17]))
+def test_weights_are_likelihood_ratios_of_whole_shares_whatever_the_scope(one: float, two: float, size: float) -> None:
+    low, high = sorted((one, two))
+    shares = np.array([[low, high - low, 1.0 - high]])
+    found = weights(shares, 0.03, size)
+    calm = shifted(shares, 0.03)[0]
+    each = np.array([found.negative[0], found.between[0], found.positive[0]])
+    assert (calm * np.exp(each)).sum() == pytest.approx(1.0, abs=1e-9)
+    assert found.information[0] >= -1e-12

@@ -175,3 +175,25 @@ def test_many_negative_answers_in_public_at_once_are_a_burst() -> None:
     assert not [
         each for _, group in run(Judge(one("burst", '"brand,channel"', "times = 1.5")), private) for each in group
     ]
+
+
+def test_a_scale_that_is_new_where_much_is_known_is_learned_when_it_has_doubled_and_not_every_hour() -> None:
+    """Another tier labels from now on: its answers are a scale of their own. To learn is to read four weeks again."""
+    known = Recorded().answers()
+    fresh = Recorded(per_hour=1_500, history_days=0).answers().with_columns(pl.lit("tier-2").alias("scale"))
+    fresh = fresh.with_columns(pl.lit("sentiment").alias("metric"))
+    judge = Judge(rules())
+    learned = []
+    rows = pl.concat([known, fresh]).sort("moment")
+    for _ in run(judge, rows):
+        if not learned or judge.learned_at != learned[-1]:
+            learned.append(judge.learned_at)
+    hours = [(at - DAY) // 3600 for at in learned]
+    # 1,500 an hour over three touchpoints and the total: at 1,500 after one hour, then at 3,000, 6,000, ...
+    assert hours == [0, 1, 2, 4, 8, 16]
+
+
+def test_with_nothing_known_at_all_it_is_learned_every_hour() -> None:
+    judge = Judge(one("drop", '"total"'))
+    learned = {judge.learned_at for _ in run(judge, Recorded(per_hour=200, history_days=0).answers())}
+    assert len(learned) >= 23

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.scores.closing import GRACE_MS, Progress, closed_through, window_of
+from pipeline.scores.closing import GRACE_MS, MOST, QUIET_MS, Progress, begin, closed_through, window_of
 
 #: An end of a window, seconds.
 END = 3_600
@@ -58,3 +58,26 @@ def test_a_clock_ahead_of_the_broker_closes_nothing_that_has_not_ended() -> None
 
 def test_without_partitions_nothing_closes() -> None:
     assert closed_through([], END - 300, (END + 9_999) * _MS) == []
+
+
+def test_a_partition_that_has_just_moved_is_not_quiet_although_it_stands_at_its_log_end() -> None:
+    """Between two batches of a back-fill nothing is waiting, and what belongs into the window is still to come."""
+    now = (END + 86_400) * _MS
+    told = Progress("feedback", 1, 0, 9, (END - 200) * _MS, 10, moved_ms=now - QUIET_MS + 1)
+    assert closed_through([told, at(END + 900, part=1)], END - 300, now) == []
+    assert closed_through([told, at(END + 900, part=1)], END - 300, now + 1)[0] == END
+    # What its clock has passed needs no quiet.
+    assert closed_through([told], END - 600, now) == [END - 300]
+
+
+def test_after_a_long_outage_a_day_of_windows_closes_at_once_and_the_next_look_goes_on() -> None:
+    week = END + 7 * 86_400
+    first = closed_through([at(week)], END - 300, week * _MS)
+    assert (first[0], len(first)) == (END, MOST)
+    assert closed_through([at(week)], first[-1], week * _MS)[0] == first[-1] + 300
+
+
+def test_closing_begins_with_the_first_event_and_not_before_there_is_one() -> None:
+    assert begin([]) is None
+    assert begin([at(0, settled=-1, log_end=0), at(0, part=1)]) is None
+    assert begin([at(0, settled=-1, log_end=0), at(3_599.9, part=1), at(9_000, part=2)]) == 3_300
