@@ -29,7 +29,7 @@ SIZES: tuple[float, ...] = (0.11, 0.22)
 #: Shifts from day to day that harm nobody: no drop below it is looked for.
 DEAD_BAND = 0.02
 #: The dead-band in standard deviations of harmless days, where that is more.
-_OF_DAYS = 1.2
+_OF_DAYS = 1.25
 #: No threshold below it: at two or three answers a day the formula would give almost nothing.
 LEAST_THRESHOLD = 2.0
 #: Bets of the e-detector, as shares of the wealth put on each answer.
@@ -92,7 +92,7 @@ def detectable(variance: Floats, limit: Floats, answers: Floats, dead_band: Floa
 
 
 def dead_band(tau: float) -> float:
-    """Wide enough for what days differ by without harm: max(2 points, 1.2 tau)."""
+    """Wide enough for what days differ by without harm: max(2 points, 1.25 tau)."""
     return max(DEAD_BAND, _OF_DAYS * tau)
 
 

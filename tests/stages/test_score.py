@@ -197,7 +197,7 @@ async def test_after_an_outage_longer_than_an_hour_every_window_since_then_is_cl
     desk, members = bench
     now_ms = time.time_ns() // 1_000_000 // 300_000 * 300_000
     members.ends = {FEEDBACK: 1, FEEDBACK._replace(part=0): 0}
-    before = answer(0, occurred_at=moment(now_ms - 5 * 3_600_000))
+    before = answer(0, occurred_at=moment(now_ms - 5 * 3_600_000))._replace(timestamp=now_ms)
     await score.fold(desk, [await recorded(desk, FEEDBACK, [before])])
     began = now_ms - 5 * 3_600_000 + 400_000
     for later in (0, QUIET_MS):

@@ -48,9 +48,9 @@ def test_it_is_the_last_step_of_the_flow() -> None:
 async def test_a_tick_judges_the_windows_that_were_closed_and_shows_it(bench: tuple[Desk, Members]) -> None:
     desk, members = bench
     members.mine = {TICKS}
-    members.ends = {Partition("feedback", 0): 0}  # the other partition is empty, so it holds up no window
+    members.ends = {Partition("feedback", 0): 0, FEEDBACK: 1}  # one is empty, one has been read
     now_ms = time.time_ns() // 1_000_000
-    early = answer(0, occurred_at=moment(now_ms - 1_200_000))
+    early = answer(0, occurred_at=moment(now_ms - 1_200_000))._replace(timestamp=now_ms)
     await score.fold(desk, [await recorded(desk, FEEDBACK, [early])])
     for later in (0, QUIET_MS):
         await desk.publisher.step(now_ms + later, 1)
