@@ -49,14 +49,20 @@ def answer(client: ClickHouse, order_id: str, wait_s: float) -> str:
     """What the owner answered; raises Unavailable when it has not within `wait_s` (it will all the same)."""
     deadline = time.monotonic() + wait_s
     while True:
-        rows = client.query(
-            "SELECT said FROM alert_orders FINAL WHERE order_id = {id:String} AND done_ms > 0", {"id": order_id}
-        )
-        if rows.height:
-            return str(rows["said"][0])
+        said = answered(client, order_id)
+        if said is not None:
+            return said
         if time.monotonic() > deadline:
             raise Unavailable(f"order {order_id} is not carried out within {wait_s:.0f} s: does a worker run? /readyz")
         time.sleep(_LOOK_S)
+
+
+def answered(client: ClickHouse, order_id: str) -> str | None:
+    """What the owner answered; None when it has not yet."""
+    rows = client.query(
+        "SELECT said FROM alert_orders FINAL WHERE order_id = {id:String} AND done_ms > 0", {"id": order_id}
+    )
+    return str(rows["said"][0]) if rows.height else None
 
 
 def waiting(client: ClickHouse) -> list[Order]:

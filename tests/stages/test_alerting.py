@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 import orjson
 import pytest
@@ -22,12 +24,16 @@ from pipeline.alerts.entries import Notice
 from pipeline.alerts.finding import Verdict
 from pipeline.alerts.outbox import Answer
 from pipeline.alerts.reading import history, read_book
+from pipeline.alerts.reading import orders as read_orders
 from pipeline.alerts.routes import Receiver, Route, Routes
 from pipeline.clickhouse import ClickHouse, Pool
 from pipeline.ledger.outbox import Outbox
 from pipeline.settings import Settings
 from pipeline.topics import partitions_of, stopped
+from pipeline.views.page.server import Server
+from pipeline.views.page.view import Grant
 from schemas.outgoing import Alert
+from tests.integration.page_place import serving
 from tests.unit.alerts.findings import START, finding, routes_of
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
@@ -104,6 +110,27 @@ def fence(number: int) -> Any:
 def books(caller: Caller) -> list[str]:
     assert caller.book is not None
     return sorted(repr(entry) for entry in caller.book.entries())
+
+
+@contextlib.asynccontextmanager
+async def working(one: Caller) -> AsyncIterator[None]:
+    """The caller carries out what people ask, as a worker does."""
+    ended = asyncio.Event()
+
+    async def work() -> None:
+        now = NOW + 1_000
+        while not ended.is_set():
+            await one.step([], now, fence(1))
+            await one.deliver(now)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), 0.05)
+
+    worker = asyncio.create_task(work())
+    try:
+        yield
+    finally:
+        ended.set()
+        await worker
 
 
 async def test_every_step_is_a_row_and_an_event_and_the_next_owner_has_the_same_book(office: Office) -> None:
@@ -242,17 +269,7 @@ async def test_people_list_show_acknowledge_silence_and_resolve_and_each_leaves_
     one = office.caller(post)
     await one.step([finding(1)], NOW, fence(1))
     await one.deliver(NOW)
-    ended = asyncio.Event()
-
-    async def work() -> None:
-        now = NOW + 1_000
-        while not ended.is_set():
-            await one.step([], now, fence(1))
-            await one.deliver(now)
-            await asyncio.sleep(0.05)
-
-    worker = asyncio.create_task(work())
-    try:
+    async with working(one):
         code, listed = await touchline(office, "list")
         assert (code, len(listed), listed[0]["state"]) == (0, 1, "firing")
         name = listed[0]["id"]
@@ -277,9 +294,6 @@ async def test_people_list_show_acknowledge_silence_and_resolve_and_each_leaves_
         assert (code, "names nothing" in text) == (2, True)
         code, text = await touchline(office, "silence", "owner=x", "--by", "bob")
         assert (code, "--comment is missing" in text) == (2, True)
-    finally:
-        ended.set()
-        await worker
     client = ClickHouse(office.settings)
     rows = client.query("SELECT who, kind, said, done_ms > 0 AS done FROM alert_orders FINAL ORDER BY asked_ms")
     assert asking.waiting(client) == []
@@ -290,3 +304,59 @@ async def test_people_list_show_acknowledge_silence_and_resolve_and_each_leaves_
         ("ann", "resolve", 1),
     ]
     assert [notice.state for notice in post.taken] == ["firing", "acknowledged", "resolved"]
+
+
+async def asked(server: Server, path: str, key: str, body: Any = None) -> tuple[int, dict[str, Any]]:
+    """A GET, or a POST where there is a body."""
+    url, headers = f"http://127.0.0.1:{server.port}{path}", {"Authorization": f"Bearer {key}"}
+    async with aiohttp.ClientSession(headers=headers) as http:
+        sent = http.get(url) if body is None else http.post(url, json=body)
+        async with sent as answer:
+            return answer.status, orjson.loads(await answer.read())
+
+
+async def test_programs_do_over_http_what_people_do_and_each_act_names_the_key(office: Office) -> None:
+    keys = {"all": Grant("board"), "acme": Grant("shop", brands=("acme",)), "other": Grant("rival", brands=("birch",))}
+
+    async def verify(token: str) -> Grant | None:
+        return keys.get(token)
+
+    one = office.caller(Post())
+    await one.step([finding(1)], NOW, fence(1))
+    await one.deliver(NOW)
+    client = ClickHouse(office.settings)
+    (incident,) = read_book(client).incidents.values()
+    place = f"/v1/alerts/{incident.id}"
+    async with working(one), serving(office.settings, verify) as server:
+        status, shown = await asked(server, place, "acme")
+        assert (status, shown["id"], shown["alerts"][0]["scope"]["touchpoint"]) == (200, incident.id, "delivery")
+        assert (await asked(server, place, "acme", body=None))[1]["steps"][0]["step"] == "firing"
+        # A key of another brand neither sees it nor answers for it; without a key nobody does.
+        for key, code in (("other", 404), ("", 401)):
+            assert (await asked(server, place, key))[0] == code
+            assert (await asked(server, f"{place}/ack", key, {"comment": "mine"}))[0] == code
+        assert await asked(server, f"{place}/ack", "acme", {"by": "ann", "comment": "on it"}) == (
+            200,
+            {"order": read_orders(client)[0]["order_id"], "said": "acknowledged"},
+        )
+        assert read_book(client).incidents[incident.key].acked_by == "ann (key shop)"
+        assert (await asked(server, f"{place}/unack", "acme", {}))[1]["said"] == "no longer acknowledged"
+        wish: dict[str, Any] = {"matchers": ["owner=logistics"], "for": "1h", "comment": "strike"}
+        assert (await asked(server, "/v1/alerts/silences", "acme", wish))[0] == 403
+        wish["matchers"] += ["brand=acme"]
+        status, said = await asked(server, "/v1/alerts/silences", "acme", wish)
+        assert (status, said["said"]) == (200, f"silence {said['order']}")
+        assert (await asked(server, f"/v1/alerts/{said['order']}/unsilence", "all", {}))[1]["said"] == "ended"
+        assert (await asked(server, f"{place}/resolve", "all", {"by": "bob"}))[1]["said"] == "resolved 1"
+        for wrong in ({"matchers": [], "comment": "x"}, {"matchers": ["owner=x"]}, {"matchers": ["nonsense"]}):
+            assert (await asked(server, "/v1/alerts/silences", "all", wrong))[0] == 400
+        assert (await asked(server, "/v1/alerts/orders", "acme"))[0] == 403
+        status, listed = await asked(server, "/v1/alerts/orders", "all")
+    client.close()
+    assert [(row["who"], row["kind"]) for row in reversed(listed["orders"])] == [
+        ("ann (key shop)", "ack"),
+        ("key shop", "unack"),
+        ("key shop", "silence"),
+        ("key board", "unsilence"),
+        ("bob (key board)", "resolve"),
+    ]

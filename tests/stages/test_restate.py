@@ -167,7 +167,7 @@ async def test_a_request_that_cannot_be_carried_out_fails_loudly_and_stops_no_wo
     waiting = asyncio.create_task(asyncio.to_thread(ask_and_wait))
     while not waiting.done():
         await score.carry_out(desk)
-        await asyncio.sleep(0.1)
+        await asyncio.wait({waiting}, timeout=0.1)
     with pytest.raises(TouchlineError, match=r"restate failed for feedback\[1\]"):
         await waiting
     # The partition goes on, and a request that says something is carried out.

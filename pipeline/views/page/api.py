@@ -23,6 +23,7 @@ from pipeline.scores.reading import Question, read_scores
 from pipeline.settings import Settings
 from pipeline.views.page import answers, readings
 from pipeline.views.page.acting import Acting
+from pipeline.views.page.alert_api import AlertApi
 from pipeline.views.page.document import document
 from pipeline.views.page.experience import Experience
 from pipeline.views.page.items import shown
@@ -67,6 +68,7 @@ class Api:
             web.get("/v1/alerts", self._guarded(self._alerts)),
             web.post("/v1/alerts/{id}/ack", self._guarded(self._acting.acknowledge)),
             web.get("/v1/producers", self._guarded(self._producers)),
+            *AlertApi(self._live).routes(self._guarded),
             web.get("/v1/values", self._guarded(self._values)),
         ]
 

@@ -15,6 +15,7 @@ _FILTERS: Final = tuple(
 _PLACE: Final = Parameter(
     "id", "topic:epoch:partition:offset, as in the field `id` of feedback", "feedback:1:3:1042", True
 )
+_ALERT: Final = Parameter("id", "of an incident or alert; its first characters will do", "90b1f5", True)
 
 
 def document(version: str) -> dict[str, Any]:
@@ -31,6 +32,7 @@ def document(version: str) -> dict[str, Any]:
         "paths": {
             **{path: {"get": operation} for path, operation in _operations().items()},
             "/v1/alerts/{id}/ack": {"post": _acknowledging()},
+            **_acts(),
         },
         "components": {
             "securitySchemes": {
@@ -67,6 +69,8 @@ def _operations() -> dict[str, dict[str, Any]]:
         "/v1/feedback": _operation("The newest feedback of a selection, texts masked", _FILTERS, what),
         "/v1/events/{id}": _operation("One event: what became of it and where it counts", (_PLACE,), what),
         "/v1/alerts": _operation("Alerts of the last week, the newest step of each", (), what),
+        "/v1/alerts/{id}": _operation("One incident or alert: numbers, evidence, story step by step", (_ALERT,), what),
+        "/v1/alerts/orders": _operation("Audit rows: who asked for what, when, and what became of it", (), what),
         "/v1/producers": _operation(
             "Who sends, how each does, and what was rejected in the last hour by reason; for keys without a narrower"
             " scope",
@@ -78,6 +82,28 @@ def _operations() -> dict[str, dict[str, Any]]:
             (Parameter("span", "1h, 24h, 7d or 28d", "1h"), *_FILTERS),
             {"200": {"description": "events", "content": {"text/event-stream": {}}}},
         ),
+    }
+
+
+def _acts() -> dict[str, dict[str, Any]]:
+    """What people do about alerts. Each leaves an audit row with the name given and the key."""
+    comment = {"by": "string", "comment": "string"}
+    silence = _object(comment) | {"required": ["matchers", "comment"]}
+    silence["properties"] |= {"matchers": {"type": "array", "items": {"type": "string"}}, "for": {"type": "string"}}
+    done = {
+        "200": {"description": "the order, and what the owner of the alerts answered", "content": {JSON: {}}},
+        "202": {"description": "asked; no worker has carried it out yet, it will be", "content": {JSON: {}}},
+    }
+
+    def act(summary: str, parameters: Sequence[Parameter], body: Mapping[str, Any]) -> dict[str, Any]:
+        asked = {"required": True, "content": {JSON: {"schema": body}}}
+        return {"post": _operation(summary, parameters, done) | {"requestBody": asked}}
+
+    return {
+        "/v1/alerts/{id}/unack": act("Take an answer back", (_ALERT,), _object(comment)),
+        "/v1/alerts/{id}/resolve": act("End it by hand", (_ALERT,), _object(comment)),
+        "/v1/alerts/{id}/unsilence": act("End a silence early; the id is the silence's", (_ALERT,), _object(comment)),
+        "/v1/alerts/silences": act("Say nothing about alerts that match all matchers, for a while", (), silence),
     }
 
 
