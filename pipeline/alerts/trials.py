@@ -123,6 +123,23 @@ def world_of(world: World, seed: int, windows: int, drop: Drop | None, learning:
 def measured(plan: Plan, world: Segments, generate: Generate) -> Report:
     """False alarms and delays of a world; `generate` gives counts [windows, k, 3] from its segments."""
     first = hourly(generate(world, plan.seed * 1_000 + 1, DAYS * DAY, None, True))
+    alarms, tau = calm_alarms(plan, world, generate, first)
+    months = plan.days / 30.0
+    bands = {
+        name: float(alarms[chosen].sum() / max(int(chosen.sum()), 1) / months)
+        for name, low, high in BANDS
+        for chosen in [(world.rate >= low) & (world.rate < high)]
+    }
+    delays = tuple(_delay(plan, world, first, points, generate) for points in POINTS)
+    total = int(alarms.sum())
+    return Report(plan, total, total / plan.segments / months, bands, tau, delays)
+
+
+def calm_alarms(plan: Plan, world: Segments, generate: Generate, first: Ints) -> tuple[Ints, float]:
+    """Alarms of each segment [k] in days without a drop, and what days were found to differ by.
+
+    `first` [k, 672, 3] are the hours learned before.
+    """
     memory = Memory(first.copy(), world.phase)
     baseline = memory.learned()
     alarms = np.zeros(plan.segments, dtype=np.int64)
@@ -141,15 +158,7 @@ def measured(plan: Plan, world: Segments, generate: Generate) -> Report:
         new = raised & (quiet <= at)
         quiet[new] = at + _MUTE
         alarms += new
-    months = plan.days / 30.0
-    bands = {
-        name: float(alarms[chosen].sum() / max(int(chosen.sum()), 1) / months)
-        for name, low, high in BANDS
-        for chosen in [(world.rate >= low) & (world.rate < high)]
-    }
-    delays = tuple(_delay(plan, world, first, points, generate) for points in POINTS)
-    total = int(alarms.sum())
-    return Report(plan, total, total / plan.segments / months, bands, baseline.tau, delays)
+    return alarms, baseline.tau
 
 
 def hourly(counts: Ints) -> Ints:

@@ -29,11 +29,14 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 def test_the_demo_shows_moving_scores_kills_a_worker_and_ends_with_an_audit_that_holds(tmp_path: Path) -> None:
     done = subprocess.run(
-        [*COMMAND, "--seconds", "12", "--events", "20000", "--picture", str(tmp_path / "demo.svg")],
+        [
+            *(*COMMAND, "--seconds", "12", "--events", "350000", "--day", "250000"),
+            *("--picture", str(tmp_path / "demo.svg")),
+        ],
         capture_output=True,
         text=True,
         env=environment(tmp_path),
-        timeout=280,
+        timeout=900,  # half a minute of telling and two minutes of loading where nothing else runs
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
@@ -49,26 +52,45 @@ def test_the_demo_shows_moving_scores_kills_a_worker_and_ends_with_an_audit_that
     assert planted is not None
     assert found is not None
     assert planted[1] == found[1]
-    assert re.search(r"^history +20,000 offsets = ", done.stdout, re.MULTILINE)
+    assert re.search(r"^history +350,000 offsets = ", done.stdout, re.MULTILINE)
     assert done.stdout.splitlines()[-1].startswith("the audit holds")
     for said in (
         "events/s; about",
-        "incident",
+        "deliveries in the region north are late",
         "/v1/events -H 'Authorization",
         "worker-2 was killed with SIGKILL",
         "worker-3 was started",
     ):
         assert said in done.stderr
+    the_incident_was_found_and_has_passed(done.stdout, done.stderr)
     assert list(tmp_path.glob("touchline-demo-*")) == []
     drawn = (tmp_path / "demo.svg").read_text()
     assert "<svg" in drawn
     assert "worker-3" in drawn
 
 
+def the_incident_was_found_and_has_passed(results: str, said: str) -> None:
+    """The owner of deliveries was called, with numbers and causes; then it was over."""
+    fired = re.search(
+        r"^FIRING \[\w+\] (?:nps|csat) \S+ (?:points|pp) at [^\n]*touchpoint delivery[^\n]*\n"
+        r" +Owner: logistics\. Incident (\S+),",
+        said,
+        re.MULTILINE,
+    )
+    assert fired is not None, said[-6000:]
+    evidence = said[fired.end() :].split("\nFIRING", 1)[0]
+    assert re.search(r"changed by \S+ (?:points|pp) \(95 %: \S+ .*, n \d+\) since ", evidence), evidence
+    assert re.search(r"unit u(?:0\d|10): \d+ % of it, now ", evidence), "a unit of the north is no cause"
+    ended = re.search(rf"^RESOLVED [^\n]*\n +Owner: logistics\. Incident {fired[1]},", said, re.MULTILINE)
+    assert ended is not None, said[-6000:]
+    assert ended.start() > fired.start()
+    assert re.search(r"^alerts +\d+ incidents: .*resolved; called: .*logistics", results, re.MULTILINE)
+
+
 def test_nothing_outlives_a_demo_that_is_killed(tmp_path: Path) -> None:
     folder = tmp_path / "stack"
     demo = subprocess.Popen(
-        [*COMMAND, "--dir", str(folder), "--events", "1000"],
+        [*COMMAND, "--dir", str(folder), "--events", "1000", "--day", "1000"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=environment(tmp_path),

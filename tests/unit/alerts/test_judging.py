@@ -183,7 +183,7 @@ def test_a_scale_that_is_new_where_much_is_known_is_learned_when_it_has_doubled_
     fresh = Recorded(per_hour=1_500, history_days=0).answers().with_columns(pl.lit("tier-2").alias("scale"))
     fresh = fresh.with_columns(pl.lit("sentiment").alias("metric"))
     judge = Judge(rules())
-    learned = []
+    learned: list[int] = []
     rows = pl.concat([known, fresh]).sort("moment")
     for _ in run(judge, rows):
         if not learned or judge.learned_at != learned[-1]:

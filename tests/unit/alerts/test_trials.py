@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.alerts.trials import Plan, Report, run
-from pipeline.alerts.worlds import DAY, Drop, World
+from pipeline.alerts.detectors import Cusum
+from pipeline.alerts.dropping import Drops
+from pipeline.alerts.trials import Memory, Plan, Report, calm_alarms, hourly, run, world_of
+from pipeline.alerts.worlds import DAY, HOUR, Drop, World
 
 SMALL = Plan(segments=40, days=14, seed=3, replicates=1)
 
@@ -61,3 +63,36 @@ def test_harder_worlds_are_like_the_easy_one_while_it_is_learned(kind: str) -> N
     easy = World.drawn("day-effects", 10, 1)
     assert (world.answers(5, DAY, learning=True) == easy.answers(5, DAY, learning=True)).all()
     assert (world.answers(5, 8 * DAY) != easy.answers(5, 8 * DAY)).any()
+
+
+@pytest.mark.parametrize("kind", ["clean", "day-effects"])
+def test_thirty_days_of_fifty_segments_raise_less_than_one_false_alarm_a_day_in_total(kind: str) -> None:
+    plan = Plan(segments=50, days=30, seed=11, world=kind)
+    world = World.drawn(kind, 50, 11)
+    first = hourly(world.answers(1, 28 * DAY, learning=True))
+    alarms, _ = calm_alarms(plan, world, world_of, first)
+    assert alarms.sum() < 30
+    # At the nominal 0.1 a segment there should be five; the usual rule would give two thousand.
+    assert alarms.sum() <= 12
+    loud, _ = calm_alarms(replace(plan, false_alarms=1e6, days=3), world, world_of, first)
+    assert loud.sum() > 30, "with no budget at all it is loud: what is counted are alarms"
+
+
+def test_a_drop_of_fifteen_points_is_found_in_two_windows_where_five_thousand_answers_come_an_hour() -> None:
+    """About 400 answers of a window; at 500 an hour it takes ten times as long, which no method changes."""
+    drawn = World.drawn("clean", 40, 5)
+    windows = {}
+    for rate in (5_000.0, 500.0):
+        world = replace(drawn, rate=np.full(40, rate))
+        memory = Memory(hourly(world.answers(6, 28 * DAY, learning=True)), world.phase)
+        drops, state = Drops(memory.learned(), 0.1), Cusum.fresh(40, 2)
+        start = 10 * HOUR  # ten in the morning, when it is neither quiet nor busy
+        counts = world.answers(7, DAY, Drop(0.15, np.full(40, float(start))))
+        found = np.full(40, np.inf)
+        for at in range(DAY):
+            drops.step_at(state, counts[at], at, at // HOUR % 168)
+            new = (state.level(drops.limit) >= 1.0) & np.isinf(found)
+            found[new] = at + 1 - start
+        windows[rate] = float(np.median(found))
+    assert windows[5_000.0] <= 2
+    assert windows[500.0] > 4
