@@ -94,7 +94,7 @@ class Alarms:
             # Of those that nobody is called for (a part of another one explains them) nothing is said.
             seen = account(book, incident)
             word = "firing" if incident.open else "resolved"
-            if not incident.told_ms or not seen.parts:
+            if not seen.parts or (incident.open and not incident.told_ms):
                 continue
             self.accounts[incident.id] = seen
             if self.told.get(incident.id) != word:
