@@ -22,8 +22,8 @@ from pipeline.alerts.rules import Rules
 from pipeline.alerts.scopes import KEPT, WINDOW_S
 from pipeline.clickhouse import ClickHouse, Pool
 
-#: Windows judged in one step, half an hour: after an outage the caller gets a turn for each, so that what fires and lasts
-#: is told while it lasts, and a day is judged within a minute.
+#: Windows judged in one step, half an hour: after an outage the caller gets a turn for each, so that what fires and
+#: lasts is told while it lasts, and a day is judged within a minute.
 _AT_ONCE = 6
 _AGAIN_S = 6 * 3_600
 _DAY_MS = 86_400_000
