@@ -78,8 +78,8 @@ class Plan:
 
     @property
     def customers(self) -> int:
-        """Ten events a customer in the history, up to a number whose profiles load in seconds."""
-        return min(CUSTOMERS, max(1_000, self.events // 10))
+        """Four events a customer in the history, up to a number whose profiles load in seconds."""
+        return min(CUSTOMERS, max(1_000, self.events // 4))
 
 
 @app.command("demo")
