@@ -39,7 +39,7 @@ _DRAW_S = 1.0
 _LINE_S = 5.0
 #: Longest wait for the workers to take their partitions, and for the last events to be counted.
 _READY_S = 180.0
-_SETTLE_S = 180.0
+_SETTLE_S = 600.0
 #: Longest wait, after the day is told, for the alert to have ended; slow machines judge long after.
 _STORY_S = 120.0
 #: A worker that ends by itself is started again this often.
