@@ -27,7 +27,7 @@ def test_the_bundled_rules_are_checked_listed_and_explained() -> None:
     code, out, _ = said("explain", "nps-drop")
     assert code == 0
     assert "false alarms: 1 a week over all rules and scopes together" in out
-    assert "dead_band = 3.0" in out
+    assert "dead_band = 2.0" in out
 
 
 def test_a_file_that_does_not_hold_is_told_in_sentences(tmp_path: Path) -> None:
