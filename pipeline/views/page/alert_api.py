@@ -1,6 +1,6 @@
 """Alerts for programs [I/O]: the story of one, and what people do about it; each act leaves an audit row.
 
-`GET /v1/alerts/{id}`, `GET /v1/alerts/orders`, `POST /v1/alerts/{id}/ack|unack|resolve|unsilence`,
+`GET /v1/alerts/{id}`, `GET /v1/alerts/orders`, `POST /v1/alerts/{id}/unack|resolve|unsilence`,
 `POST /v1/alerts/silences`. A key sees and answers what lies within its brands, units and channels, nothing else.
 """
 
@@ -34,7 +34,7 @@ from pipeline.views.page.view import EVERYTHING, Grant
 _WAIT_S: Final = 5.0
 _LOOK_S: Final = 0.2
 _LONGEST_NAME, _LONGEST_COMMENT = 60, 500
-_ACTS: Final = ("ack", "unack", "resolve", "unsilence")
+_ACTS: Final = ("unack", "resolve", "unsilence")
 
 Handler = Callable[[web.Request, Grant], Awaitable[web.Response]]
 Guarded = Callable[[Handler], Callable[[web.Request], Awaitable[web.StreamResponse]]]
