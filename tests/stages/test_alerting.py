@@ -33,7 +33,7 @@ from pipeline.topics import partitions_of, stopped
 from pipeline.views.page.server import Server
 from pipeline.views.page.view import Grant
 from schemas.outgoing import Alert
-from tests.integration.page_place import serving
+from tests.integration.page_place import serving, until
 from tests.unit.alerts.findings import START, finding, routes_of
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
@@ -331,6 +331,7 @@ async def test_programs_do_over_http_what_people_do_and_each_act_names_the_key(o
         status, shown = await asked(server, place, "acme")
         assert (status, shown["id"], shown["alerts"][0]["scope"]["touchpoint"]) == (200, incident.id, "delivery")
         assert (await asked(server, place, "acme", body=None))[1]["steps"][0]["step"] == "firing"
+        await until(lambda: server.live.alarms.find(incident.id), "the page has heard of it")
         # A key of another brand neither sees it nor answers for it; without a key nobody does.
         for key, code in (("other", 404), ("", 401)):
             assert (await asked(server, place, key))[0] == code
