@@ -22,9 +22,9 @@ from pipeline.alerts.rules import Rules
 from pipeline.alerts.scopes import KEPT, WINDOW_S
 from pipeline.clickhouse import ClickHouse, Pool
 
-#: Windows judged in one step, half an hour: after an outage the caller gets a turn for each, so that what fires and
-#: lasts is told while it lasts, and a day is judged within a minute.
-_AT_ONCE = 6
+#: Windows judged in one step, four hours while more than that wait, then half an hour: the caller gets a turn for each,
+#: so that what fires and lasts is told while it lasts, and a day is judged within a few turns.
+_FAR, _NEAR = 48, 6
 _AGAIN_S = 6 * 3_600
 _DAY_MS = 86_400_000
 #: Evidence of alarms that began longer ago is forgotten, and gathered again where it is still needed.
@@ -82,7 +82,8 @@ class Watch:
             judge = self._judge or await self._resumed(now_ms)
             if self._single:
                 await self._answers(now_ms)
-            ends = await self._pool.call(partial(recorded.closed, after=self._until, most=_AT_ONCE))
+            ends = await self._pool.call(partial(recorded.closed, after=self._until, most=_FAR))
+            ends = ends if len(ends) == _FAR else ends[:_NEAR]
             if ends:
                 await self._judged(judge, ends)
         except BaseException:

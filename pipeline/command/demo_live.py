@@ -41,7 +41,7 @@ _LINE_S = 5.0
 _READY_S = 180.0
 _SETTLE_S = 600.0
 #: Longest wait, after the day is told, for the alert to have ended; slow machines judge long after.
-_STORY_S = 120.0
+_STORY_S = 420.0
 #: A worker that ends by itself is started again this often.
 _RESTARTS = 3
 
