@@ -36,6 +36,8 @@ _ALSO_S = 5.0
 #: waits; of a worker that catches up it takes a tenth.
 _REST_S = 0.3
 _REST, _REST_BEHIND = 2, 9
+#: On a machine with much other work a look takes seconds; nobody is to wait for half a minute because of that.
+_MOST_REST_S = 5.0
 #: Scopes that are published: everything, and each brand alone and by one dimension.
 _SCOPES: tuple[tuple[str, ...], ...] = (
     (),
@@ -133,7 +135,8 @@ class Publisher:
             await self._send("scores", messages)
         self._seen = seen
         took = clock() - began
-        self._rests_until = clock() + max(_REST_S, (_REST_BEHIND if self._behind > CATCHING_UP else _REST) * took)
+        rest = (_REST_BEHIND if self._behind > CATCHING_UP else _REST) * took
+        self._rests_until = clock() + min(max(_REST_S, rest), _MOST_REST_S)
         self.published += len(messages)
         return len(messages)
 
