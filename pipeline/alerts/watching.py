@@ -22,7 +22,7 @@ from pipeline.alerts.rules import Rules
 from pipeline.alerts.scopes import KEPT, WINDOW_S
 from pipeline.clickhouse import ClickHouse, Pool
 
-#: Windows judged in one step, four hours while more than that wait, then half an hour: the caller gets a turn for each,
+#: Windows judged in one step, four hours while twice that wait, then half an hour: the caller gets a turn for each,
 #: so that what fires and lasts is told while it lasts, and a day is judged within a few turns.
 _FAR, _NEAR = 48, 6
 _AGAIN_S = 6 * 3_600
@@ -82,8 +82,8 @@ class Watch:
             judge = self._judge or await self._resumed(now_ms)
             if self._single:
                 await self._answers(now_ms)
-            ends = await self._pool.call(partial(recorded.closed, after=self._until, most=_FAR))
-            ends = ends if len(ends) == _FAR else ends[:_NEAR]
+            ends = await self._pool.call(partial(recorded.closed, after=self._until, most=2 * _FAR))
+            ends = ends[: _FAR if len(ends) == 2 * _FAR else _NEAR]
             if ends:
                 await self._judged(judge, ends)
         except BaseException:
