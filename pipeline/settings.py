@@ -23,7 +23,13 @@ class Settings(BaseSettings):
     """Everything a deployment can choose; each field is the environment variable TOUCHLINE_<NAME>."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TOUCHLINE_", frozen=True, extra="ignore", secrets_dir=None, hide_input_in_errors=True
+        env_prefix="TOUCHLINE_",
+        # compose and env files hand on what is not set as an empty word
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        secrets_dir=None,
+        hide_input_in_errors=True,
     )
 
     bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma between")

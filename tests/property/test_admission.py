@@ -64,6 +64,11 @@ def cloud(event: Touchpoint | Feedback, extensions: dict[str, str]) -> CloudEven
     return CloudEvent(attributes, json.loads(encode(event)))
 
 
+def told(judged: Judged) -> Judged:
+    """What does not depend on the mode: of what is refused the bytes are kept as they came, in their envelope."""
+    return judged if judged.rejection is None else judged._replace(value=b"")
+
+
 @UNHURRIED
 @given(st.one_of(TOUCHPOINTS, FEEDBACK), EXTENSIONS, WORD)
 def test_every_mode_of_the_official_sdk_arrives_as_the_same_event(
@@ -71,13 +76,13 @@ def test_every_mode_of_the_official_sdk_arrives_as_the_same_event(
 ) -> None:
     # An id that a header may hold; the SDK strips nothing, HTTP strips blanks around a value.
     named = msgspec.structs.replace(event, event_id=name, occurred_at=NOW)
-    bare = sent({"Content-Type": "application/json"}, encode(named))[0]
+    bare = told(sent({"Content-Type": "application/json"}, encode(named))[0])
     message = http.to_structured(cloud(named, extensions), JSONFormat())
-    assert sent(message.headers, message.body)[0] == bare
+    assert told(sent(message.headers, message.body)[0]) == bare
     batch = b"[" + message.body + b"]"
-    assert sent({"content-type": "application/cloudevents-batch+json"}, batch) == [bare]
+    assert [told(each) for each in sent({"content-type": "application/cloudevents-batch+json"}, batch)] == [bare]
     binary = http.to_binary(cloud(named, extensions), JSONFormat())
-    assert sent(binary.headers, binary.body)[0] == bare
+    assert told(sent(binary.headers, binary.body)[0]) == bare
 
 
 @given(WORD)

@@ -24,6 +24,13 @@ def test_every_mistake_is_named_in_one_message_without_the_value(monkeypatch: py
     assert "tooshort-secret" not in text
 
 
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOUCHLINE_ROUTES", "")
+    monkeypatch.setenv("TOUCHLINE_ALERT_SECRETS", "")
+    monkeypatch.setenv("TOUCHLINE_TOPIC_PARTITIONS", "")
+    assert load_settings() == load_settings(routes=None)
+
+
 def test_what_does_not_hang_together_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="kafka_username and kafka_password"):
         load_settings(kafka_security_protocol="SASL_SSL")
