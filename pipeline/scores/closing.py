@@ -12,6 +12,8 @@ GRACE_MS = 60_000
 #: And when nothing has come for so long: between two batches of a back-fill (a producer that was cut off, a day told
 #: anew) it stands at its log end for a moment, although what belongs into the window is still to come.
 QUIET_MS = 10_000
+#: Closing begins so long before the first events, seconds.
+BEFORE_S = 3_600
 #: Windows closed in one look, a day: after a long outage the other windows follow with the next looks.
 MOST = 288
 
@@ -52,12 +54,13 @@ def closed_through(partitions: Iterable[Progress], after_s: int, now_ms: int) ->
 
 
 def begin(partitions: Iterable[Progress]) -> int | None:
-    """Where closing begins where nothing was closed yet: the window (its start) of the first event; None without any.
+    """Where closing begins where nothing was closed yet: an hour before the first event's window; None without any.
 
-    A topic on which nothing ever came has no empty windows: a first back-fill would find them closed.
+    A topic on which nothing ever came has no empty windows: a first back-fill would find them closed. The hour is for
+    what comes delayed behind the first events: it revises a window that was closed, and says so.
     """
     clocks = [part.clock_ms for part in partitions if part.clock_ms > 0]
-    return window_of(min(clocks)) if clocks else None
+    return window_of(min(clocks)) - BEFORE_S if clocks else None
 
 
 def window_of(moment_ms: int) -> int:

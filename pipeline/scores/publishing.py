@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from pipeline.clickhouse import Pool
+from pipeline.errors import Unavailable
 from pipeline.scores.backlog import CATCHING_UP, Backlog
 from pipeline.scores.closing import WINDOW_S, Progress, begin, closed_through, window_of
 from pipeline.scores.defined import write_definitions
@@ -38,6 +39,8 @@ _REST_S = 0.3
 _REST, _REST_BEHIND = 2, 9
 #: On a machine with much other work a look takes seconds; nobody is to wait for half a minute because of that.
 _MOST_REST_S = 5.0
+#: Rest after a look that ClickHouse did not answer: longer than from tick to tick, so that only ticks ask meanwhile.
+_REFUSED_S = 2.0
 #: Scopes that are published: everything, and each brand alone and by one dimension.
 _SCOPES: tuple[tuple[str, ...], ...] = (
     (),
@@ -100,7 +103,12 @@ class Publisher:
     async def step(self, now_ms: int, ver: int) -> int:
         """One look, `now_ms` by the broker's clock: closes windows, publishes what changed; how many scores."""
         async with self._looking:
-            return await self._step(now_ms, ver)
+            try:
+                return await self._step(now_ms, ver)
+            except Unavailable:
+                # Asked again with the next tick, and not between two ticks.
+                self._rests_until = asyncio.get_running_loop().time() + _REFUSED_S
+                raise
 
     @property
     def resting(self) -> bool:

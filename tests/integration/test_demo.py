@@ -72,7 +72,7 @@ def test_the_demo_shows_moving_scores_kills_a_worker_and_ends_with_an_audit_that
 def the_incident_was_found_and_has_passed(results: str, said: str) -> None:
     """The owner of deliveries was called, with numbers and causes; then it was over."""
     fired = re.search(
-        r"^FIRING \[\w+\] (?:nps|csat) \S+ (?:points|pp) at [^\n]*touchpoint delivery[^\n]*\n"
+        r"^FIRING \[\w+\] \w+ \S+ (?:points|pp) at [^\n]*touchpoint delivery[^\n]*\n"
         r" +Owner: logistics\. Incident \S+,",
         said,
         re.MULTILINE,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.harness import Case
+from tests.chaos.harness import Case, eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
@@ -33,6 +33,8 @@ def test_late_events_are_counted_by_the_owners_and_the_past_stays_readable(case:
     case.worker("one")
     case.feed(rate=3_000, seed=11).start(EVENTS).join()
     case.settle()
+    # Windows close once the back-fill has been quiet for a while: what was published then is what is revised later.
+    eventually(lambda: case.rows("SELECT count() AS n FROM frontiers")[0]["n"] > 0, "windows are closed")
     assert case.command("audit", "--deep").returncode == 0
     before = volume(case)
     known = case.rows("SELECT toString(now64(3)) AS now")[0]["now"]
@@ -85,7 +87,9 @@ def test_texts_are_labelled_anew_and_customers_merged_and_erased_while_workers_r
     assert done(case, "audit", "--deep")["holds"]
     erased = done(case, "erase", other, "--wait", "60")
     assert erased["rows"] >= merged["rows"]
-    assert erased["deleted"]["ledger"] > 0
+    # Older versions of rows may be gone already, by ClickHouse's own merges: none is left, not how many went.
+    number = int(other.partition(":")[2], 16)
+    assert case.rows(f"SELECT count() AS n FROM ledger WHERE customer = {number}") == [{"n": 0}]
     assert (done(case, "customer", other)["events"], done(case, "erase", other)["rows"]) == (0, 0)
     assert done(case, "audit", "--deep")["holds"]
     assert volume(case) == before, "what was answered still counts"

@@ -77,7 +77,7 @@ def test_after_a_long_outage_a_day_of_windows_closes_at_once_and_the_next_look_g
     assert closed_through([at(week)], first[-1], week * _MS)[0] == first[-1] + 300
 
 
-def test_closing_begins_with_the_first_event_and_not_before_there_is_one() -> None:
+def test_closing_begins_an_hour_before_the_first_event_and_not_before_there_is_one() -> None:
     assert begin([]) is None
     assert begin([at(0, settled=-1, log_end=0), at(0, part=1)]) is None
-    assert begin([at(0, settled=-1, log_end=0), at(3_599.9, part=1), at(9_000, part=2)]) == 3_300
+    assert begin([at(0, settled=-1, log_end=0), at(7_199.9, part=1), at(9_000, part=2)]) == 3_300
