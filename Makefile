@@ -35,7 +35,7 @@ demo: setup ## events through Kafka and six agents into live scores (DEMO_SECOND
 test: setup static fast long ## all checks and tests, cheapest first (about 15 minutes on 2 cores)
 	$(STEP) 'all passed'
 
-check: setup static ## the fast part: format, lint, types, unit and contract tests (a minute or two)
+check: setup static ## the fast part: format, lint, types, unit and contract tests (less than a minute)
 	$(STEP) 'unit and contract tests'
 	@$(PYTEST) -q tests/unit tests/contract -m 'not kafka and not clickhouse and not slow and not prove'
 
