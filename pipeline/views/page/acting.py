@@ -28,11 +28,11 @@ class Acting:
 
     async def acknowledge(self, request: web.Request, grant: Grant) -> web.Response:
         """200 with what the owner answered, 202 when it has not yet (it will), 404 for what the reader does not see."""
-        asked = await _body(request)
+        asked = await act_of(request)
         found = self._live.alarms.find(request.match_info["id"])
         if found is None or not grant.sees(found["scope"]):
             return _said(404, {"error": "unknown", "detail": "there is no such alert"})
-        by = _who(str(asked.get("by", "")), grant)
+        by = person(asked, grant)
         comment = str(asked.get("comment", ""))[:_LONGEST_COMMENT]
         name = found["alert_id"]
         order = await self._live.call(lambda client: asking.ask(client, "ack", name, by, {"comment": comment}))
@@ -47,7 +47,7 @@ class Acting:
         return _said(200, {"order": order, "said": said})
 
 
-async def _body(request: web.Request) -> Mapping[str, Any]:
+async def act_of(request: web.Request) -> Mapping[str, Any]:
     """The JSON object of a request. A page of somebody else can send forms and plain text here, but not JSON."""
     if request.content_type != JSON:
         raise UsageError(f"an act is {JSON}")
@@ -60,9 +60,9 @@ async def _body(request: web.Request) -> Mapping[str, Any]:
     return found
 
 
-def _who(given: str, grant: Grant) -> str:
+def person(given: Mapping[str, Any], grant: Grant) -> str:
     """Who stands in the audit row: the name that was given, and the key whoever gave it came with."""
-    name = " ".join(given.split())[:_LONGEST_NAME]
+    name = " ".join(str(given.get("by", "")).split())[:_LONGEST_NAME]
     if grant == EVERYTHING:
         if not name:
             raise UsageError("who are you? `by` stands in the audit row")

@@ -26,14 +26,15 @@ from pipeline.alerts.silences import matcher
 from pipeline.clickhouse import ClickHouse
 from pipeline.errors import UsageError
 from pipeline.moments import duration
+from pipeline.views.page.acting import act_of, person
 from pipeline.views.page.answers import JSON
 from pipeline.views.page.live import Live
-from pipeline.views.page.view import EVERYTHING, Grant
+from pipeline.views.page.view import Grant
 
 #: The owner of the book looks for orders each second; nobody waits longer than this for the answer.
 _WAIT_S: Final = 5.0
 _LOOK_S: Final = 0.2
-_LONGEST_NAME, _LONGEST_COMMENT = 60, 500
+_LONGEST_COMMENT = 500
 _ACTS: Final = ("unack", "resolve", "unsilence")
 
 Handler = Callable[[web.Request, Grant], Awaitable[web.Response]]
@@ -66,8 +67,8 @@ class AlertApi:
         return _said(200, {"orders": await self.live.call(orders)})
 
     async def _act(self, request: web.Request, grant: Grant) -> web.Response:
-        kind, name, given = request.match_info["act"], request.match_info["id"], await _body(request)
-        by = _who(given, grant)
+        kind, name, given = request.match_info["act"], request.match_info["id"], await act_of(request)
+        by = person(given, grant)
         if kind == "unsilence" and grant.narrow:
             return _said(403, {"error": "scope", "detail": f"the key {grant.name} sees only a part"})
         comment = str(given.get("comment", ""))[:_LONGEST_COMMENT]
@@ -83,8 +84,8 @@ class AlertApi:
         return _unknown() if order is None else await self._answered(order)
 
     async def _silence(self, request: web.Request, grant: Grant) -> web.Response:
-        given = await _body(request)
-        by = _who(given, grant)
+        given = await act_of(request)
+        by = person(given, grant)
         texts, comment = given.get("matchers"), str(given.get("comment", ""))[:_LONGEST_COMMENT]
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
             raise UsageError('`matchers` is a list like ["owner=logistics", "brand=acme"], all must match')
@@ -140,29 +141,6 @@ def _sees(book: Book, name: str, grant: Grant) -> bool:
     """Whether everything that an id stands for lies within the grant."""
     shown = [book.alerts[name]] if name in book.alerts else _members(book, name)
     return bool(shown) and all(grant.sees(dict(alert.evidence.scope)) for alert in shown)
-
-
-async def _body(request: web.Request) -> Mapping[str, Any]:
-    """The JSON object of a request. A page of somebody else can send forms and plain text here, but not JSON."""
-    if request.content_type != JSON:
-        raise UsageError(f"an act is {JSON}")
-    try:
-        found = orjson.loads(await request.read())
-    except orjson.JSONDecodeError:
-        raise UsageError("this is not JSON") from None
-    if not isinstance(found, dict):
-        raise UsageError("an act is a JSON object: by, comment")
-    return found
-
-
-def _who(given: Mapping[str, Any], grant: Grant) -> str:
-    """Who stands in the audit row: the name that was given, and the key whoever gave it came with."""
-    name = " ".join(str(given.get("by", "")).split())[:_LONGEST_NAME]
-    if grant == EVERYTHING:
-        if not name:
-            raise UsageError("who are you? `by` stands in the audit row")
-        return name
-    return f"{name} (key {grant.name})" if name else f"key {grant.name}"
 
 
 def _unknown() -> web.Response:
