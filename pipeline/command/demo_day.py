@@ -18,6 +18,7 @@ from pipeline.alerts.messages import account
 from pipeline.alerts.reading import read_book
 from pipeline.alerts.receivers.wording import lines, title
 from pipeline.clickhouse import ClickHouse
+from pipeline.intake.loading import Telling
 from pipeline.intake.retelling import Tempo
 from pipeline.intake.world import Incident, Trouble, World
 from pipeline.settings import Settings
@@ -30,6 +31,10 @@ _MINUTE_MS = 60_000
 REGION = "north"
 #: Minutes before now: the incident, and from where on the day is told slowly.
 _BEGAN, _ENDED, _SLOW_FROM = 90, 60, 120
+#: The day waits for its alert so many minutes after the end of the incident: its windows are closed by then.
+_AFTER = 3
+#: Where the incident is.
+_TOUCHPOINT = "delivery"
 #: Nine of ten deliveries of the region are late; three weeks of a million events can show no less in half an hour.
 _SHARE = 0.9
 #: Answers come within minutes instead of hours: in half an hour of trouble nobody would have said a word yet.
@@ -49,17 +54,8 @@ group_wait_s = 1
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
-    """What is told: `count` events of `world`, at `tempo`."""
-
-    world: World
-    count: int
-    tempo: Tempo
-
-
-def day_of(plan: Plan, now_ms: int) -> Day:
-    """The day that ends when it has been told."""
+def day_of(plan: Plan, now_ms: int) -> Telling:
+    """The day that ends when it has been told; it waits after its incident until somebody was called."""
     draw_s = max(_LEAST_DRAW_S, plan.day / _DRAWN_S)
     quick_s, slow_s = plan.telling
     end_ms = now_ms + int(1000 * (draw_s + quick_s + slow_s))
@@ -67,7 +63,15 @@ def day_of(plan: Plan, now_ms: int) -> Day:
         Trouble.LATE_DELIVERY, end_ms - _BEGAN * _MINUTE_MS, end_ms - _ENDED * _MINUTE_MS, REGION, share=_SHARE
     )
     world = World(customers=plan.customers, bad=plan.bad, incidents=(incident,), pace=_PACE, cycle=False)
-    return Day(world, plan.day, Tempo(end_ms - DAY_MS, end_ms - _SLOW_FROM * _MINUTE_MS, end_ms, quick_s, slow_s))
+    tempo = Tempo(
+        start_ms=end_ms - DAY_MS,
+        slow_from_ms=end_ms - _SLOW_FROM * _MINUTE_MS,
+        end_ms=end_ms,
+        quick_s=quick_s,
+        slow_s=slow_s,
+        watch_ms=end_ms - (_ENDED - _AFTER) * _MINUTE_MS,
+    )
+    return Telling(world, plan.day, tempo)
 
 
 @dataclass(slots=True)
@@ -106,6 +110,15 @@ class Alarms:
         """Lets the connection go."""
         if self._client is not None:
             self._client.close()
+
+    @property
+    def opened(self) -> bool:
+        """Whether somebody was called because of deliveries."""
+        return any(
+            dict(part.finding.scope).get("touchpoint") == _TOUCHPOINT
+            for each in self.accounts.values()
+            for part in each.parts
+        )
 
     @property
     def over(self) -> bool:

@@ -35,11 +35,15 @@ _KILL_S = 20.0
 _REPLACE_S = 3.0
 #: How often the table is drawn anew: its scores come from ClickHouse, so not more often than they change.
 _DRAW_S = 1.0
+#: And how often all of it is looked at where nobody watches.
+_UNWATCHED_S = 2.0
 #: How often a line is written where no terminal is.
 _LINE_S = 5.0
 #: Longest wait for the workers to take their partitions, and for the last events to be counted.
 _READY_S = 180.0
 _SETTLE_S = 600.0
+#: Longest time until the alert of the day has opened; the last hour is told after that in any case.
+_PATIENCE_S = 180.0
 #: Longest wait, after the day is told, for the alert to have ended; slow machines judge long after.
 _STORY_S = 420.0
 #: A worker that ends by itself is started again this often.
@@ -176,7 +180,12 @@ class Act:
             f"now the last 24 hours: {day.count:,} events in {sum(self._plan.telling):.0f} s, with their own times;"
             f" from 90 to 60 minutes before now 9 of 10 deliveries in the region {REGION} are late"
         )
-        telling = asyncio.create_task(retell(producer, day.world, day.count, day.tempo, self._moved))
+        patient = time.monotonic() + _PATIENCE_S
+
+        def seen() -> bool:
+            return self._alarms.opened or time.monotonic() > patient
+
+        telling = asyncio.create_task(retell(producer, day, self._moved, seen))
         await self._until(telling, ends, show)
         self._shown.told, told_at = self._loaded, time.monotonic()
         while not (self._alarms.over or self._stop.is_set() or time.monotonic() - told_at > _STORY_S):
@@ -209,7 +218,7 @@ class Act:
     ) -> None:
         """Shows the table until the work is done, what happens beside it fails, or Ctrl-C, which ends the work."""
         stopping = asyncio.create_task(self._stop.wait())
-        pause = _DRAW_S if self._watched else _LINE_S
+        pause = _DRAW_S if self._watched else _UNWATCHED_S
         while not (work.done() or self._stop.is_set() or (beside is not None and beside.done() and beside.exception())):
             show(await self._look(ends))
             self._crew.check(0.0, 1.0, "")

@@ -43,6 +43,15 @@ class Span:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """A past span to tell anew: `count` events of `world`, at `tempo`."""
+
+    world: World
+    count: int
+    tempo: Tempo
+
+
 Progress = Callable[[Loaded], None]
 
 
@@ -85,16 +94,18 @@ async def load_history(
 
 
 async def retell(
-    producer: Producer, world: World, count: int, tempo: Tempo, progress: Progress | None = None
+    producer: Producer, told_of: Telling, progress: Progress | None = None, seen: Callable[[], bool] = lambda: True
 ) -> Loaded:
-    """Simulate the `count` events of a span and send them where they would go live, in order, at a tempo.
+    """Simulate the events of a span and send them where they would go live, in order, at a tempo.
 
     Their times are of the past: the partitions' clocks follow them, so that windows close one after the other.
+    `seen` says whether the tempo need not wait any longer.
     """
+    world, tempo = told_of.world, told_of.tempo
     done = Loaded()
 
     def drawn() -> list[Batch]:
-        return list(simulate_history(world, tempo.start_ms, tempo.end_ms, count))
+        return list(simulate_history(world, tempo.start_ms, tempo.end_ms, told_of.count))
 
     batches = await asyncio.to_thread(drawn)
     for batch in batches:
@@ -102,10 +113,11 @@ async def retell(
     told = by_topic(batches)
     del batches
     await asyncio.sleep(max(0.0, tempo.begins_ms / 1000 - time.time()))
-    began = time.monotonic()
+    began, told_s = time.monotonic(), 0.0
     while any(topic.done < len(topic.times) for topic in told.values()):
-        done.seconds = time.monotonic() - began
-        moment = tempo.reached(done.seconds)
+        before, done.seconds = done.seconds, time.monotonic() - began
+        told_s += (done.seconds - before) * tempo.counts(told_s, seen())
+        moment = tempo.reached(told_s)
         for name, topic in told.items():
             keys, values = topic.until(moment)
             if keys:

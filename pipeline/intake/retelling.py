@@ -1,7 +1,7 @@
 """A past span told anew: its events in order of their own time, at a pace that slows down towards the end. Pure.
 
 Event times stay what they are; only the waits between them are shorter. The telling ends when the clock on the wall
-reaches the span's end, so what is live afterwards follows without a gap.
+reaches the span's end, so what is live afterwards follows without a gap; later where it had to wait for its audience.
 """
 
 from __future__ import annotations
@@ -12,16 +12,24 @@ from dataclasses import dataclass, field
 
 from pipeline.intake.simulator import Batch
 
+#: How much faster than the clock on the wall the telling goes on while it waits: a stream that stands still would say
+#: that nothing more is to come.
+WAITING_PACE = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Tempo:
-    """Tells the span from `start_ms` to `end_ms`: up to `slow_from_ms` in `quick_s` seconds, the rest in `slow_s`."""
+    """Tells the span from `start_ms` to `end_ms`: up to `slow_from_ms` in `quick_s` seconds, the rest in `slow_s`.
+
+    From `watch_ms` on it waits until what has been told by then is seen, if anybody says whether it is.
+    """
 
     start_ms: int
     slow_from_ms: int
     end_ms: int
     quick_s: float
     slow_s: float
+    watch_ms: int = 0
 
     @property
     def begins_ms(self) -> int:
@@ -34,6 +42,12 @@ class Tempo:
             return self.start_ms + int((self.slow_from_ms - self.start_ms) * passed_s / self.quick_s)
         share = min((passed_s - self.quick_s) / self.slow_s, 1.0)
         return self.slow_from_ms + int((self.end_ms - self.slow_from_ms) * share)
+
+    def counts(self, told_s: float, seen: bool) -> float:
+        """What a second on the wall adds to `told_s`, the argument of `reached`: 1, or less while it waits."""
+        if seen or told_s < self.quick_s or self.reached(told_s) < self.watch_ms:
+            return 1.0
+        return min(1.0, WAITING_PACE * 1000 * self.slow_s / (self.end_ms - self.slow_from_ms))
 
 
 @dataclass(slots=True)

@@ -76,6 +76,12 @@ def recompute(client: ClickHouse, where: Part, minutes: list[int] | None = None)
 
     A row of a day that is kept by the hour is a whole hour's; `minutes` then names the hours that they lie in.
     """
+    fresh, parameters = _fresh(where, minutes)
+    return client.query(f"{fresh}\nORDER BY {', '.join(KEY)}", parameters, FINAL_BY_DAY, long=True)
+
+
+def _fresh(where: Part, minutes: list[int] | None) -> tuple[str, dict[str, object]]:
+    """SQL and parameters of the window rows that `recompute` reads."""
     parameters: dict[str, object] = {
         "topic": where.topic,
         "epoch": where.epoch,
@@ -96,8 +102,7 @@ def recompute(client: ClickHouse, where: Part, minutes: list[int] | None = None)
         if hours:
             when += " OR intDiv(c_ms, 3600000) * 3600 IN {hours:Array(Int64)}"
     mine = f"part = {{part:UInt16}} AND off <= {{up_to:Int64}} AND {chosen}"
-    sql = f"{_grouped(mine, when, hourly)}\nORDER BY {', '.join(KEY)}"
-    return client.query(sql, parameters, FINAL_BY_DAY, long=True)
+    return _grouped(mine, when, hourly), parameters
 
 
 def _grouped(mine: str, when: str, hourly: str) -> str:
@@ -143,13 +148,7 @@ def fingerprints(client: ClickHouse, topic: str, epoch: int, up_to: dict[int, in
         "parts": list(up_to),
         "offsets": list(up_to.values()),
     }
-    mine = "off <= transform(part, {parts:Array(UInt16)}, {offsets:Array(Int64)}, toInt64(-1))"
-    fresh = client.query(
-        f"SELECT part, {FINGERPRINT} FROM ({_grouped(mine, '1', _HOURLY)}) WHERE {_NONZERO} GROUP BY part",
-        parameters,
-        FINAL_BY_DAY,
-        long=True,
-    )
+    # The windows first, close to the moment at which the offsets were read: their owner goes on writing.
     ours = "topic = {topic:String} AND epoch = {epoch:UInt16}"
     there = client.query(
         f"SELECT part, {FINGERPRINT} FROM ({kept_rows('*', ours)}) WHERE {_NONZERO} GROUP BY part",
@@ -157,7 +156,33 @@ def fingerprints(client: ClickHouse, topic: str, epoch: int, up_to: dict[int, in
         FINAL_BY_DAY,
         long=True,
     )
+    mine = "off <= transform(part, {parts:Array(UInt16)}, {offsets:Array(Int64)}, toInt64(-1))"
+    fresh = client.query(
+        f"SELECT part, {FINGERPRINT} FROM ({_grouped(mine, '1', _HOURLY)}) WHERE {_NONZERO} GROUP BY part",
+        parameters,
+        FINAL_BY_DAY,
+        long=True,
+    )
     return there.join(fresh, on="part", how="full", coalesce=True, suffix="_").fill_null(0)
+
+
+def differing(client: ClickHouse, where: Part, minutes: list[int] | None = None) -> list[int]:
+    """Where window rows of one partition begin (seconds) that are not what its ledger says; `minutes` restricts it.
+
+    Ledger rows up to `where.up_to` count. Rows that their owner wrote beyond it meanwhile differ too.
+    """
+    parameters: dict[str, object] = {"topic": where.topic, "epoch": where.epoch, "part": where.part}
+    ours = "topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}"
+    if minutes is not None:
+        alone, hours = starts(minutes, where.rolled)
+        parameters["starts"] = alone + hours
+        ours += " AND minute IN {starts:Array(UInt32)}"
+    by_start = f"SELECT minute, {FINGERPRINT} FROM ({{}}) WHERE {_NONZERO} GROUP BY minute"
+    there = client.query(by_start.format(kept_rows("*", ours)), parameters, FINAL_BY_DAY, long=True)
+    rows, parameters = _fresh(where, minutes)
+    fresh = client.query(by_start.format(rows), parameters, FINAL_BY_DAY, long=True)
+    both = there.join(fresh, on="minute", how="full", coalesce=True, suffix="_").fill_null(0)
+    return both.filter((pl.col("n") != pl.col("n_")) | (pl.col("print") != pl.col("print_")))["minute"].sort().to_list()
 
 
 def stored(client: ClickHouse, where: Part, minutes: list[int] | None = None) -> pl.DataFrame:

@@ -14,7 +14,7 @@ from pipeline.clickhouse import ClickHouse
 from pipeline.desk import Desk
 from pipeline.ledger.rebuild import compare, rebuild
 from pipeline.scores.reading import Question, read_scores
-from pipeline.scores.recompute import Part, fingerprints
+from pipeline.scores.recompute import Part, differing, fingerprints
 from pipeline.scores.rolling import Days, clear, leftovers, mark, rolled_days, write_hours
 from pipeline.slices import Partition, Record
 from tests.chaos.generator import moment
@@ -72,6 +72,7 @@ def held(client: ClickHouse, up_to: int) -> None:
     """Both tables together are what the ledger says, also as the audit looks."""
     where = Part(HISTORY.topic, 1, HISTORY.part, up_to, rolled_days(client, HISTORY.topic, 1, HISTORY.part))
     assert compare(client, where, 0).equal
+    assert differing(client, where) == []
     (row,) = fingerprints(client, HISTORY.topic, 1, {HISTORY.part: up_to}).iter_rows(named=True)
     assert (row["n"], row["print"]) == (row["n_"], row["print_"])
 

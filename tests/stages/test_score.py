@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -17,7 +18,7 @@ from pipeline.ledger.rebuild import compare
 from pipeline.scores.backlog import catching_up
 from pipeline.scores.closing import QUIET_MS
 from pipeline.scores.defined import read_definitions
-from pipeline.scores.recompute import Part
+from pipeline.scores.recompute import Part, differing
 from pipeline.slices import Partition, Record
 from tests.chaos import evidence
 from tests.chaos.generator import moment
@@ -54,6 +55,25 @@ async def test_a_recorded_slice_is_folded_and_progress_says_how_far(bench: Bench
     await score.fold(desk, [await recorded(desk, FEEDBACK, answers(5, first=5, score=3))])
     equal(desk, 9, 2)  # the cut core and the cut stage
     assert settled(desk) == 9
+
+
+async def test_what_an_owner_wrote_ahead_of_what_it_says_differs_alone_and_only_until_it_says_so(bench: Bench) -> None:
+    desk, _ = bench
+    client = ClickHouse(desk.settings)
+    early = moment(records.NOW_MS - 3_600_000)
+    await score.fold(desk, [await recorded(desk, FEEDBACK, answers(5, occurred_at=early))])
+    said, minutes = settled(desk), [(records.NOW_MS - 3_600_000) // 60_000 * 60, records.NOW_MS // 60_000 * 60]
+    await score.fold(desk, [await recorded(desk, FEEDBACK, answers(5, first=5, occurred_at=moment(records.NOW_MS)))])
+    where = Part(FEEDBACK.topic, 1, FEEDBACK.part, said)
+    assert differing(client, where) == minutes[1:]
+    assert differing(client, where, minutes[:1]) == []
+    assert differing(client, replace(where, up_to=settled(desk)), minutes[1:]) == []
+    client.command(
+        f"ALTER TABLE windows UPDATE b9 = b9 + 1 WHERE minute = {minutes[0]}", settings={"mutations_sync": 2}
+    )
+    assert differing(client, replace(where, up_to=settled(desk))) == minutes[:1]
+    assert differing(client, replace(where, up_to=settled(desk)), minutes[:1]) == minutes[:1]
+    client.close()
 
 
 async def test_a_slice_of_an_attempt_that_was_given_up_is_folded_by_the_takeover_and_not_again(bench: Bench) -> None:

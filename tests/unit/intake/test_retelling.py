@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from pipeline.intake.retelling import Tempo, by_topic
+from pipeline.intake.retelling import WAITING_PACE, Tempo, by_topic
 from pipeline.intake.simulator import Batch, simulate_history
 from pipeline.intake.world import World
 
@@ -24,6 +26,17 @@ def test_the_telling_ends_when_the_clock_on_the_wall_reaches_the_end() -> None:
 @pytest.mark.parametrize("passed", [0.0, 3.0, 9.99, 10.01, 25.0, 29.9])
 def test_no_event_is_told_before_it_happened(passed: float) -> None:
     assert TEMPO.reached(passed) <= TEMPO.begins_ms + passed * 1000
+
+
+def test_from_what_is_to_be_watched_on_it_waits_by_going_slowly_until_it_is_seen() -> None:
+    watched = replace(TEMPO, watch_ms=END - _HOUR)
+    assert watched.counts(19.9, seen=False) == 1.0
+    # Two hours in 20 s are 360 times as fast as the wall; waiting is 10 times as fast.
+    assert watched.counts(20.0, seen=False) == pytest.approx(WAITING_PACE / 360)
+    assert watched.counts(20.0, seen=True) == 1.0
+    assert TEMPO.counts(5.0, seen=False) == 1.0, "the quick part never waits"
+    told_s = 20.0 + 30 * watched.counts(20.0, seen=False)
+    assert watched.reached(told_s) - watched.reached(20.0) == pytest.approx(300_000, abs=1)
 
 
 def test_each_event_is_told_once_and_in_order() -> None:
