@@ -43,6 +43,8 @@ def may_exceed(value: bytes) -> bool:
 
 def all_within(values: Sequence[bytes]) -> bool:
     """Whether all values surely keep all limits, without a loop in Python (0.2 us a value)."""
+    if len(values) == 1:
+        return not may_exceed(values[0])
     longest = max(map(len, values), default=0)
     if longest > MAX_VALUE_BYTES:
         return False

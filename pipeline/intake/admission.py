@@ -9,7 +9,7 @@ our fields and flat attributes gets into a topic.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -53,9 +53,11 @@ class _Touchpoint(Touchpoint, frozen=True, kw_only=True, gc=False, forbid_unknow
     """The same of a touchpoint."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rules:
-    """How a deployment takes events. `pseudonyms` is set where the gateway makes them."""
+    """How a deployment takes events. `pseudonyms` is set where the gateway makes them. Two are never equal: asked for
+    each request, the comparison of all fields would cost as much as decoding an event.
+    """
 
     arrival: ArrivalRules
     pseudonyms: Pseudonyms | None = None
@@ -105,12 +107,16 @@ _id = msgspec.json.Decoder(_Id).decode
 def judge(items: Items, grant: Grant, rules: Rules, now_ms: int) -> list[Judged]:
     """A verdict for each value, in order. `now_ms` is the broker's time as far as it is known."""
     bounds = _bounds(grant, rules, now_ms)
-    return [
-        _refused(value, headers, found)
-        if isinstance(found, Rejection)
-        else _judged(found, bounds, _enveloped(value, headers) if headers else value)
-        for value, headers, found in zip(items.values, items.headers, _read(items, rules), strict=True)
-    ]
+    near = not guards.all_within(items.values)
+    judged: list[Judged] = []
+    for value, headers in zip(items.values, items.headers, strict=True):
+        careful = headers or (near and guards.may_exceed(value))
+        found = _careful(value, headers, rules) if careful else _usual(value, rules)
+        if isinstance(found, Rejection):
+            judged.append(_refused(value, headers, found))
+        else:
+            judged.append(_judged(found, bounds, _enveloped(value, headers) if headers else value))
+    return judged
 
 
 def judge_events(events: Sequence[Event], grant: Grant, rules: Rules, now_ms: int) -> list[Judged]:
@@ -137,17 +143,12 @@ def _bounds(grant: Grant, rules: Rules, now_ms: int) -> _Bounds:
     return _Bounds(oldest, newest, None if grant.unbounded else grant, rules)
 
 
-def _read(items: Items, rules: Rules) -> Iterator[Event | Rejection]:
-    """Each value as an event, the usual way or the careful one."""
-    near = not guards.all_within(items.values)
-    for value, headers in zip(items.values, items.headers, strict=True):
-        if headers or (near and guards.may_exceed(value)):
-            yield _careful(value, headers, rules)
-            continue
-        try:
-            yield _feedback(value) if b'"metric"' in value else _touchpoint(value)
-        except DECODE_ERRORS:
-            yield _careful(value, headers, rules)
+def _usual(value: bytes, rules: Rules) -> Event | Rejection:
+    """A bare value within all limits as an event; whatever is not quite that is looked at carefully."""
+    try:
+        return _feedback(value) if b'"metric"' in value else _touchpoint(value)
+    except DECODE_ERRORS:
+        return _careful(value, (), rules)
 
 
 def _careful(value: bytes, headers: Headers, rules: Rules) -> Event | Rejection:

@@ -78,7 +78,7 @@ def answer_of(judged: Sequence[Judged]) -> Answer:
         )
         for index, each in enumerate(judged)
     ]
-    rejected = sum(item.reason is not None for item in items)
+    rejected = sum([each.rejection is not None for each in judged])
     return Answer(accepted=len(items) - rejected, rejected=rejected, items=items)
 
 

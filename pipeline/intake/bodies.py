@@ -81,7 +81,7 @@ _array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 def form_of(media: str, raw_headers: RawHeaders) -> Form | Refused:
     """The form that a request's Content-Type (its whole value) and headers announce."""
     form = _form_of(media)
-    if form in (Form.JSON, Form.LINES) and any(header[:3] in _CE for header, _ in raw_headers):
+    if form in (Form.JSON, Form.LINES) and [True for header, _ in raw_headers if header[:3] in _CE]:
         return Form.BINARY
     return form
 

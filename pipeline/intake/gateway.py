@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -23,6 +22,7 @@ from pipeline.errors import Unavailable
 from pipeline.intake import answers, bodies
 from pipeline.intake.admission import Judged, Rules, judge
 from pipeline.intake.bodies import MAX_BODY_BYTES, MAX_EVENTS, Items, Refused
+from pipeline.intake.counting import Counts
 from pipeline.intake.idempotency import MAX_HEADER, Sent, event_ids
 from pipeline.intake.pipe import Parcel, Pipe
 from pipeline.intake.rates import Rates
@@ -102,7 +102,7 @@ class Gateway:
         self._verifier = verifier
         self._refusals = refusals
         self._pipe = pipe
-        self._telemetry = telemetry
+        self.counts = Counts(telemetry)
         self._rates = Rates(policy.key_rate, policy.rate, MAX_EVENTS)
         self._policy = policy
         self._sent = Sent()
@@ -144,15 +144,9 @@ class Gateway:
                 raise  # the client is gone: there is nobody to answer
             except Exception as error:  # noqa: BLE001 - the server's edge: a defect must not look like an acceptance
                 _log.error("a request failed", error=type(error).__name__, exc_info=error)
-                self.count_shed("", 1, "internal")
+                self.counts.shed("", 1, "internal")
                 response = problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "a defect of the gateway; come again")
-            route = request.match_info.route.resource
-            self._telemetry.count(
-                "touchline_gateway_requests_total",
-                route=route.canonical if route else "",
-                status=str(response.status),
-            )
-            self._telemetry.observe("touchline_gateway_request_seconds", time.monotonic() - began)
+            self.counts.answer(request.match_info, response.status, time.monotonic() - began)
             return response
 
         return guard
@@ -162,12 +156,14 @@ class Gateway:
         try:
             return await self._verifier.grant(token)
         except Unavailable as error:
-            self.count_shed("", 1, "keys")
+            self.counts.shed("", 1, "keys")
             raise Shed(HTTPStatus.SERVICE_UNAVAILABLE, AGAIN_S, "unavailable", str(error)) from error
 
     async def bearer(self, request: web.Request) -> Grant | None:
         """Who sends. A page that is being closed can set no header: a key that only writes may stand in the URL."""
         authorization = request.headers.get("Authorization")
+        if authorization is not None and (known := self._verifier.known(presented(authorization))):
+            return known  # nearly always: nothing to wait for
         if authorization is None and (token := request.query.get("key")):
             grant = await self.grant(token)
             return grant if grant is not None and grant.rights == {Right.WRITE} else None
@@ -184,16 +180,16 @@ class Gateway:
             try:
                 await self._pipe.put(parcels)
             except Unavailable as error:
-                self.count_shed(grant.name, len(judged), "kafka")
+                self.counts.shed(grant.name, len(judged), "kafka")
                 raise Shed(HTTPStatus.SERVICE_UNAVAILABLE, AGAIN_S, "unavailable", str(error)) from error
-        self._count(grant.name, judged, accepted, beyond)
+        self.counts.judged(grant.name, judged, accepted, beyond)
         return answers.answer_of(judged)
 
     def limit(self, grant: Grant, count: int) -> None:
         """Raises Shed when the key, or all together, have sent too much."""
         wait = self._rates.admit(grant.key_id, count, time.monotonic())
         if wait > 0:
-            self.count_shed(grant.name, count, "rate")
+            self.counts.shed(grant.name, count, "rate")
             raise Shed(HTTPStatus.TOO_MANY_REQUESTS, wait, "too_many_requests", "over the limit of events a second")
 
     async def body(self, request: web.Request) -> bytes | Refused:
@@ -202,8 +198,11 @@ class Gateway:
         if length is not None and length > MAX_BODY_BYTES:
             return bodies.too_large(MAX_BODY_BYTES)
         raw = await self._read(request)
-        encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-        if isinstance(raw, Refused) or encoding in ("", "identity"):
+        named = request.headers.get("Content-Encoding")
+        if named is None or isinstance(raw, Refused):
+            return raw
+        encoding = named.strip().lower()
+        if encoding in ("", "identity"):
             return raw
         if encoding not in ENCODINGS:
             detail = f"Content-Encoding may be {' or '.join(ENCODINGS)}"
@@ -217,9 +216,7 @@ class Gateway:
 
     def refuse(self, grant: Grant | None, refused: Refused, count: int = 1) -> web.Response:
         """The answer to a request that is not looked at, counted."""
-        producer = grant.name if grant else ""
-        self._telemetry.count("touchline_gateway_received_total", count, producer=producer)
-        self._telemetry.count("touchline_gateway_rejected_total", count, producer=producer, reason=refused.error)
+        self.counts.rejected(grant.name if grant else "", refused.error, count)
         return problem(refused.status, refused.error, refused.detail)
 
     async def refuse_kept(self, grant: Grant, refused: Refused, body: bytes) -> web.Response:
@@ -234,11 +231,6 @@ class Gateway:
         """The one answer to whoever has no valid key."""
         self.refuse(None, Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", ""))
         return _json(HTTPStatus.UNAUTHORIZED, _UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
-
-    def count_shed(self, producer: str, count: int, cause: str) -> None:
-        """Events that are to come again."""
-        self._telemetry.count("touchline_gateway_received_total", count, producer=producer)
-        self._telemetry.count("touchline_gateway_shed_total", count, producer=producer, cause=cause)
 
     # --- inside ----------------------------------------------------------------------------------
     async def _events(self, request: web.Request) -> web.Response:
@@ -294,7 +286,7 @@ class Gateway:
                     if size > MAX_BODY_BYTES:
                         return bodies.too_large(MAX_BODY_BYTES)
                     if self._reading > MOST_READING:
-                        self.count_shed("", 1, "memory")
+                        self.counts.shed("", 1, "memory")
                         raise Shed(HTTPStatus.SERVICE_UNAVAILABLE, 1, "overloaded", "too many bodies at once")
         except TimeoutError:
             return Refused(HTTPStatus.REQUEST_TIMEOUT, "timeout", f"not here after {self._policy.patience_s:g} s")
@@ -307,19 +299,6 @@ class Gateway:
     def _parcels(self, grant: Grant, judged: Sequence[Judged], source: str) -> list[Parcel]:
         headers = [(PRODUCER_HEADER, grant.name.encode()), (SOURCE_HEADER, source.encode())]
         return [Parcel(each.topic, each.key, each.value, headers) for each in judged if each.rejection is None]
-
-    def _count(self, producer: str, judged: Sequence[Judged], accepted: int, beyond: int) -> None:
-        """Of the rejected ones the last `beyond` are not kept: they count as shed."""
-        count = self._telemetry.count
-        count("touchline_gateway_received_total", len(judged), producer=producer)
-        if accepted:
-            count("touchline_gateway_accepted_total", accepted, producer=producer)
-        if accepted < len(judged):
-            reasons = [each.rejection.reason.value for each in judged if each.rejection is not None]
-            for reason, n in Counter(reasons[: len(reasons) - beyond]).items():
-                count("touchline_gateway_rejected_total", n, producer=producer, reason=reason)
-            if beyond:
-                count("touchline_gateway_shed_total", beyond, producer=producer, cause="unkept")
 
 
 def _json(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> web.Response:

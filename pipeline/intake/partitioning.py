@@ -16,13 +16,17 @@ _M = np.uint32(0x5BD1E995)
 
 def partitions_of(keys: Sequence[bytes], partitions: int) -> npt.NDArray[np.int64]:
     """The partition of each key, as an array; `partitions` is their number."""
-    lengths = np.fromiter(map(len, keys), dtype=np.int64, count=len(keys))
-    hashes = np.zeros(len(keys), dtype=np.uint32)
-    for length in np.unique(lengths).tolist():
-        rows = np.flatnonzero(lengths == length)
-        whole = len(rows) == len(keys)
-        joined = b"".join(keys if whole else [keys[row] for row in rows.tolist()])
-        hashes[rows] = _murmur2(np.frombuffer(joined, dtype=np.uint8).reshape(len(rows), length))
+    lengths = list(map(len, keys))
+    kinds = set(lengths)
+    if len(kinds) == 1:  # as customers' ids and pseudonyms mostly are
+        hashes = _murmur2(np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), lengths[0]))
+    else:
+        hashes = np.zeros(len(keys), dtype=np.uint32)
+        of = np.array(lengths, dtype=np.int64)
+        for length in kinds:
+            rows = np.flatnonzero(of == length)
+            joined = b"".join([keys[row] for row in rows.tolist()])
+            hashes[rows] = _murmur2(np.frombuffer(joined, dtype=np.uint8).reshape(len(rows), length))
     return (hashes & np.uint32(0x7FFFFFFF)).astype(np.int64) % partitions
 
 

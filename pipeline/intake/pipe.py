@@ -15,13 +15,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, takewhile
+from itertools import takewhile
 from typing import Any, NamedTuple
 
-import numpy as np
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -93,6 +92,7 @@ class Pipe:
         self._runs: dict[asyncio.Task[None], float] = {}
         self._trouble: str | None = "not yet connected to Kafka"
         self._broken = False
+        self._stalled = False
         self._tasks: list[asyncio.Task[None]] = []
         #: What the broker's clock is ahead of ours, in ms, by its last acknowledgement.
         self._skew_ms = 0.0
@@ -120,9 +120,7 @@ class Pipe:
     @property
     def trouble(self) -> str | None:
         """Why nothing can be sent now; None when all is well."""
-        if self._trouble is None and self._runs and time.monotonic() - min(self._runs.values()) > STALLED_S:
-            return "Kafka does not acknowledge"
-        return self._trouble
+        return "Kafka does not acknowledge" if self._trouble is None and self._stalled else self._trouble
 
     @property
     def waiting_bytes(self) -> int:
@@ -137,7 +135,7 @@ class Pipe:
         """Sends them; returns when Kafka has acknowledged all. Raises Unavailable when it is unknown whether it has."""
         if trouble := self.trouble:
             raise Unavailable(trouble)
-        size = sum(len(parcel.value) for parcel in parcels)
+        size = len(parcels[0].value) if len(parcels) == 1 else sum([len(parcel.value) for parcel in parcels])
         if self._bytes + size > MOST_BYTES:
             raise Unavailable("too much waits for Kafka")
         entry = _Entry(parcels, size, asyncio.get_running_loop().create_future(), time.monotonic())
@@ -183,7 +181,9 @@ class Pipe:
         """Whoever has waited too long is told: one look over all is cheaper than a clock for each."""
         while True:
             await asyncio.sleep(_LOOK_S)
-            _settle(self._late(time.monotonic() - WAIT_S), Unavailable(f"Kafka has not acknowledged in {WAIT_S:.0f} s"))
+            now = time.monotonic()
+            self._stalled = now - min(self._runs.values(), default=now) > STALLED_S
+            _settle(self._late(now - WAIT_S), Unavailable(f"Kafka has not acknowledged in {WAIT_S:.0f} s"))
 
     def _late(self, latest: float) -> list[_Entry]:
         """Who has waited since before that."""
@@ -249,15 +249,15 @@ class Pipe:
         """Batches of one topic, on their way."""
         name = self._settings.topic(topic)
         count = len(await producer.partitions_for(name))
-        places = partitions_of([parcel.key for parcel in parcels], count)
-        order = np.argsort(places, kind="stable")
-        cuts = np.searchsorted(places[order], np.arange(count + 1))
+        runs: defaultdict[int, list[Parcel]] = defaultdict(list)
+        for part, parcel in zip(
+            partitions_of([parcel.key for parcel in parcels], count).tolist(), parcels, strict=True
+        ):
+            runs[part].append(parcel)
         futures: list[asyncio.Future[Any]] = []
         # One after the other: a task for each partition would cost more than the batch, and they leave together anyway.
-        for part, (low, high) in enumerate(pairwise(cuts.tolist())):
-            if high > low:
-                mine = [parcels[row] for row in order[low:high].tolist()]
-                futures += await _batches(producer, name, part, mine)
+        for part, mine in runs.items():
+            futures += await _batches(producer, name, part, mine)
         return futures
 
     def _run_ended(self, run: asyncio.Task[None]) -> None:
@@ -277,7 +277,7 @@ async def _batches(
 ) -> list[asyncio.Future[Any]]:
     """Events of one partition, in batches built here: five times as fast as one `send` an event."""
     futures = []
-    small = sum(len(parcel.value) for parcel in parcels) < PACKED_BYTES
+    small = sum([len(parcel.value) for parcel in parcels]) < PACKED_BYTES
     batch = BatchBuilder(BATCH_BYTES, 0) if small else producer.create_batch()
     now = int(time.time() * 1000)  # the topics' times are the broker's; the client must send some
     for parcel in parcels:

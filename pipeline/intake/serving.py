@@ -138,6 +138,7 @@ class Server:
         telemetry.set("touchline_gateway_keys_age_seconds", min(self.verifier.age_s, 1e9))
         server = self._runner.server if self._runner else None
         telemetry.set("touchline_gateway_connections", len(server.connections) if server else 0)
+        self.gateway.counts.tell()
         body = generate_latest(telemetry.registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
