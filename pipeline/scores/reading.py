@@ -22,7 +22,8 @@ from pipeline.slices import CORE, FURTHER
 DIMENSIONS: tuple[str, ...] = (*CORE, "mode", *("segment" if name == "segments" else name for name in FURTHER))
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
-#: An offset never changes its ingest day, a window row never its year: no merge over partitions is needed.
+#: An offset never changes its ingest day, a window row never its day: no merge over partitions is needed, and none
+#: at all in one that is a single part.
 _SETTINGS: dict[str, Any] = {"do_not_merge_across_partitions_select_final": 1}
 
 

@@ -21,6 +21,8 @@ _DAYS = 30
 _DAY = 86_400
 #: Days that a deployment keeps by the minute.
 _MINUTES_DAYS = 7
+#: Partitions of the table `windows`, days in turn.
+_PARTITIONS = 8
 #: Answers of each of 500,000 customers, evenly over the time; 1 in 50 came after its window was closed.
 LEDGER = """INSERT INTO ledger (topic, epoch, part, off, ver, ingest_ms, disposition, reason, event_hash, occurred_ms,
     key_id, customer, source, metric, scale, answer, bin, brand, unit, channel, touchpoint)
@@ -72,6 +74,7 @@ def run(stack: Stack, report: Report, quick: bool) -> None:
     for sql in (LEDGER, WINDOWS, _FRONTIERS):
         client.command(sql, values)
     _roll(client, (end - _MINUTES_DAYS * _DAY) // _DAY * _DAY)
+    _settle(client, end)
     rows = client.query("SELECT (SELECT count() FROM windows) AS w, (SELECT count() FROM frontiers) AS f").row(0)
     note(f"{count:,} answers in {rows[0]:,} window rows, {rows[1]:,} rows in frontiers")
     for name, target, about, ask in questions(client, end):
@@ -96,6 +99,14 @@ def _roll(client: ClickHouse, until: int) -> None:
     client.command("ALTER TABLE windows DELETE WHERE minute < {until:UInt32}", {"until": until}, {"mutations_sync": 2})
     hours = client.query("SELECT count() AS n FROM windows_1h")["n"][0]
     note(f"days older than a week are {hours:,} rows by the hour")
+
+
+def _settle(client: ClickHouse, end: int) -> None:
+    """Days before the newest one are single parts, as the server makes them once nothing came for an hour."""
+    days = client.query("SELECT DISTINCT intDiv(minute, 86400) AS day FROM windows")["day"].to_list()
+    for day in sorted(set(days) - {(end - 1) // _DAY}):
+        client.command(f"OPTIMIZE TABLE windows PARTITION {day % _PARTITIONS} FINAL")
+    client.command("OPTIMIZE TABLE windows_1h FINAL")
 
 
 def questions(client: ClickHouse, end: int) -> list[tuple[str, str, str, Callable[[], object]]]:
