@@ -11,18 +11,17 @@ import faust
 import polars as pl
 
 from pipeline.desk import Desk
+from pipeline.gathering import Gathering, Patience
 from pipeline.ledger import positions, retractions
 from pipeline.ledger.writer import Lost
 from pipeline.scores.windows import FOLDED
 from pipeline.slices import Slice
 from schemas.vocabulary import Reason
 
-#: An insert waits at most this long for more slices: four inserts a second and topic.
-_WITHIN_S = 0.25
+#: Four inserts a second and topic; of slices so many that with a megabyte a fetch it stays below a block of ClickHouse.
+_PATIENCE = Patience(within_s=0.25, slices=32)
 #: Arrivals by producer are written, and looked at by one worker, this often: a bad producer is named within a minute.
 _ROLL_S = 10.0
-#: Slices of one insert; with a megabyte a fetch this stays below a block of ClickHouse.
-_SLICES = 32
 
 
 def attach(app: faust.App, desk: Desk, reads: Any, writes: Any) -> None:
@@ -30,8 +29,7 @@ def attach(app: faust.App, desk: Desk, reads: Any, writes: Any) -> None:
 
     @desk.agent(app, reads, "record")
     async def record(stream: Any) -> None:
-        async for events in stream.noack_take(_SLICES, within=_WITHIN_S):
-            waiting = [event.value for event in events]
+        async for waiting in Gathering(_PATIENCE, desk.custody.all_taken).batches(stream):
             for _, batch in groupby(sorted(waiting, key=_topic), key=_topic):
                 for piece in await write(desk, list(batch)):
                     # Nothing of them is sealed from here on, and only what is counted is looked at.

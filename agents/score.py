@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -14,6 +12,7 @@ import polars as pl
 from pipeline.clickhouse import ClickHouse
 from pipeline.desk import Desk
 from pipeline.errors import RefusedRows, Unavailable, UsageError
+from pipeline.gathering import Gathering, Patience
 from pipeline.ledger import identities, relabelling, requests, restating
 from pipeline.ledger.custody import Holding, fence
 from pipeline.ledger.positions import Standing
@@ -25,14 +24,9 @@ from schemas.codec import encode
 from schemas.outgoing import Tick
 from schemas.vocabulary import Tier
 
-#: Windows are written at most four times a second.
-_WITHIN_S = 0.25
-_SLICES = 64
-#: While this many records of a partition wait behind a slice, windows are written once a second: each row then stands
-#: for more events, and nobody sees the minutes between. So many rows bound the memory that it takes.
-_BEHIND = 50_000
-_BEHIND_S = 1.0
-_HELD_ROWS = 100_000
+#: Windows are written at most four times a second. While 50,000 records of a partition wait behind a slice, once a
+#: second: each row then stands for more events, and nobody sees the minutes between; the rows bound the memory.
+_PATIENCE = Patience(within_s=0.25, slices=64, rows=100_000, behind=50_000, behind_s=1.0)
 #: A partition without new events still has its windows settled after an assignment; looked at this often, seconds.
 _SETTLE_S = 0.5
 #: One tick a second, see design: its append time is the clock of everything that closes.
@@ -50,13 +44,10 @@ _log = log("touchline.score")
 def attach(app: faust.App, desk: Desk, reads: Any) -> None:
     """Folds what stands in the ledger; takes new partitions over from the tables."""
 
-    waiting = Waiting()
-
     @desk.agent(app, reads, "score")
     async def score(stream: Any) -> None:
-        async for events in stream.noack_take(_SLICES, within=_WITHIN_S):
-            if ready := waiting.add([event.value for event in events], time.monotonic()):
-                await fold(desk, ready)
+        async for waiting in Gathering(_PATIENCE, desk.custody.all_recorded).batches(stream):
+            await fold(desk, waiting)
 
     @desk.timer(app, _TICK_S, "tick")
     async def tick() -> None:
@@ -68,9 +59,6 @@ def attach(app: faust.App, desk: Desk, reads: Any) -> None:
 
     @desk.timer(app, _SETTLE_S, "settle")
     async def settle() -> None:
-        # What is held back does not wait for a stream that stands still meanwhile.
-        if late := waiting.late(time.monotonic()):
-            await fold(desk, late)
         async with desk.folding:
             for partition, holding in desk.custody.holdings().items():
                 await taken_over(desk, partition, holding)
@@ -82,31 +70,6 @@ def attach(app: faust.App, desk: Desk, reads: Any) -> None:
     @desk.timer(app, _ASKED_S, "asked")
     async def asked() -> None:
         await carry_out(desk)
-
-
-@dataclass(slots=True)
-class Waiting:
-    """Slices that are held back while a partition is far behind; moments are seconds (time.monotonic)."""
-
-    slices: list[Slice] = field(default_factory=list)
-    since: float = 0.0
-
-    def add(self, fresh: Sequence[Slice], now: float) -> list[Slice]:
-        """What is to be folded now: everything, unless a partition is far behind and the oldest came just now."""
-        if not self.slices:
-            self.since = now
-        self.slices += fresh
-        far = any(piece.behind > _BEHIND for piece in fresh)
-        room = sum(piece.rows.height for piece in self.slices) < _HELD_ROWS
-        return [] if far and room and now - self.since < _BEHIND_S else self._taken()
-
-    def late(self, now: float) -> list[Slice]:
-        """What was held back for its time and longer."""
-        return self._taken() if self.slices and now - self.since >= _BEHIND_S else []
-
-    def _taken(self) -> list[Slice]:
-        taken, self.slices = self.slices, []
-        return taken
 
 
 async def carry_out(desk: Desk) -> None:

@@ -6,7 +6,7 @@ not know as current is dropped, and the partition begins a new attempt from what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.slices import Partition, Slice
@@ -156,6 +156,25 @@ class Custody:
             last[piece.partition] = piece.hi
             whole.append(piece)
         return [piece for piece in whole if piece.partition not in torn], torn
+
+    def all_taken(self, waiting: Sequence[Slice]) -> bool:
+        """Whether everything taken from Kafka stands in the ledger or is among these slices."""
+        return self._reached(waiting, lambda holding: holding.taken, lambda holding: holding.position)
+
+    def all_recorded(self, waiting: Sequence[Slice]) -> bool:
+        """Whether everything in the ledger is in the windows or among these slices."""
+        return self._reached(
+            waiting, lambda holding: holding.position, lambda holding: max(holding.folded, holding.loaded)
+        )
+
+    def _reached(
+        self, waiting: Sequence[Slice], sent: Callable[[Holding], int], done: Callable[[Holding], int]
+    ) -> bool:
+        reach = {piece.partition: piece.hi for piece in waiting}
+        return all(
+            sent(holding) <= max(done(holding), reach.get(partition, -1))
+            for partition, holding in self.holdings().items()
+        )
 
     def written(self, piece: Slice) -> None:
         """The slice stands in the ledger."""

@@ -35,7 +35,7 @@ _ALSO_S = 5.0
 
 #: Rest after a look: at least so long, and in times of what it took. It may take a third of the time while nothing
 #: waits; of a worker that catches up it takes a tenth.
-_REST_S = 0.3
+_REST_S = 0.15
 _REST, _REST_BEHIND = 2, 9
 #: On a machine with much other work a look takes seconds; nobody is to wait for half a minute because of that.
 _MOST_REST_S = 5.0

@@ -124,3 +124,21 @@ def test_the_position_moves_with_what_is_written_by_this_attempt_only() -> None:
     later = world.take(position=9)
     world.custody.written(piece)
     assert later.position == 9
+
+
+def test_a_batch_is_complete_when_nothing_else_is_between_kafka_and_the_ledger_or_the_windows() -> None:
+    world = World()
+    zero, one = world.take(ZERO), world.take(ONE)
+    pieces = {p: world.piece(h, p) for p, h in ((ZERO, zero), (ONE, one))}
+    zero.taken = one.taken = 2
+    assert not world.custody.all_taken([pieces[ZERO]]), "the other partition's slice is on its way"
+    assert world.custody.all_taken(list(pieces.values()))
+    assert world.custody.all_recorded([]), "nothing is in the ledger yet"
+    for piece in pieces.values():
+        world.custody.written(piece)
+    assert world.custody.all_taken([])
+    assert not world.custody.all_recorded([pieces[ONE]])
+    assert world.custody.all_recorded(list(pieces.values()))
+    for piece in pieces.values():
+        world.custody.folded(piece)
+    assert world.custody.all_recorded([])
