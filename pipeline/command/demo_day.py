@@ -78,10 +78,11 @@ def day_of(plan: Plan, now_ms: int) -> Telling:
 class Alarms:
     """What became of alerts, read from their book: each incident as a receiver is told of it, when it opens and ends.
 
-    `told` has the state said last of each incident.
+    `link` is the address of an incident with `{incident}` in it. `told` has the state said last of each incident.
     """
 
     settings: Settings
+    link: str = ""
     told: dict[str, str] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
     _client: ClickHouse | None = None
@@ -103,7 +104,7 @@ class Alarms:
             self.accounts[incident.id] = seen
             if self.told.get(incident.id) != word:
                 self.told[incident.id] = word
-                said += text(seen, word, int(time.time() * 1000))
+                said += text(seen, word, int(time.time() * 1000), self.link)
         return said
 
     def close(self) -> None:
@@ -149,9 +150,9 @@ class Alarms:
         )
 
 
-def text(seen: Account, word: str, now_ms: int) -> list[str]:
+def text(seen: Account, word: str, now_ms: int, link: str) -> list[str]:
     """An incident as a receiver is told of it: title, owner, numbers, evidence; of its end when it was over."""
     hidden = max(len(seen.parts) - 1, 0)
     one = msgspec.structs.replace(seen, parts=seen.parts[:1], truncated=seen.truncated + hidden)
     notice = Notice(fingerprint=seen.key, state=word, revision=0, receiver="demo", at_ms=now_ms, accounts=[one])
-    return [title(notice), *(f"  {line}" for line in lines(notice, ""))]
+    return [title(notice), *(f"  {line}" for line in lines(notice, link))]

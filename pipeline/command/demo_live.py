@@ -73,6 +73,11 @@ class Crew:
             },
         )
 
+    @property
+    def page(self) -> str:
+        """The address of the live page."""
+        return self._stack.addresses.page_url
+
     def kill(self, name: str) -> None:
         """SIGKILL."""
         self.killed.add(name)
@@ -143,7 +148,7 @@ class Act:
         self._began = time.monotonic()
         self._watched = sys.stdout.isatty() and not plan.json
         self._stop = asyncio.Event()
-        self._alarms = Alarms(settings)
+        self._alarms = Alarms(settings, crew.page + "alerts/{incident}")
 
     async def run(self) -> Shown:
         """Tells the day, streams until the time is over or Ctrl-C, then waits until everything is counted."""

@@ -137,7 +137,10 @@ def _wait(pressed: Callable[[float], str], ends: float) -> str | None:
 @contextlib.contextmanager
 def _keys() -> Iterator[Callable[[float], str]]:
     """Single keys from the terminal, without Enter; none where standard input is no terminal."""
+    import codecs
+    import os
     import select
+    from collections import deque
 
     if not sys.stdin.isatty():
 
@@ -151,8 +154,17 @@ def _keys() -> Iterator[Callable[[float], str]]:
     import tty
 
     before = termios.tcgetattr(sys.stdin)
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    typed = deque[str]()
+
+    def next_key(wait_s: float) -> str:
+        # Straight from the descriptor: of several keys at once sys.stdin would keep all but the first for itself.
+        if not typed and select.select([sys.stdin], [], [], wait_s)[0]:
+            typed.extend(decode(os.read(sys.stdin.fileno(), 64)))
+        return typed.popleft() if typed else ""
+
     try:
         tty.setcbreak(sys.stdin)
-        yield lambda wait_s: sys.stdin.read(1) if select.select([sys.stdin], [], [], wait_s)[0] else ""
+        yield next_key
     finally:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

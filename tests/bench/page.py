@@ -19,6 +19,7 @@ import aiohttp
 import orjson
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from pipeline.clickhouse import ClickHouse
 from pipeline.intake.producing import Producer
 from pipeline.stack import processes
 from pipeline.stack.launch import Stack
@@ -27,6 +28,7 @@ from pipeline.views.page.server import site
 from tests.bench.figures import Figure, Report, note, quantile
 from tests.bench.load import Stream
 from tests.bench.place import Place, cpu_s, drop_place, make_place, running_worker, until
+from tests.integration.page_place import week
 
 RATE = 2_000
 #: A marker this often; each has a touchpoint of its own, which is a row of the map.
@@ -66,6 +68,8 @@ def run(stack: Stack, report: Report, quick: bool) -> None:
         else:
             report.say("No Chromium: what a browser sees was not measured.")
         _many_viewers(served, report, 100 if quick else 1_000, 5 if quick else 15)
+        if shutil.which("chromium"):
+            _after_a_week(place, report)
         stream.stop()
     drop_place(place)
 
@@ -109,6 +113,22 @@ def _in_a_browser(place: Place, served: Served, report: Report, seconds: int) ->
     about = f"{len(waits)} marked answers in {seconds} s at {RATE:,} events/s, from producing to drawn in the browser"
     for share, name, target in ((0.5, "p50", "< 1"), (0.95, "p95", "< 2"), (1.0, "max", "")):
         report.add(Figure(f"drawn_{name}", quantile(waits, share), "s", target=target, about=about))
+
+
+def _after_a_week(place: Place, report: Report) -> None:
+    """A page that has just started, over tables of a week: its first visit, then later ones."""
+    client = ClickHouse(place.settings)
+    week(client)
+    client.close()
+    with _page(place) as served, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=_ARGUMENTS)
+        first, *others = (_painted(browser, served) for _ in range(6))
+        browser.close()
+    about = "200,000 window rows of a week beside the stream"
+    report.add(Figure("week_first_visit", first / 1000, "s", target="< 2", about=f"{about}; nobody was there before"))
+    report.add(
+        Figure("week_score_painted", sorted(others)[2] / 1000, "s", target="< 2", about="median of 5 more visits")
+    )
 
 
 def _painted(browser: Browser, served: Served) -> float:

@@ -12,14 +12,21 @@ from typing import Any
 import polars as pl
 from aiokafka import AIOKafkaProducer
 
+from pipeline.alerts.calling import Caller
+from pipeline.alerts.entries import Account, Notice
+from pipeline.alerts.outbox import Answer
+from pipeline.alerts.routes import Receiver
 from pipeline.clickhouse import ClickHouse, Pool
+from pipeline.ledger.outbox import Outbox
 from pipeline.scores.defined import definitions_of
 from pipeline.scores.publishing import Publisher
 from pipeline.settings import Settings
 from pipeline.slices import Partition
 from pipeline.telemetry import Telemetry
 from pipeline.views.page.server import Server, Verify
+from tests.integration.browsing import HOSTILE
 from tests.rows import ledger_like
+from tests.unit.alerts.findings import finding, routes_of, share
 
 #: (metric, scale, bins) of the answers that are made.
 MEASURES = (("nps", "0-10", 11), ("csat", "1-5", 5), ("csat", "0-1", 2), ("ces", "1-7", 7), ("sentiment", "minilm", 3))
@@ -42,6 +49,27 @@ def filled(
         rows.append({**key, **place, **rest, "epoch": 1, "part": i % 2, "ver": 1, "seq": i, **counts, "s1": 0, "s2": 0})
     types: dict[str, Any] = {**dict.fromkeys(("ver", "seq"), pl.UInt64), **dict.fromkeys(("epoch", "part"), pl.UInt16)}
     client.insert("windows", pl.DataFrame(rows, schema_overrides={**types, "minute": pl.UInt32}))
+
+
+def week(client: ClickHouse) -> None:
+    """200,000 window rows of the last seven days, up to an hour ago."""
+    now = int(time.time()) // 60 * 60
+    count = 200_000
+    index = pl.int_range(count, eager=True)
+    names = {"cut": "core", "metric": "nps", "scale": "0-10", "dim": "", "topic": "feedback"}
+    rows = pl.DataFrame({"i": index}).select(
+        *(pl.lit(value).alias(name) for name, value in names.items()),
+        pl.lit("aurora").alias("brand"),
+        pl.format("u{}", pl.col("i") % 20).alias("unit"),
+        pl.lit("web").alias("channel"),
+        pl.format("step_{}", pl.col("i") % 12).alias("touchpoint"),
+        (now - 3_600 - pl.col("i") % 9_900 * 60).cast(pl.UInt32).alias("minute"),
+        *(pl.lit(1, kind).alias(name) for name, kind in (("epoch", pl.UInt16), ("part", pl.UInt16))),
+        *(pl.lit(1, pl.UInt64).alias(name) for name in ("ver", "seq")),
+        *(pl.lit(3 if b in (2, 9) else 0, pl.Int64).alias(f"b{b}") for b in range(11)),
+        *(pl.lit(0, pl.Int64).alias(name) for name in ("s1", "s2")),
+    )
+    client.insert("windows", rows)
 
 
 def texts_of(client: ClickHouse, text: str) -> None:
@@ -97,6 +125,38 @@ async def published(settings: Settings) -> list[bytes]:
         pool.close()
         await producer.stop()
     return said
+
+
+class Spoken:
+    """A transport that takes everything."""
+
+    async def deliver(self, receiver: Receiver, notice: Notice, now_ms: int) -> Answer:
+        """Taken."""
+        return Answer("sent")
+
+    async def refresh(self, receiver: Receiver, accounts: Sequence[Account], now_ms: int) -> None:
+        """Nobody forgets."""
+
+
+async def called(settings: Settings, **more: Any) -> str:
+    """What a worker does that finds a drop now: the book's rows, the topic's steps. The id of the incident."""
+    now = int(time.time())
+    told: dict[str, Any] = {
+        "scope": {"brand": "aurora", "touchpoint": "delivery"},
+        "window_end": now // 300 * 300,
+        "began": now // 300 * 300 - 1_200,
+        "contributions": [share("channel", "email", 0.8)],
+        "verbatims": [HOSTILE],
+        **more,
+    }
+    pool, outbox = Pool(settings), Outbox(settings)
+    caller = Caller(pool, outbox.send, routes_of("ops"), Spoken())
+    await caller.step([finding(0, **told)], now * 1000, lambda highest: highest + 1)
+    await caller.deliver(now * 1000)
+    await outbox.close()
+    pool.close()
+    assert caller.book is not None
+    return max(caller.book.incidents.values(), key=lambda incident: incident.opened_ms).id
 
 
 @contextlib.asynccontextmanager

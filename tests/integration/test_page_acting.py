@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import orjson
 import pytest
+from typer.testing import CliRunner
 
 from pipeline.alerts import asking, reading
 from pipeline.clickhouse import ClickHouse
+from pipeline.command.tail import app as tail_command
 from pipeline.ledger.attendance import Attendance
 from pipeline.stack.launch import Stack
+from pipeline.views.page.entry import Seals
 from pipeline.views.page.server import Server
 from pipeline.views.page.view import Grant
 from tests.chaos.harness import Case, deployed
 from tests.integration.lives import DAY, Lives
-from tests.integration.page_place import serving, until
+from tests.integration.page_place import called, serving, texts_of, until
+from tests.terminal import at_terminal
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
@@ -137,3 +145,45 @@ async def test_an_event_leads_to_its_customer_for_those_who_see_everything(place
         assert (await sent(server, "/v1/customers/feedback:1:0:1", "a"))[0] == 403
         assert (await sent(server, "/v1/customers/feedback:1:0:99"))[0] == 400
         assert (await sent(server, "/v1/customers/feedback:1:0:x"))[0] == 400
+
+
+def test_tail_writes_what_customers_say_or_what_becomes_of_alerts(place: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in place.environment().items():
+        monkeypatch.setenv(name, value)
+    client = ClickHouse(place.settings)
+    texts_of(client, "so quick\x1b[2J")
+    client.close()
+    asyncio.run(called(place.settings))
+
+    def written(*words: str) -> list[str]:
+        done = CliRunner().invoke(tail_command, ["--seconds", "0.1", *words])
+        assert done.exit_code == 0, done.output
+        return done.stdout.splitlines()
+
+    for feedback in (written(), written("--feedback")):
+        assert len(feedback) == 3
+        assert all("so quick\\x1b[2J" in line and "negative" in line for line in feedback)
+    assert len(written("--lines", "1")) == 1
+    command = [str(Path(sys.executable).with_name("touchline")), "tail", "--alerts"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        process.terminate()
+    assert re.fullmatch(r"\S+Z  firing  .*brand=aurora.*  owner logistics\n", first), first
+
+
+def test_page_open_prints_a_link_that_lets_in_for_a_minute_and_opens_a_browser(place: Case, tmp_path: Path) -> None:
+    browser, told = tmp_path / "browser", tmp_path / "told"
+    browser.write_text(f'#!/bin/sh\necho "$1" > "{told}"\n')
+    browser.chmod(0o755)
+    keys = {"TOUCHLINE_INSECURE_KEYS": "false", "TOUCHLINE_PSEUDONYM_KEY": "1" * 64, "TOUCHLINE_SEAL_KEY": "2" * 64}
+    environment = {**place.environment(), "BROWSER": f"{browser} %s"}
+    command = [str(Path(sys.executable).with_name("touchline")), "page", "--open"]
+    for closed in ({}, keys):
+        said = at_terminal(command, {**environment, **closed}, []).strip()
+        assert told.read_text().strip() == said
+        where, _, ticket = said.partition("?ticket=")
+        assert where == f"http://localhost:{place.settings.page_port}/" + ("login" if closed else "")
+        seals = Seals(bytes.fromhex("2" * 64))
+        assert bool(seals.redeemed(ticket, int(time.time()))) == bool(closed)
+        assert not seals.redeemed(ticket, int(time.time()) + 61)

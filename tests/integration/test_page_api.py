@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import random
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -35,6 +36,7 @@ from pipeline.views.page.view import Grant, View
 from tests.chaos.harness import Case, deployed
 from tests.integration.lives import DAY, HOUR, Lives
 from tests.integration.page_place import filled, published, serving, until
+from tests.terminal import at_terminal
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
@@ -400,6 +402,15 @@ async def test_a_late_listener_hears_everything_once_and_a_silent_server_beats(p
         assert heard[0] == "hello"
         await until(lambda: server.live.viewers == 0, "the viewer is forgotten")
     assert frames.MEASURES == ("nps", "csat", "ces", "sentiment")
+
+
+def test_top_at_a_terminal_takes_keys_to_choose_measure_order_time_and_filter(place: Case) -> None:
+    command = [str(Path(sys.executable).with_name("touchline")), "top", "--every", "30"]
+    keys = [("NPS by place, by n", "m"), ("CSAT by place, by n", "s"), ("CSAT by place, by score", "/del\n")]
+    said = at_terminal(command, {}, [*keys, ("only 'del'", "2"), ("last 24h", "q")])
+    before, after = said.split("only 'del'")[0], said.rpartition("only 'del'")[2]
+    assert ("checkout" in before, "checkout" in after) == (True, False)
+    assert "delivery" in after
 
 
 def _iso(second: int) -> str:

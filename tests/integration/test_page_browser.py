@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from pipeline.access import store
 from pipeline.access.keys import Grant, Right
@@ -31,12 +31,14 @@ from tests.chaos.harness import Case, eventually
 from tests.integration.browsing import ALIVE, HOSTILE, Served, beside, deployed_beside, free_port, opened
 from tests.integration.chromium import ARGUMENTS, chromium
 from tests.integration.lives import HOUR, Lives
-from tests.integration.page_place import filled, published, texts_of
+from tests.integration.page_place import called, filled, published, texts_of
 from tests.integration.picture import MOST
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
 AXE = Path(__file__).with_name("vendor") / "axe.min.js"
+#: What it looks like, for people: both themes and widths, and on paper.
+SCREENS = Path(__file__).resolve().parents[2] / "out" / "page"
 #: All files of the page together, packed.
 BUDGET = 60_000
 
@@ -152,6 +154,18 @@ def test_everything_goes_with_the_keyboard_alone(context: BrowserContext, served
     expect(page.get_by_role("button", name="Reset zoom")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Reset zoom")).to_have_count(0)
+    cell = page.locator(".cell:not(.few)", has_text="checkout").first
+    for chosen in ("true", "false"):
+        cell.focus()
+        page.keyboard.press("Enter")
+        expect(cell).to_have_attribute("aria-pressed", chosen)
+    why = page.get_by_role("button", name="Why this number: NPS")
+    why.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("dialog .facts")).to_contain_text("everything")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_have_count(0)
+    expect(why).to_be_focused()
     reached = set()
     page.locator(".skip").focus()
     wanted = {"card line", "card heat", "card feed", "card beyond journey", "card beyond drivers", "top"}
@@ -163,6 +177,149 @@ def test_everything_goes_with_the_keyboard_alone(context: BrowserContext, served
             break
     assert wanted <= reached, reached
     assert wrong == []
+
+
+def test_dragging_over_the_line_zooms_and_new_figures_leave_the_zoom_alone(
+    context: BrowserContext, place: Case, served: Served
+) -> None:
+    page, wrong = opened(context, served.url)
+    over = page.locator(".plot .u-over")
+    box = over.bounding_box()
+    assert box is not None
+    first = seen_at(page, box["x"] + 1, box["y"] + 40)
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 60, steps=4)
+    page.mouse.up()
+    reset = page.get_by_role("button", name="Reset zoom")
+    expect(reset).to_be_visible()
+    zoomed = seen_at(page, box["x"] + 1, box["y"] + 40)
+    assert zoomed > first, "the left edge is half an hour later"
+    n = page.locator(".tile .n").first.inner_text()
+    client = ClickHouse(place.settings)
+    filled(client, seed=12, hours=1)
+    client.close()
+    beside(lambda: asyncio.run(published(place.settings)))
+    expect(page.locator(".tile .n").first).not_to_have_text(n)
+    assert seen_at(page, box["x"] + 1, box["y"] + 40) >= zoomed
+    reset.click()
+    expect(reset).to_have_count(0)
+    assert seen_at(page, box["x"] + 1, box["y"] + 40) < zoomed
+    assert wrong == []
+
+
+def seen_at(page: Page, x: float, y: float) -> float:
+    """The moment under the mouse, seconds, as the line's scale has it."""
+    page.mouse.move(x + 3, y + 3)
+    page.mouse.move(x, y)
+    expect(page.locator(".readout")).to_contain_text(re.compile(r"^\d\d:\d\d"))
+    hours, minutes = page.locator(".readout").inner_text()[:5].split(":")
+    now = time.localtime()  # the hour may lie across midnight
+    return (int(hours) * 60 + int(minutes) - now.tm_hour * 60 - now.tm_min - 10) % 1440
+
+
+def test_whoever_wants_no_motion_gets_none(context: BrowserContext, served: Served) -> None:
+    page, _ = opened(context, served.url)
+    moving = """() => { const dot = document.createElement('p'); dot.className = 'live';
+        dot.innerHTML = '<i class="dot"></i>'; document.body.append(dot);
+        const found = document.getAnimations().length; dot.remove(); return found; }"""
+    assert page.evaluate(moving) == 0
+    page.emulate_media(reduced_motion="no-preference")
+    assert page.evaluate(moving) >= 1
+
+
+def test_on_paper_everything_is_there_dark_on_white_and_nothing_is_cut(browser: Browser, served: Served) -> None:
+    """Chosen dark on a dark machine; as wide as A4 between its margins."""
+    context = browser.new_context(viewport={"width": 718, "height": 1000}, color_scheme="dark", bypass_csp=True)
+    page, _ = opened(context, served.url + "?brand=aurora")
+    page.keyboard.press("t")
+    page.keyboard.press("t")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    expect(page.locator(".flow rect").first).to_be_attached(timeout=30_000)  # without anybody scrolling there
+    expect(page.locator(".producers h3")).to_be_attached()
+    page.evaluate(_ON_PAPER)
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("brand aurora")
+    for part in (".headline", ".tile .big", ".plot canvas", ".map .cell", ".alerts", ".feed li", ".flow", ".bars"):
+        expect(page.locator(part).first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 718
+    assert page.evaluate("document.querySelector('.plot canvas').getBoundingClientRect().right") <= 718
+    assert page.evaluate(_CUT) == []
+    page.add_script_tag(path=AXE)
+    found = "axe.run({ runOnly: ['color-contrast'] }).then(r => r.violations.map(v => v.nodes.map(n => n.target)))"
+    assert page.evaluate(found) == []
+    assert page.evaluate(_INKS) == {"light": True, "dark": False}
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="null")
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    assert page.pdf(path=SCREENS / "paper.pdf", format="A4").startswith(b"%PDF")
+    assert page.evaluate("printed") == ["beforeprint", "afterprint"] * 2
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert page.evaluate(_INKS) == {"light": False, "dark": True}
+    context.close()
+
+
+_ON_PAPER = """() => { window.printed = [];
+    for (const kind of ['beforeprint', 'afterprint']) addEventListener(kind, () => window.printed.push(kind)); }"""
+#: Parts whose content is larger than they are.
+_CUT = """() => [...document.querySelectorAll('.scroll, .card')]
+    .filter(one => one.scrollHeight > one.clientHeight + 2 || one.scrollWidth > one.clientWidth + 2)
+    .map(one => one.className + ' ' + one.closest('section').className)"""
+#: Whether the line is drawn in the accent of the light theme, of the dark one.
+_INKS = """() => {
+    const canvas = document.querySelector('.plot canvas');
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    const has = wanted => data.some((_, i) => i % 4 === 0 && wanted.every((part, j) => data[i + j] === part));
+    return { light: has([0x0b, 0x6e, 0x6e, 255]), dark: has([0x52, 0xc7, 0xc4, 255]) };
+}"""
+
+
+def test_the_link_of_a_message_opens_its_incident_for_those_who_may_see_it(
+    context: BrowserContext, place: Case
+) -> None:
+    incident = beside(lambda: asyncio.run(called(place.settings)))
+    client = ClickHouse(place.settings)
+    tokens = {
+        brand: store.create(client, Grant("", brand, frozenset({Right.READ}), brands=frozenset({brand})), 0)[1]
+        for brand in ("aurora", "birch")
+    }
+    client.close()
+    closed = Served(place, INSECURE_KEYS="false", PSEUDONYM_KEY="1" * 64, SEAL_KEY="2" * 64)
+    page = context.new_page()
+    page.goto(f"{closed.url}alerts/{incident}")
+    expect(page).to_have_url(re.compile("/login"))
+    page.get_by_label("Key").fill(tokens["aurora"])
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{closed.url}alerts/{incident}")
+    dialog = page.locator("dialog")
+    for said in (
+        "NPS, aurora",
+        "logistics acts",
+        "NPS +12.0 (+7.0 to +17.0, n 400)",
+        "email: 80 % of it",
+        HOSTILE[:20],
+    ):
+        expect(dialog).to_contain_text(said)
+    expect(dialog.locator("tbody tr").last).to_contain_text("firing")
+    assert page.evaluate("window.hit") is None
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(closed.url)
+    page.locator(".alerts .title").first.click()
+    expect(page).to_have_url(f"{closed.url}alerts/{incident}")
+    expect(dialog).to_contain_text("email: 80 % of it")
+    page.go_back()
+    expect(dialog).to_have_count(0)
+    context.clear_cookies()
+    page.goto(f"{closed.url}login?to=/alerts/{incident}")
+    page.get_by_label("Key").fill(tokens["birch"])
+    page.keyboard.press("Enter")
+    expect(dialog).to_contain_text("no such alert")
+    expect(page.locator(".alerts")).to_contain_text("No alert")
+    for beginning in (incident[:4], "0000"):  # neither says what else there is
+        answer = page.request.get(f"{closed.url}v1/alerts/{beginning}")
+        assert (answer.status, incident in answer.text()) == (404, False)
+    closed.process.terminate()
 
 
 def test_a_chart_says_the_same_as_a_table(context: BrowserContext, served: Served) -> None:
@@ -199,6 +356,7 @@ def test_axe_finds_nothing_serious_and_nothing_runs_out_of_the_screen(
     found = page.evaluate("axe.run().then(r => r.violations.map(v => [v.impact, v.id, v.nodes.map(n => n.target)]))")
     serious = [one for one in found if one[0] in ("serious", "critical")]
     wide = page.evaluate("document.documentElement.scrollWidth")
+    page.screenshot(path=SCREENS / f"{theme}-{width}.png", full_page=True)
     context.close()
     assert serious == []
     assert wide <= width
@@ -260,7 +418,8 @@ def test_a_key_of_one_brand_sees_that_brand_and_a_wrong_one_nothing(context: Bro
     expect(page.locator("select").first.locator("option")).to_have_text(["all brands", "aurora"])
     expect(page.locator(".strip")).not_to_contain_text("rejected")
     page.goto(closed.url + "?brand=birch")
-    expect(page.locator(".tile").first).to_contain_text("too few answers")
+    expect(page.locator(".note")).to_contain_text("may not see that")
+    expect(page.locator(".tile")).to_have_count(0)
     ticket = Seals(bytes.fromhex(keys["SEAL_KEY"])).ticket(int(time.time()))  # what `touchline page --open` prints
     page.goto(closed.url + "login?ticket=" + ticket)
     expect(page.locator("select").first.locator("option")).to_have_text(["all brands", "aurora", "birch"])

@@ -10,10 +10,11 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -39,6 +40,8 @@ HEADERS: Final[Mapping[str, str]] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+#: Pages that need a session, with what was chosen on them.
+_PAGE: Final = re.compile(r"/(?:customer|alerts/[A-Za-z0-9_-]{1,80})?(?:\?[!-\[\]-~]{0,800})?", re.ASCII)
 _OWN: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -89,3 +92,14 @@ def is_ours(host: str, allowed: frozenset[str]) -> bool:
         return (urlsplit(f"//{host}").hostname or "") in allowed
     except ValueError:
         return False
+
+
+def asked_for(address: str) -> str:
+    """Where a login leads: the page of ours that was asked for, the live page for anything else (open redirects)."""
+    return address if _PAGE.fullmatch(address) else "/"
+
+
+def form_at(to: str, **said: str) -> str:
+    """The address of the login form that leads on to `to`."""
+    said = said | ({"to": to} if to != "/" else {})
+    return "/login" + (f"?{urlencode(said)}" if said else "")

@@ -21,7 +21,7 @@ from pipeline.settings import Settings
 from pipeline.telemetry import Telemetry
 from pipeline.views.page.api import Api, outside, refused
 from pipeline.views.page.bundle import bundled
-from pipeline.views.page.entry import COOKIE, HEADERS, OPERATOR, SESSION_S, Seals, hosts, is_ours
+from pipeline.views.page.entry import COOKIE, HEADERS, OPERATOR, SESSION_S, Seals, asked_for, form_at, hosts, is_ours
 from pipeline.views.page.experience import Experience
 from pipeline.views.page.line import Line
 from pipeline.views.page.live import Live
@@ -41,13 +41,15 @@ _RETRY_MS: Final = 2_000
 _TYPES: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 #: Scripts that run without the others: before anything is drawn, and on the login form.
 _ALONE: Final = frozenset({"theme.js", "login.js"})
-#: Pages by address; everything else of the site lies under /static/.
+#: Pages by address, beside that of an alert; everything else of the site lies under /static/.
 _PAGES: Final = {
     "/": "index.html",
     "/customer": "index.html",
     "/glossary": "index.html",
     "/login": "login.html",
 }
+#: Of these, those that say nothing about customers.
+_FOR_ALL: Final = frozenset({"/glossary", "/login"})
 _STREAMED: Final[Mapping[str, str]] = {
     **HEADERS,
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -112,7 +114,7 @@ class Server:
         app = web.Application(middlewares=[self._safely], client_max_size=64 * 1024)
         app.add_routes(Api(self.live, self._grant_of, self._experience, self._settings).routes())
         app.router.add_get("/v1/stream", self._stream)
-        for path in _PAGES:
+        for path in (*_PAGES, "/alerts/{id:[A-Za-z0-9_-]+}"):
             app.router.add_get(path, self._page)
         app.router.add_get("/static/{name:[A-Za-z0-9._/-]+}", self._static)
         app.router.add_post("/login", self._login)
@@ -186,19 +188,20 @@ class Server:
         return await self._verify(token) if token else None
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
-        given = str((await request.post()).get("key", "")).strip()
+        form = await request.post()
+        given, to = str(form.get("key", "")).strip(), asked_for(str(form.get("to", "")))
         grant = await self._verify(given) if self._verify is not None and given else None
         if grant is None:
-            return web.Response(status=303, headers={"Location": "/login?wrong=1"})
-        return self._entered(request, given)
+            return web.Response(status=303, headers={"Location": form_at(to, wrong="1")})
+        return self._entered(request, given, to)
 
     async def _logout(self, request: web.Request) -> web.StreamResponse:
         answer = web.Response(status=303, headers={"Location": "/login"})
         answer.del_cookie(COOKIE, path="/")
         return answer
 
-    def _entered(self, request: web.Request, token: str) -> web.Response:
-        answer = web.Response(status=303, headers={"Location": "/"})
+    def _entered(self, request: web.Request, token: str, to: str = "/") -> web.Response:
+        answer = web.Response(status=303, headers={"Location": to})
         secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
         sealed = self._seals.session(token, int(time.time()))
         answer.set_cookie(COOKIE, sealed, max_age=SESSION_S, httponly=True, samesite="Lax", secure=secure, path="/")
@@ -214,9 +217,9 @@ class Server:
                 if token
                 else web.Response(status=303, headers={"Location": "/login?old=1"})
             )
-        if request.path in ("/", "/customer") and await self._granted(request) is None:
-            return web.Response(status=303, headers={"Location": "/login"})
-        return self._file(request, _PAGES[request.path])
+        if request.path not in _FOR_ALL and await self._granted(request) is None:
+            return web.Response(status=303, headers={"Location": form_at(asked_for(request.path_qs))})
+        return self._file(request, _PAGES.get(request.path, "index.html"))
 
     async def _static(self, request: web.Request) -> web.StreamResponse:
         return self._file(request, request.match_info["name"])

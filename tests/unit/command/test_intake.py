@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import select
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import orjson
@@ -14,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.command.intake import app
+from tests.terminal import talk
 
 IMPORT = ["import", "--map", "text=text", "--map", "metric==sentiment_only", "--map", "channel==review", "--dry-run"]
 SIMULATE = ["simulate", "--customers", "50", "--count", "200", "--days", "1", "--end", "2026-11-18T00:00:00Z"]
@@ -158,8 +157,8 @@ def test_at_a_terminal_the_mapping_is_confirmed_and_what_is_missing_is_asked_for
     command = [sys.executable, "-c", program, "import", str(file), "--dry-run", "--json"]
     with subprocess.Popen(command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE) as process:
         os.close(theirs)
-        said = _talk(
-            ours, [("import it like this?", "y"), ("does the day stand first?", "y"), ("in which zone", "UTC")]
+        said = talk(
+            ours, [("import it like this?", "y\n"), ("does the day stand first?", "y\n"), ("in which zone", "UTC\n")]
         )
         assert process.stdout is not None
         out = process.stdout.read()
@@ -167,23 +166,3 @@ def test_at_a_terminal_the_mapping_is_confirmed_and_what_is_missing_is_asked_for
     assert 'score = "NPS"' in said
     assert process.returncode == 0, said
     assert orjson.loads(out.splitlines()[-1])["summary"]["sent"] == 2
-
-
-def _talk(terminal: int, answers: list[tuple[str, str]]) -> str:
-    """Answers each question when it stands there; what was said until the other side hung up."""
-    said = ""
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        if not select.select([terminal], [], [], 1)[0]:
-            continue
-        try:
-            part = os.read(terminal, 4_096).decode()
-        except OSError:  # hung up
-            break
-        if not part:
-            break
-        said += part
-        if answers and answers[0][0] in said:
-            os.write(terminal, f"{answers.pop(0)[1]}\n".encode())
-    assert not answers, said
-    return said

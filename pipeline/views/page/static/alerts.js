@@ -1,7 +1,7 @@
 // Alerts: what fires, on what evidence, who acts, since when; and the answer of whoever takes care of it.
 import { html, Component } from './vendor/preact-htm.js';
-import { Term } from './parts.js';
-import { NAMES, ago, clock, count, difference, lasting, moment, number, plain, range } from './words.js';
+import { Dialog, Term } from './parts.js';
+import { NAMES, ago, count, difference, lasting, moment, number, percent, plain, range, visible } from './words.js';
 
 const OVER = ['resolved', 'closed', 'expired'];
 export const isOver = one => OVER.includes(one.state);
@@ -10,11 +10,15 @@ const unitOf = metric => ({ nps: 'points', sentiment: 'points', csat: 'share' }[
 
 const where = scope => PLACES.filter(name => scope[name]).map(name => plain(scope[name])).join(' · ') || 'everywhere';
 
+function reading(score, unit, times) {
+  return `${number(score.value * times, unit)} (${range(score.low * times, score.high * times, unit)}, n ${count(score.n)})`;
+}
+
 // What an alert rests on: a score with n and interval, or nothing at all.
 function said(one) {
   const unit = unitOf(one.metric), times = unit === 'points' ? 100 : 1;
   if (!one.score) return '';
-  const figure = `${number(one.score.value * times, unit)} (${range(one.score.low * times, one.score.high * times, unit)}, n ${count(one.score.n)})`;
+  const figure = reading(one.score, unit, times);
   const before = typeof one.baseline === 'number' ? `, usually ${number(one.baseline * times, unit)}` : '';
   const size = one.size ? `; moved by ${difference(one.size.value * times, unit)} (${difference(one.size.low * times, unit)} to ${difference(one.size.high * times, unit)})` : '';
   return `${NAMES[one.metric] ?? plain(one.metric)} ${figure}${before}${size}`;
@@ -55,23 +59,53 @@ class Answer extends Component {
   }
 }
 
-const Evidence = ({ one }) => html`<li key=${one.alert_id} class=${isOver(one) ? 'over' : ''}>
+const Acts = ({ one }) => html`<p><b>${plain(one.owner) || 'nobody'}</b> acts${one.level > 0 ? html`; <span class="firing">called ${one.level + 1} times, no answer</span>` : ''}${one.acked_by ? html`; taken by <b>${plain(one.acked_by)}</b>` : ''}</p>`;
+
+const Chip = ({ one }) => html`<b class=${'chip ' + (isOver(one) ? 'flat' : one.acked_by ? 'good' : 'bad')}>${!isOver(one) && one.acked_by ? 'acknowledged' : plain(one.state)}</b>`;
+
+const Evidence = ({ one }) => html`<li class=${isOver(one) ? 'over' : ''}>
   <b>${where(one.scope)}</b> ${said(one)} <span class="muted">${[plain(one.rule), began(one)].filter(Boolean).join(', ')}</span>
   ${/^https?:/.test(one.runbook ?? '') && html` <a href=${one.runbook} rel="noreferrer">what to do</a>`}</li>`;
 
-export const Alerts = ({ alerts, now }) => html`
+// One incident, opened from the list or by the link in its message: evidence, causes, words of customers, its story.
+const Story = ({ content, again }) => {
+  const { alerts, steps } = content;
+  const head = content.state ? content : alerts[0];
+  const when = at => moment(Date.parse(at) / 1000, '');
+  return html`
+    <p class="meta"><${Chip} one=${head} /></p><${Acts} one=${head} />
+    ${!isOver(head) && !head.acked_by && html`<${Answer} id=${content.id ?? alerts[0].id} done=${again} />`}
+    ${alerts.slice(0, 20).map(one => html`<ul class="evidence" key=${one.id}><${Evidence} one=${one} />
+      ${(one.contributions ?? []).slice(0, 3).map(cause => html`<li class="muted">${plain(cause.dimension)} ${plain(cause.value)}: ${percent(cause.share)} of it${cause.now && `, now ${reading(cause.now, unitOf(one.metric), unitOf(one.metric) === 'points' ? 100 : 1)}`}</li>`)}
+      ${(one.verbatims ?? []).slice(0, 3).map(text => html`<li class="text" dir="auto">“${visible(text)}”</li>`)}</ul>`)}
+    ${alerts.length > 20 && html`<p class="muted">and ${count(alerts.length - 20)} more of the same owner</p>`}
+    <h3>What happened</h3>
+    <div class="scroll" tabindex="0" role="region" aria-label="What happened"><table class="figures log">
+      <tbody>${steps.map(one => html`<tr><th scope="row">${when(one.at)}</th><td>${plain(one.kind)} ${plain(one.step)}</td><td>${[one.by && `by ${visible(one.by)}`, visible(one.why)].filter(Boolean).join(': ')}</td></tr>`)}</tbody>
+    </table></div>`;
+};
+
+export function Incident({ id, alerts, close }) {
+  const known = alerts?.find(one => one.alert_id.startsWith(id));
+  return html`<${Dialog} title=${known ? titled(known) : 'Alert'} query=${'/v1/alerts/' + id} stamp=${known?.revision} close=${close}
+    draw=${(content, again) => html`<${Story} content=${content} again=${again} />`} />`;
+}
+
+const titled = one => `${NAMES[one.metric] ?? plain(one.metric || one.rule)}, ${where(one.scope)}`;
+
+export const Alerts = ({ alerts, now, open }) => html`
   <section class="card alerts" aria-labelledby="alerts-title">
     <header><h2 id="alerts-title"><${Term} word="alert">Alerts<//></h2>${alerts?.some(one => !isOver(one)) && html`<span class="firing">${alerts.filter(one => !isOver(one)).length} open</span>`}</header>
-    ${!alerts || alerts.length === 0 ? html`<p class="few middle">No alert in the last seven days</p>` : html`
+    ${!alerts || alerts.length === 0 ? html`<p class="few middle">${alerts ? 'No alert in the last seven days' : 'looking …'}</p>` : html`
     <ol class="scroll" tabindex="0" aria-label="Alerts">${alerts.map(one => {
       const over = isOver(one), since = Date.parse(one.since ?? one.at);
       const members = one.alerts ?? [one];
       const more = (one.count ?? 0) - Math.min(3, members.length);
       return html`<li key=${one.alert_id} class=${over ? 'over' : ''}>
-        <p class="meta"><b class=${'chip ' + (over ? 'flat' : one.acked_by ? 'good' : 'bad')}>${over ? plain(one.state) : one.acked_by ? 'acknowledged' : plain(one.state)}</b>
-          <b>${NAMES[one.metric] ?? plain(one.metric || one.rule)}, ${where(one.scope)}</b><time datetime=${one.since ?? one.at}>${over ? ago(Date.parse(one.at), now) : html`<span class="sr">open for </span>${lasting(now - since)}`}</time></p>
-        <p><b>${plain(one.owner) || 'nobody'}</b> acts${one.level > 0 ? html`; <span class="firing">called ${one.level + 1} times, no answer</span>` : ''}${one.acked_by ? html`; taken by <b>${plain(one.acked_by)}</b>` : ''}</p>
-        <ul class="evidence">${members.filter(said).slice(0, 3).map(member => html`<${Evidence} one=${member} />`)}</ul>
+        <p class="meta"><${Chip} one=${one} />
+          <a class="title" href=${'/alerts/' + encodeURIComponent(one.alert_id)} onClick=${event => { if (!event.ctrlKey && !event.metaKey) { event.preventDefault(); open(one.alert_id); } }}>${titled(one)}</a><time datetime=${one.since ?? one.at}>${over ? ago(Date.parse(one.at), now) : html`<span class="sr">open for </span>${lasting(now - since)}`}</time></p>
+        <${Acts} one=${one} />
+        <ul class="evidence">${members.filter(said).slice(0, 3).map(member => html`<${Evidence} key=${member.alert_id} one=${member} />`)}</ul>
         ${more > 0 && html`<p class="muted">and ${count(more)} more of the same owner</p>`}
         ${!over && !one.acked_by && html`<${Answer} id=${one.alert_id} />`}
       </li>`;

@@ -1,25 +1,27 @@
 // The whole page: its state, its address, its keys. The address holds what is chosen, so it can be shared.
 import { html, render, Component } from './vendor/preact-htm.js';
 import { Line } from './chart.js';
-import { Alerts } from './alerts.js';
+import { Alerts, Incident } from './alerts.js';
 import { Customer } from './customer.js';
 import { Glossary } from './glossary.js';
 import { Drivers, Journey, Producers } from './beyond.js';
 import { Empty, Feedback, Headline, Heat, Strip, Tiles, Why } from './parts.js';
 import { follow } from './stream.js';
-import { SPANS, clock, plain } from './words.js';
+import { SPANS, clock, count, plain } from './words.js';
 
 const FILTERS = ['brand', 'unit', 'channel', 'touchpoint'];
 const BACK = { '1h': 'same hour last week', '24h': 'same 24 h last week', '7d': 'the week before', '28d': 'the 28 days before' };
 const MEASURES = ['nps', 'csat', 'ces', 'sentiment'];
 const UNITS_MS = 10000;
+const HOUR_MS = 3600000;
 
 function readAddress() {
   const asked = new URLSearchParams(location.search);
   const filters = Object.fromEntries(FILTERS.map(name => [name, asked.get(name) ?? '']));
   const span = asked.get('span') in SPANS ? asked.get('span') : '1h';
   const measure = MEASURES.includes(asked.get('score')) ? asked.get('score') : 'nps';
-  return { filters, span, measure, rows: asked.get('rows') === 'unit' ? 'unit' : 'channel' };
+  const incident = /^\/alerts\/([\w-]+)$/.exec(location.pathname)?.[1] ?? '';
+  return { filters, span, measure, incident, rows: asked.get('rows') === 'unit' ? 'unit' : 'channel' };
 }
 
 class App extends Component {
@@ -38,8 +40,11 @@ class App extends Component {
     this.values();
     this.beat = setInterval(() => this.setState({ now: Date.now() + this.skew }), 1000);
     this.units();
-    this.look = setInterval(() => this.units(), UNITS_MS);
-    addEventListener('popstate', () => this.setState(readAddress(), () => this.listen()));
+    this.look = setInterval(() => { this.units(); if (!this.state.values.touchpoint?.length) this.values(); }, UNITS_MS);
+    addEventListener('popstate', () => {
+      const before = this.query();
+      this.setState(readAddress(), () => { if (this.query() !== before) this.listen(); else this.units(); });
+    });
     addEventListener('keydown', event => this.key(event));
   }
 
@@ -54,7 +59,7 @@ class App extends Component {
     const query = this.query();
     const mine = ++this.turn || (this.turn = 1);
     this.holds.clear();
-    this.setState({ tiles: null, line: null, heat: null, list: [], waiting: [], fresh: 0, missed: false, paused: false, bySpan: this.state.span });
+    this.setState({ tiles: null, line: null, heat: null, list: [], waiting: [], fresh: 0, missed: false, paused: false, refused: '' });
     this.leave = follow(query, (event, data) => { if (this.turn === mine) this.take(event, data); });
     const bare = new URLSearchParams(query);
     bare.delete('span');
@@ -68,7 +73,7 @@ class App extends Component {
     if (event === 'live' || event === 'stale') {
       if (this.state.link !== event) this.setState({ link: event });
     } else if (event === 'hello') {
-      this.setState({ narrow: data.narrow, open: data.open, gateway: data.gateway });
+      this.setState({ narrow: data.narrow, open: data.open, gateway: data.gateway, refused: '' });
     } else if (event === 'feedback') this.show(data.list, false);
     else if (event === 'gap') this.setState({ missed: true });
     else if (event === 'status') {
@@ -122,12 +127,12 @@ class App extends Component {
 
   go(change, listen = true) {
     this.setState(change, () => {
-      const { span, measure, rows } = this.state;
+      const { span, measure, rows, incident } = this.state;
       const query = new URLSearchParams(this.query());
       if (span === '1h') query.delete('span');
       if (measure !== 'nps') query.set('score', measure);
       if (rows !== 'channel') query.set('rows', rows);
-      history.pushState(null, '', query.toString() ? '?' + query : location.pathname);
+      history.pushState(null, '', (incident ? '/alerts/' + incident : '/') + (query.toString() && '?' + query));
       if (listen) this.listen(); else this.units();
     });
   }
@@ -154,14 +159,18 @@ class App extends Component {
   render(_, s) {
     const since = s.tiles ? `since ${s.span === '1h' ? clock(s.tiles.first) : new Date(s.tiles.first * 1000).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' })}` : '';
     const answers = s.tiles ? Math.max(...s.tiles.tiles.map(tile => tile.n)) : 0;
+    const chosen = FILTERS.filter(name => s.filters[name]).map(name => `${name} ${plain(s.filters[name])}`).join(', ');
     const long = s.span === '7d' ? '7d' : '28d';
     const beyond = new URLSearchParams({ metric: s.measure, from: '-' + long });
     for (const name of FILTERS) if (s.filters[name]) beyond.set(name, s.filters[name]);
     const everything = s.tiles && s.span === '1h' && !FILTERS.some(name => s.filters[name]);
-    const empty = everything && answers === 0 && s.list.length === 0;
+    const nothing = everything && answers === 0 && s.list.length === 0;
+    // Older events than an hour: there is something to see, and somebody sends.
+    const old = nothing && (s.status?.catching_up || (s.values.touchpoint?.length > 0 && !(s.now - s.status?.newest < HOUR_MS)));
+    const empty = nothing && !old;
     // Who saw it empty sees the checklist until there is a score.
     if (empty) this.born = true;
-    const first = empty || (this.born && everything && answers < 10);
+    const first = empty || (this.born && everything && !old && answers < 10);
     const why = (metric, from = s.tiles.first, to = s.now / 1000, when = since) => this.setState({ why: { metric, from, to, when } });
     const evidence = ({ metric, from, to }) => {
       const query = new URLSearchParams({ metric, from: new Date(from * 1000).toISOString(), to: new Date(to * 1000).toISOString(), grain: 'all' });
@@ -186,10 +195,12 @@ class App extends Component {
       </header>
       <${Strip} status=${s.status} link=${s.link} now=${s.now} narrow=${s.narrow} />
       <main id="main" class=${s.link === 'stale' ? 'stale' : ''}>
-        <h1 class="sr">How customers feel, ${SPANS[s.span]} ${since}</h1>
+        <h1 class="sr">How customers feel, ${SPANS[s.span]} ${since}${chosen && ': ' + chosen}, as of ${new Date(s.now).toLocaleString()}</h1>
         ${s.missed && html`<p class="note" role="status">The connection was away for a while: scores are right again, some feedback in between is not in the list. <button class="link" onClick=${() => this.setState({ missed: false })}>Dismiss</button></p>`}
+        ${old && html`<p class="note" role="status">${s.status?.catching_up ? `${count(s.status.lag)} events wait to be counted; none` : 'No event'} of the last hour has been counted yet. <button class="link" onClick=${() => this.go({ span: '28d' })}>Show the last 28 days</button></p>`}
         ${first && html`<${Empty} status=${s.status} gateway=${s.gateway} answers=${answers} />`}
-        ${!empty && html`
+        ${s.refused && html`<p class="note" role="alert">${s.refused}</p>`}
+        ${!empty && !s.refused && html`
           <${Headline} tiles=${s.tiles} alerts=${s.alerts} pick=${filters => this.pick(filters)} />
           <${Tiles} tiles=${s.tiles} line=${s.line} measure=${s.measure} choose=${measure => this.go({ measure }, false)} why=${why} since=${BACK[s.span]} />
           <div class="grid">
@@ -198,7 +209,7 @@ class App extends Component {
             <${Heat} heat=${s.heat} tiles=${s.tiles} measure=${s.measure} filters=${s.filters} pick=${filters => this.pick(filters)}
               rows=${s.rows} setRows=${rows => this.go({ rows }, false)} units=${s.unitCells} />
             </div><div class="stack">
-            <${Alerts} alerts=${s.alerts} now=${s.now} />
+            <${Alerts} alerts=${s.alerts} now=${s.now} open=${incident => this.go({ incident }, false)} />
             <${Feedback} list=${s.list} fresh=${s.fresh} paused=${s.paused} hold=${(name, on) => this.hold(name, on)} flush=${() => this.flush()} now=${s.now} narrow=${s.narrow} />
             </div></div>
           <${Journey} query=${beyond} measure=${s.measure} span=${SPANS[long]} />
@@ -207,6 +218,7 @@ class App extends Component {
             ${!s.narrow && html`<${Producers} now=${s.now} />`}
           </div>`}
         ${s.why && s.tiles && html`<${Why} key=${evidence(s.why)} metric=${s.why.metric} query=${evidence(s.why)} since=${s.why.when} close=${() => this.setState({ why: null })} />`}
+        ${s.incident && html`<${Incident} key=${s.incident} id=${s.incident} alerts=${s.alerts} close=${() => this.go({ incident: '' }, false)} />`}
       </main>
       <footer><p>${SPANS[s.span]}${since && ', ' + since}. Every score with its 95 % interval and number of answers; under ten answers none is shown. Keys: 1–4 time, p pause, t theme.</p></footer>`;
   }

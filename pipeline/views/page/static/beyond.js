@@ -1,21 +1,28 @@
 // What lies behind the scores: where customers go, what goes along with a score, who sends. Each is asked for when it
-// comes into sight, and every five minutes after that.
+// comes into sight, else after a while, and every five minutes after that.
 import { html, Component } from './vendor/preact-htm.js';
 import { Term, tone } from './parts.js';
 import { NAMES, ago, count, difference, number, percent, plain, range } from './words.js';
 
 const AGAIN_MS = 300000;
+const SOON_MS = 8000;
 
 // A card that reads `/v1/...` once somebody sees it; `draw(content)` draws it, as a picture or as a table.
 class Card extends Component {
   componentDidMount() {
     this.watch = new IntersectionObserver(seen => { if (seen.some(one => one.isIntersecting)) this.begin(); }, { rootMargin: '200px' });
     this.watch.observe(this.box);
+    this.print = () => this.begin();
+    addEventListener('beforeprint', this.print);
+    // Whoever prints wants all of it, at once.
+    this.soon = setTimeout(this.print, SOON_MS);
   }
 
   componentWillUnmount() {
     this.gone = true;
     this.watch.disconnect();
+    removeEventListener('beforeprint', this.print);
+    clearTimeout(this.soon);
     clearInterval(this.again);
   }
 
@@ -64,7 +71,7 @@ const Table = ({ caption, heads, rows }) => html`
 
 // --- Where customers go: a column for each step, as high as it is travelled; ribbons as wide as their ways. ---
 
-const W = 1000, TOP = 112, HIGH = 150, FOOT = TOP + HIGH + 84, BAR = 14, LEFT = 40, RIGHT = 96;
+const W = 1000, TOP = 112, HIGH = 150, FOOT = TOP + HIGH + 84, BAR = 14, LEFT = 52, RIGHT = 96, BOW = 44;
 const BEGIN = '(begin)', END = '(end)', OPEN = '(open)';
 
 function layout({ steps, ways }) {
@@ -76,7 +83,9 @@ function layout({ steps, ways }) {
     if (place.has(way.to)) nodes[place.get(way.to)].in += way.n;
   }
   const most = Math.max(1, ...nodes.map(node => Math.max(node.in, node.out)));
-  const scale = HIGH / most;
+  // Bows over other steps, and those that lead back, are thin enough to leave names and numbers alone.
+  const bow = way => place.has(way.from) && place.has(way.to) && ![0, 1].includes(place.get(way.to) - place.get(way.from));
+  const scale = Math.min(HIGH / most, BOW / Math.max(1, ...ways.filter(bow).map(way => way.n)));
   for (const node of nodes) { node.high = Math.max(3, Math.max(node.in, node.out) * scale); node.y = TOP + (HIGH - node.high) / 2; node.o = node.i = node.y; }
   // From top to bottom at each side: far ahead, next, out of sight, back.
   const rank = way => {

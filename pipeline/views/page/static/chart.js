@@ -18,6 +18,7 @@ export class Line extends Component {
     super();
     this.state = { table: false, at: null, zoomed: false };
     this.draw = this.draw.bind(this);
+    this.paper = this.paper.bind(this);
   }
 
   componentDidMount() {
@@ -25,12 +26,16 @@ export class Line extends Component {
     this.resize.observe(this.box);
     this.scheme = matchMedia('(prefers-color-scheme: dark)');
     this.scheme.addEventListener('change', this.draw);
+    addEventListener('beforeprint', this.paper);
+    addEventListener('afterprint', this.paper);
     this.draw();
   }
 
   componentWillUnmount() {
     this.resize.disconnect();
     this.scheme.removeEventListener('change', this.draw);
+    removeEventListener('beforeprint', this.paper);
+    removeEventListener('afterprint', this.paper);
     this.plot?.destroy();
   }
 
@@ -45,6 +50,17 @@ export class Line extends Component {
     }
     this.plot.setData(this.data(series), !this.state.zoomed);
     if (this.state.zoomed) this.plot.redraw(false);
+  }
+
+  // Paper is white: what is drawn is drawn again in the light, and as before when it has been printed.
+  paper(event) {
+    const chosen = document.documentElement.dataset;
+    if (event.type === 'beforeprint') { this.kept = chosen.theme; chosen.theme = 'light'; }
+    else if (this.kept) chosen.theme = this.kept;
+    else delete chosen.theme;
+    const zoom = this.state.zoomed && this.plot && { ...this.plot.scales.x };
+    this.draw();
+    if (zoom) { this.plot.setScale('x', zoom); this.setState({ zoomed: true }); }
   }
 
   size() { return { width: Math.max(260, this.box.clientWidth), height: innerWidth < 600 ? 220 : 280 }; }
@@ -189,7 +205,7 @@ export class Line extends Component {
         <div class=${table ? 'hidden' : ''}>
           <div class="plot" tabindex="0" role="img" aria-label=${summary + ' Arrow keys walk along it, plus zooms, escape resets.'}
             onKeyDown=${event => this.key(event)} ref=${box => { if (box) this.box = box; }}></div>
-          ${!some && html`<p class="few middle">Too few answers for a line yet</p>`}
+          ${!some && html`<p class="few middle">${line ? 'Too few answers for a line yet' : 'looking …'}</p>`}
           <p class="readout" aria-live="off">${chosen === undefined ? ' ' : html`${chosen === at ? '' : 'Newest '}${say(chosen)} <button class="quiet" aria-label=${'Why the number of ' + moment(series.x[chosen], span)} onClick=${() => why(measure, series.x[chosen], series.x[chosen] + line.grain, moment(series.x[chosen], span))}>Why?</button>`}</p>
           <p class="key"><span class="k-line">score</span><span class="k-band">95 % interval</span><span class="k-usual"><${Term} word="expected">expected<//></span><span class="k-alarm">alert</span><span class="k-open">still open</span><span class="k-restated">restated</span></p>
         </div>

@@ -1,6 +1,7 @@
 // One customer across channels: what they did and said, newest first, and what each experience adds or takes.
 import { html, Component } from './vendor/preact-htm.js';
 import { Term } from './parts.js';
+import { login } from './stream.js';
 import { NAMES, clock, count, day, plain, visible } from './words.js';
 
 const OUTCOMES = { ok: 'went well', fail: 'failed', abandon: 'was given up' };
@@ -57,7 +58,7 @@ export class Customer extends Component {
     this.setState({ wrong: '', busy: true });
     try {
       const answer = await fetch('/v1/customers/' + encodeURIComponent(id) + '?limit=200');
-      if (answer.status === 401) { location.assign('/login'); return; }
+      if (answer.status === 401) { login(); return; }
       const content = await answer.json();
       this.setState({ busy: false, ...(answer.ok ? { found: content } : { found: null, wrong: answer.status === 403 ? 'Only readers who may see everything may see single customers.' : content.detail }) });
     } catch { this.setState({ busy: false, wrong: 'The server does not answer.' }); }

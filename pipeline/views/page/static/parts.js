@@ -72,7 +72,7 @@ export const Tiles = ({ tiles, line, measure, choose, why, since }) => html`
         <header><h2><${Term} word=${tile.metric} /></h2>
           <button class="quiet" aria-label=${'Why this number: ' + NAMES[tile.metric]} disabled=${!tile.n} onClick=${() => why(tile.metric)}>Why?</button></header>
         ${tile.score === null
-          ? html`<p class="big few">too few answers</p><p class="sub">${count(tile.n)} of the 10 that a score needs</p>`
+          ? tiles ? html`<p class="big few">too few answers</p><p class="sub">${count(tile.n)} of the 10 that a score needs</p>` : html`<p class="big few">looking …</p>`
           : html`<p class="big">${number(tile.score, tile.unit)}</p>
             <p class="sub"><${Term} word="interval">${range(tile.low, tile.high, tile.unit)}<//><span class="n">n ${count(tile.n)}</span></p>`}
         <p class=${'sub change ' + (c?.verdict ?? '')}>${c
@@ -115,7 +115,7 @@ export function Heat({ heat, tiles, measure, filters, pick, rows, setRows, units
           <button class="quiet" aria-pressed=${!byUnit} onClick=${() => setRows('channel')}>Touchpoint × channel</button>
           <button class="quiet" aria-pressed=${byUnit} onClick=${() => setRows('unit')}>Unit × touchpoint</button>
         </div></header>
-      ${cells.length === 0 ? html`<p class="few middle">No answers in this selection yet</p>` : html`
+      ${cells.length === 0 ? html`<p class="few middle">${tiles ? 'No answers in this selection yet' : 'looking …'}</p>` : html`
       <div class="scroll" tabindex="0" role="region" aria-label="Map of places">
       <table class="map">
         <caption class="sr">${NAMES[measure]} by ${keys.join(' and ')}, each with its number of answers. A cell filters the page.</caption>
@@ -153,9 +153,9 @@ export class Feedback extends Component {
             <p class="meta">
               ${item.answer !== null && item.answer >= 0 && html`<b class="answer">${NAMES[item.metric] ?? plain(item.metric)} ${item.answer}<small> of ${item.scale}</small></b>`}
               ${item.label && html`<span class=${'chip ' + FACE[item.label]}>${item.label === 'unscored' ? 'language not known' : item.label}${item.label !== 'unscored' && item.confidence !== null && html` ${Math.round(item.confidence * 100)} %`}</span>`}
-              <span>${[item.touchpoint, item.channel, item.unit].filter(Boolean).map(plain).join(' · ')}</span>
-              ${!narrow && html`<a class="who" href=${'/customer?id=' + encodeURIComponent(item.id)} aria-label=${'The customer who said this, ' + ago(item.occurred_ms, now)}>customer</a>`}
               <time datetime=${new Date(item.occurred_ms).toISOString()}>${ago(item.occurred_ms, now)}</time>
+              <span class="at">${[item.touchpoint, item.channel, item.unit].filter(Boolean).map(plain).join(' · ')}
+              ${!narrow && html` <a class="who" href=${'/customer?id=' + encodeURIComponent(item.id)} aria-label=${'The customer who said this, ' + ago(item.occurred_ms, now)}>customer</a>`}</span>
             </p>
             ${item.text && html`<p class="text" dir="auto" lang=${item.language || null}>${visible(item.text)}</p>`}
           </li>`)}</ol>`}
@@ -165,7 +165,7 @@ export class Feedback extends Component {
 
 // What is shown is what is copied, and it works as it stands in a shell of this deployment.
 const command = gateway => `KEY=$(touchline keys create first-event-$RANDOM)
-curl --fail-with-body -sS ${gateway}/v1/events -H "Authorization: Bearer $KEY" \
+curl --fail-with-body -sS ${gateway}/v1/events -H "Authorization: Bearer $KEY" \\
   -H "Content-Type: application/json" -d @- <<END
 {"event_id": "first-$RANDOM", "occurred_at": "$(date -u +%Y-%m-%dT%H:%M:%SZ)", "channel": "web",
  "touchpoint": "checkout", "customer_id": "c-1", "metric": "nps", "score": 9, "text": "That was quick!"}
@@ -178,7 +178,7 @@ export class Empty extends Component {
     const step = (done, text) => html`<li class=${done ? 'done' : ''}><i aria-hidden="true">${done ? '✓' : '○'}</i> ${text}<span class="sr">${done ? ' (done)' : ' (to do)'}</span></li>`;
     const reached = status && !status.trouble?.length;
     return html`
-      <section class="card empty" aria-labelledby="empty-title">
+      <section class="card first" aria-labelledby="empty-title">
         <h2 id="empty-title">${answers ? 'The first answers have come' : 'Nothing has been counted yet. Send the first event'}</h2>
         <ul class="steps">
           ${step(reached, reached ? 'Kafka and ClickHouse answer' : status?.trouble?.join('; ') || 'Kafka and ClickHouse answer')}
@@ -194,36 +194,43 @@ export class Empty extends Component {
   }
 }
 
-export class Why extends Component {
+// A dialog over the page that asks the server; again when `stamp` changes.
+export class Dialog extends Component {
   componentDidMount() {
     this.dialog.showModal();
     this.ask();
   }
 
+  componentDidUpdate(before) {
+    if (before.stamp !== this.props.stamp) this.ask();
+  }
+
   async ask() {
-    const { query } = this.props;
     try {
-      const answer = await fetch('/v1/scores/evidence?' + query);
+      const answer = await fetch(this.props.query);
       const content = await answer.json();
-      this.setState(answer.ok ? { content } : { wrong: content.detail });
+      this.setState(answer.ok ? { content, wrong: '' } : { wrong: content.detail });
     } catch { this.setState({ wrong: 'The server does not answer.' }); }
   }
 
-  render({ metric, close, since }, { content, wrong }) {
-    const shown = content?.scores ?? [];
+  render({ title, about, close, draw }, { content, wrong }) {
     return html`
-      <dialog ref=${node => { if (node) this.dialog = node; }} onClose=${close} aria-labelledby="why-title">
-        <header><h2 id="why-title">Why this number: ${NAMES[metric]}</h2><button class="quiet" onClick=${() => this.dialog.close()}>Close</button></header>
-        <p>${WORDS[metric].about}</p>
-        ${wrong && html`<p class="wrong">${wrong}</p>`}
-        ${!content && !wrong && html`<p class="few">Looking it up …</p>`}
-        ${content && html`
+      <dialog ref=${node => { if (node) this.dialog = node; }} onClose=${close} aria-labelledby="dialog-title">
+        <header><h2 id="dialog-title">${title}</h2><button class="quiet" onClick=${() => this.dialog.close()}>Close</button></header>
+        ${about && html`<p>${about}</p>`}
+        ${wrong ? html`<p class="wrong" role="alert">${wrong}</p>` : content ? draw(content, () => this.ask()) : html`<p class="few">Looking it up …</p>`}
+      </dialog>`;
+  }
+}
+
+export const Why = ({ metric, query, close, since }) => html`
+  <${Dialog} title=${'Why this number: ' + NAMES[metric]} about=${WORDS[metric].about} query=${'/v1/scores/evidence?' + query} close=${close} draw=${content => html`
           <dl class="facts">
             <dt>Definition</dt><dd>${content.definition.name}${restated(content.restated)}</dd>
             <dt>Counted</dt><dd>${since}, as of ${clock(Date.parse(content.as_of) / 1000)}</dd>
             <dt>Interval</dt><dd>${{ adjusted_wald: 'adjusted Wald', wilson: 'Wilson', normal: 'normal, of the mean' }[content.definition.method] ?? content.definition.method}, 95 %</dd>
             <dt>Selection</dt><dd>${Object.entries(content.where).map(([name, values]) => `${name}: ${values.map(plain).join(', ')}`).join('; ') || 'everything'}</dd>
-            ${shown.map(one => html`<dt>${metric === 'sentiment' ? 'Model' : 'Scale'} ${one.scale}</dt>
+            ${content.scores.map(one => html`<dt>${metric === 'sentiment' ? 'Model' : 'Scale'} ${one.scale}</dt>
               <dd>${one.score === null ? 'too few answers' : html`<b>${number(one.score, one.unit)}</b> (${range(one.low, one.high, one.unit)})`}, n ${count(one.n)}; answers ${metric === 'sentiment' ? 'negative, neutral, positive' : 'from the lowest'}: ${trimmed(one.histogram).map(count).join(', ')}</dd>`)}
           </dl>
           ${content.windows.length > 0 && html`<details><summary>${content.windows.length} windows of five minutes</summary>
@@ -232,10 +239,7 @@ export class Why extends Component {
           <h3>The newest answers behind it</h3>
           <ol class="behind">${content.events.map(one => html`<li key=${one.id}>
             <p class="meta"><b>${metric === 'sentiment' ? one.label : `${one.answer} of ${one.scale}`}</b><span>${[one.touchpoint, one.channel, one.unit].filter(Boolean).map(plain).join(' · ')}</span><a href=${'/v1/events/' + encodeURIComponent(one.id)}>${one.id}</a></p>
-            ${one.text && html`<p class="text" dir="auto">${visible(one.text)}</p>`}</li>`)}</ol>`}
-      </dialog>`;
-  }
-}
+            ${one.text && html`<p class="text" dir="auto">${visible(one.text)}</p>`}</li>`)}</ol>`} />`;
 
 // How often and why windows of it changed after they were final; nothing is known of a selection.
 function restated(windows) {

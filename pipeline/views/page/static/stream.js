@@ -4,6 +4,9 @@
 const DEAD_MS = 12000;
 const LOOK_MS = 1000;
 
+// To the form, and from there back to what is looked at now.
+export const login = () => location.assign('/login?to=' + encodeURIComponent(location.pathname + location.search));
+
 export function follow(query, tell) {
   const name = 'touchline ' + query;
   const wire = 'BroadcastChannel' in window ? new BroadcastChannel(name) : null;
@@ -41,8 +44,12 @@ export function follow(query, tell) {
     source.onerror = () => {
       tell('stale', null);
       if (source.readyState !== EventSource.CLOSED) return;  // it tries again by itself
-      // Refused: a session that has ended, or a server that has no room.
-      fetch('/v1/values').then(answer => { if (answer.status === 401) location.assign('/login'); }).catch(() => {});
+      // Refused: a session that has ended, another key's part, or a server that has no room.
+      fetch(address).then(async answer => {
+        if (answer.ok) answer.body.cancel();
+        else if (answer.status === 401) login();
+        else tell('refused', (await answer.json()).detail);
+      }).catch(() => {});
       heard = Date.now() - DEAD_MS + 3000;
     };
   }

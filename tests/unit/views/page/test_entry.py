@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.views.page.entry import HEADERS, OPERATOR, SESSION_S, TICKET_S, Seals, hosts, is_ours
+from pipeline.views.page.entry import HEADERS, OPERATOR, SESSION_S, TICKET_S, Seals, asked_for, form_at, hosts, is_ours
 from pipeline.views.page.view import EVERYTHING, Grant, View
 
 NOW = 1_777_622_400
@@ -47,6 +49,32 @@ def test_our_own_names_are_ours(host: str) -> None:
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "", "127.0.0.1.evil", "[", "a@localhost.x"])
 def test_other_names_are_not(host: str) -> None:
     assert not is_ours(host, hosts("cx.example.com"))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/", "/?brand=aurora&span=24h", "/alerts/466745975a894de2-1795653383", "/customer?id=feedback%3A1%3A0%3A7"],
+)
+def test_a_login_leads_to_the_page_that_was_asked_for(address: str) -> None:
+    assert asked_for(address) == address
+    assert parse_qs(urlsplit(form_at(address)).query).get("to", ["/"]) == [address]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "//evil.example",
+        "/\\evil.example",
+        "https://evil.example",
+        "/alerts/../x",
+        "/?a\r\nSet-Cookie: x",
+        "/login",
+        "/?é",
+    ],
+)
+def test_a_login_leads_nowhere_else(address: str) -> None:
+    assert asked_for(address) == "/"
 
 
 def test_the_policy_loads_nothing_from_elsewhere_and_no_inline_code() -> None:
