@@ -5,7 +5,7 @@ import { Term, tone } from './parts.js';
 import { NAMES, ago, count, difference, number, percent, plain, range } from './words.js';
 
 const AGAIN_MS = 300000;
-const SOON_MS = 8000;
+const SOON_MS = 4000;
 
 // A card that reads `/v1/...` once somebody sees it; `draw(content)` draws it, as a picture or as a table.
 class Card extends Component {
