@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.alerts.baselines import DAYS, Baseline, learn
+from pipeline.alerts.baselines import DAYS, Baseline, Bools, learn
+from pipeline.alerts.classes import net
 from pipeline.alerts.detectors import RESOLVED_AT, SIZES, Cusum
 from pipeline.alerts.dropping import Drops
 from pipeline.alerts.scopes import HOURS, chosen
+from pipeline.alerts.usual import Charts
 from pipeline.alerts.worlds import DAY, HOUR, Drop, Floats, Ints, World
 
 #: Answers an hour: the bands in which false alarms are counted.
@@ -84,6 +85,10 @@ class Memory:
         """What is normal by now."""
         return learn(self.hours, _monday())
 
+    def mean(self) -> Floats:
+        """The score of each segment over all of it [k], a fraction."""
+        return net(self.hours.sum(axis=1))
+
 
 @dataclass(frozen=True, slots=True)
 class Delay:
@@ -98,8 +103,32 @@ class Delay:
 
 
 @dataclass(frozen=True, slots=True)
+class Calm:
+    """Alarms of each segment in days without a drop: the detector's [k], the usual rules' [3, k].
+
+    `tau` is what days were found to differ by.
+    """
+
+    alarms: Ints
+    usual: Ints
+    tau: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """False alarms of a rule per segment and 30 days: of all segments, and by band of volume."""
+
+    rule: str
+    all: float
+    bands: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """What came out. `false_alarms` and the bands are per segment and 30 days; `alarms` were counted."""
+    """What came out. `false_alarms` and the bands are per segment and 30 days; `alarms` were counted.
+
+    `usual`: what the rules that people set up by hand would have cried in the same days.
+    """
 
     plan: Plan
     alarms: int
@@ -107,6 +136,7 @@ class Report:
     bands: dict[str, float]
     tau: float
     delays: tuple[Delay, ...] = field(default=())
+    usual: tuple[Rate, ...] = field(default=())
 
 
 def run(plan: Plan) -> Report:
@@ -123,42 +153,66 @@ def world_of(world: World, seed: int, windows: int, drop: Drop | None, learning:
 def measured(plan: Plan, world: Segments, generate: Generate) -> Report:
     """False alarms and delays of a world; `generate` gives counts [windows, k, 3] from its segments."""
     first = hourly(generate(world, plan.seed * 1_000 + 1, DAYS * DAY, None, True))
-    alarms, tau = calm_alarms(plan, world, generate, first)
+    calm = calm_alarms(plan, world, generate, first)
+    ours = _rate("touchline", calm.alarms, plan, world)
+    usual = tuple(_rate(name, alarms, plan, world) for name, alarms in zip(Charts.NAMES, calm.usual, strict=True))
+    delays = tuple(_delay(plan, world, first, points, generate) for points in POINTS)
+    return Report(plan, int(calm.alarms.sum()), ours.all, ours.bands, calm.tau, delays, usual)
+
+
+def _rate(rule: str, alarms: Ints, plan: Plan, world: Segments) -> Rate:
     months = plan.days / 30.0
     bands = {
         name: float(alarms[chosen].sum() / max(int(chosen.sum()), 1) / months)
         for name, low, high in BANDS
         for chosen in [(world.rate >= low) & (world.rate < high)]
     }
-    delays = tuple(_delay(plan, world, first, points, generate) for points in POINTS)
-    total = int(alarms.sum())
-    return Report(plan, total, total / plan.segments / months, bands, tau, delays)
+    return Rate(rule, float(alarms.sum() / plan.segments / months), bands)
 
 
-def calm_alarms(plan: Plan, world: Segments, generate: Generate, first: Ints) -> tuple[Ints, float]:
-    """Alarms of each segment [k] in days without a drop, and what days were found to differ by.
-
-    `first` [k, 672, 3] are the hours learned before.
-    """
+def calm_alarms(plan: Plan, world: Segments, generate: Generate, first: Ints) -> Calm:
+    """Alarms in days without a drop; `first` [k, 672, 3] are the hours learned before."""
     memory = Memory(first.copy(), world.phase)
     baseline = memory.learned()
-    alarms = np.zeros(plan.segments, dtype=np.int64)
     drops = Drops(baseline, plan.false_alarms, plan.detector_sizes)
-    state, quiet, firing = _fresh(plan.segments, len(plan.detector_sizes))
+    state, firing = _fresh(plan.segments, len(plan.detector_sizes))
+    charts, month, cried = Charts.fresh(plan.segments), memory.mean(), np.zeros((3, plan.segments), dtype=np.bool_)
+    ours, theirs = Bell.fresh((plan.segments,)), Bell.fresh((3, plan.segments))
     since = np.zeros(plan.segments, dtype=np.int64)
     counts = generate(world, plan.seed * 1_000 + 2, plan.days * DAY, None, False)
     for at in range(len(counts)):
+        hour = at // HOUR % 168
         if plan.nightly and at and at % DAY == 0:
             baseline = chosen(firing & (since > at - DAYS * DAY), baseline, memory.learned())
-            drops = Drops(baseline, plan.false_alarms, plan.detector_sizes)
+            drops, month = Drops(baseline, plan.false_alarms, plan.detector_sizes), memory.mean()
         memory.take(at, counts[at])
-        drops.step_at(state, counts[at], at, at // HOUR % 168)
+        drops.step_at(state, counts[at], at, hour)
         raised, firing = _edges(state, drops, firing)
         since[raised] = at
-        new = raised & (quiet <= at)
-        quiet[new] = at + _MUTE
-        alarms += new
-    return alarms, baseline.tau
+        ours.ring(raised, at)
+        crying = charts.step(at, counts[at], month, baseline.shares[:, hour])
+        theirs.ring(crying & ~cried, at)
+        cried = crying
+    return Calm(ours.rung, theirs.rung, baseline.tau)
+
+
+@dataclass(slots=True)
+class Bell:
+    """Counts alarms, of every kind by the same measure: within twelve hours of the last one it is the same alarm."""
+
+    rung: Ints
+    quiet: Ints
+
+    @classmethod
+    def fresh(cls, shape: tuple[int, ...]) -> Bell:
+        """Not rung yet."""
+        return cls(np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64))
+
+    def ring(self, raised: Bools, at: int) -> None:
+        """Alarms that were raised in window number `at`."""
+        new = raised & (self.quiet <= at)
+        self.quiet[new] = at + _MUTE
+        self.rung += new
 
 
 def hourly(counts: Ints) -> Ints:
@@ -185,7 +239,7 @@ def _delay(
     counts = generate(copies, plan.seed * 1_000 + 500 + points, _WARM + _LASTS, Drop(points / 100.0, start), False)
     memory = Memory(np.tile(first, (plan.replicates, 1, 1)), copies.phase)
     drops = Drops(memory.learned(), plan.false_alarms, plan.detector_sizes)
-    state, _, _ = _fresh(trials, len(plan.detector_sizes))
+    state, _ = _fresh(trials, len(plan.detector_sizes))
     found = np.full(trials, np.inf)
     seen, answers = np.zeros(trials, dtype=np.int64), np.full(trials, np.inf)
     for at in range(_WARM + _LASTS):
@@ -213,11 +267,11 @@ def _delay(
     return Delay(points, trials, float(np.median(found)), float(np.median(answers)), day, bands)
 
 
-def _fresh(scopes: int, sizes: int) -> tuple[Cusum, Ints, NDArray[np.bool_]]:
-    return Cusum.fresh(scopes, sizes), np.zeros(scopes, dtype=np.int64), np.zeros(scopes, dtype=np.bool_)
+def _fresh(scopes: int, sizes: int) -> tuple[Cusum, Bools]:
+    return Cusum.fresh(scopes, sizes), np.zeros(scopes, dtype=np.bool_)
 
 
-def _edges(state: Cusum, drops: Drops, firing: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _edges(state: Cusum, drops: Drops, firing: Bools) -> tuple[Bools, Bools]:
     """Who begins to fire in this window, and who fires after it: until the statistic is down to half."""
     level = state.level(drops.limit)
     raised = level >= 1.0

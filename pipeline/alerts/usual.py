@@ -1,7 +1,8 @@
 """What others use to notice a drop, as a comparison for the default detector (pure, numpy). None of them pages anybody.
 
-EWMA chart, Page-Hinkley test (as the library river has it), z-test of a window, a fixed number of points; and of many
-segments at once the procedures of Benjamini-Hochberg (p-values) and Wang-Ramdas (e-values, "e-BH").
+EWMA chart, Page-Hinkley test (as the library river has it), z-test of a window, a fixed number of points (`Charts` runs
+what people set up by hand in the worlds of `touchline rules simulate`); and of many segments at once the procedures of
+Benjamini-Hochberg (p-values) and Wang-Ramdas (e-values, "e-BH").
 Shapes: k segments; counts [k, 3] (negative, in between, positive); fractions.
 """
 
@@ -12,10 +13,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.alerts.baselines import Bools
-from pipeline.alerts.classes import Counts, Floats, net
+from pipeline.alerts.classes import Counts, Floats, net, variance
 
 #: river's defaults of Page-Hinkley: what is ignored, and how fast the past fades.
 _IGNORED, _FADES = 0.005, 0.9999
+#: The rules as they are set up most: looked at every five minutes, over the last hour, from thirty answers on.
+_HOUR, _FEWEST = 12, 30
+#: A fall of so much (a fraction: ten points), so many standard deviations, the chart's weight.
+_FALL, _SIGMAS, _WEIGHT = 0.10, 3.0, 0.2
 
 
 @dataclass(slots=True)
@@ -73,6 +78,38 @@ def window_z(counts: Counts, mean: Floats, variance: Floats, tau: float = 0.0) -
     n = counts.sum(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.nan_to_num((net(counts) - mean) / np.sqrt(variance / n + tau * tau)))
+
+
+@dataclass(slots=True)
+class Charts:
+    """The rules people set up by hand, side by side over k segments; each step is a window of five minutes.
+
+    The points are below the plain mean of 28 days, as dashboards have it; the others know the hour of the week.
+    """
+
+    hour: Counts
+    chart: Ewma
+    NAMES = ("10 points below the mean of 28 days", "3 standard deviations below", "EWMA chart (0.2, 3 sigma)")
+
+    @classmethod
+    def fresh(cls, segments: int) -> Charts:
+        """Nothing seen yet."""
+        return cls(np.zeros((_HOUR, segments, 3), dtype=np.int64), Ewma.fresh(_WEIGHT, segments))
+
+    def step(self, at: int, counts: Counts, month: Floats, usual: Floats) -> Bools:
+        """Which rule cries for which segment after window number `at` [3, k].
+
+        `month` [k] is the mean of the last 28 days, `usual` [k, 3] the shares of this hour of the week.
+        """
+        self.hour[at % _HOUR] = counts
+        last = self.hour.sum(axis=0)
+        enough = last.sum(axis=1) >= _FEWEST
+        spread = variance(usual)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            fallen = np.nan_to_num(net(last) - month) <= -_FALL
+            residual, noise = net(counts) - net(usual), spread / counts.sum(axis=1)
+        charted = self.chart.step(residual, np.where(np.isnan(residual), 0.0, noise)) < -_SIGMAS
+        return np.stack([enough & fallen, enough & (window_z(last, net(usual), spread) < -_SIGMAS), charted])
 
 
 def rejected_bh(p: Floats, rate: float) -> Bools:

@@ -59,6 +59,10 @@ def trial(report: Report) -> dict[str, Any]:
         "alarms": report.alarms,
         "false_alarms_per_segment_month": report.false_alarms,
         "by_volume": report.bands,
+        "usual_rules": [
+            {"rule": rate.rule, "false_alarms_per_segment_month": rate.all, "by_volume": rate.bands}
+            for rate in report.usual
+        ],
         "tau_points": 100 * report.tau,
         "drops": [
             {
@@ -72,6 +76,16 @@ def trial(report: Report) -> dict[str, Any]:
             for delay in report.delays
         ],
     }
+
+
+def cried_wolf(report: Report) -> None:
+    """False alarms of the default detector and of the rules that people set up by hand, in one table."""
+    rows = [("false alarms per segment and 30 days", "all", *(f"{band}/h" for band in report.bands), "")]
+    ours = ("default detector", report.false_alarms, report.bands)
+    for rule, rate, bands in (ours, *((each.rule, each.all, each.bands) for each in report.usual)):
+        times = f"{rate / report.false_alarms:,.0f} times as many" if report.false_alarms and rate != ours[1] else ""
+        rows.append((rule, f"{rate:.2f}", *(f"{of:.2f}" for of in bands.values()), times))
+    columns(rows)
 
 
 def finite(value: float) -> float | None:

@@ -35,6 +35,13 @@ def test_false_alarms_stay_near_the_number_that_was_asked_for(report: Report) ->
     assert run(replace(SMALL, world="clean")).alarms <= 1
 
 
+def test_the_rules_that_people_set_up_by_hand_cry_far_more_often_in_the_same_days(report: Report) -> None:
+    points, sigmas, chart = report.usual
+    assert points.all > 10
+    assert min(points.all, sigmas.all, chart.all) > 5 * max(report.false_alarms, 0.1)
+    assert points.bands["5-20"] < points.bands["20-100"], "of few answers an hour it seldom has thirty to look at"
+
+
 def test_the_same_seed_gives_the_same_report_and_another_one_another(report: Report) -> None:
     assert run(SMALL) == report
     assert run(replace(SMALL, seed=4)).delays != report.delays
@@ -70,12 +77,13 @@ def test_thirty_days_of_fifty_segments_raise_less_than_one_false_alarm_a_day_in_
     plan = Plan(segments=50, days=30, seed=11, world=kind)
     world = World.drawn(kind, 50, 11)
     first = hourly(world.answers(1, 28 * DAY, learning=True))
-    alarms, _ = calm_alarms(plan, world, world_of, first)
-    assert alarms.sum() < 30
-    # At the nominal 0.1 a segment there should be five; the usual rule would give two thousand.
-    assert alarms.sum() <= 12
-    loud, _ = calm_alarms(replace(plan, false_alarms=1e6, days=3), world, world_of, first)
-    assert loud.sum() > 30, "with no budget at all it is loud: what is counted are alarms"
+    calm = calm_alarms(plan, world, world_of, first)
+    assert calm.alarms.sum() < 30
+    # At the nominal 0.1 a segment there should be five; the usual rule gives some two thousand.
+    assert calm.alarms.sum() <= 12
+    assert calm.usual[0].sum() > 1_000
+    loud = calm_alarms(replace(plan, false_alarms=1e6, days=3), world, world_of, first)
+    assert loud.alarms.sum() > 30, "with no budget at all it is loud: what is counted are alarms"
 
 
 def test_a_drop_of_fifteen_points_is_found_in_two_windows_where_five_thousand_answers_come_an_hour() -> None:

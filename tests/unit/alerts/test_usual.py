@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.alerts.usual import Ewma, PageHinkley, rejected_bh, rejected_ebh, window_z
+from pipeline.alerts.usual import Charts, Ewma, PageHinkley, rejected_bh, rejected_ebh, window_z
 
 #: Answers of one segment as -1, 0, +1, against the shares (.2, .3, .5): mean .3, variance .61.
 ANSWERS = [-1, -1, 0, 1, -1, -1, 0, -1]
@@ -36,6 +36,24 @@ def test_a_window_without_answers_says_nothing_to_any_of_them() -> None:
     before = chart.step(np.array([-1.3]), VARIANCE), test.step(np.array([1.0]))
     assert (chart.step(none, VARIANCE), test.step(none)) == before
     assert window_z(np.zeros((1, 3), dtype=np.int64), np.array([MEAN]), VARIANCE).tolist() == [0.0]
+
+
+def test_the_rules_set_up_by_hand_look_at_the_last_hour_and_want_thirty_answers_in_it() -> None:
+    """Ten points under the mean of 28 days: a score of 18 where 30 is usual; 29 answers or an hour later it is over."""
+    usual, month = np.array([[0.2, 0.3, 0.5]] * 2), np.array([0.3, 0.3])
+    charts = Charts.fresh(2)
+    calm, fallen = np.array([[20, 30, 50], [6, 9, 14]]), np.array([[27, 28, 45], [10, 9, 10]])
+    none = np.zeros((2, 3), dtype=np.int64)
+    assert not charts.step(0, calm, month, usual).any()
+    assert not charts.step(1, none, month, usual).any(), "nothing new"
+    points, sigmas, chart = Charts.fresh(2).step(0, fallen, month, usual)
+    assert (points.tolist(), sigmas.tolist()) == ([True, False], [False, False])
+    assert not chart.any()
+    for at in range(2, 15):
+        found = charts.step(at, fallen if at == 2 else none, month, usual)
+        assert found[0].tolist() == [at in (12, 13), at < 12], f"window {at}: the calm answers leave the hour at 12"
+    far = Charts.fresh(1).step(0, np.array([[40, 30, 30]]), month[:1], usual[:1])
+    assert far[:, 0].tolist() == [True, True, True]
 
 
 def test_many_segments_at_once_of_the_worked_example() -> None:
