@@ -18,7 +18,8 @@ UV := env -u VIRTUAL_ENV UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never 
 STEP := @printf '== %s\n' >&2
 
 # Two test processes: most of a test of the whole stack is waiting. A file stays in one, for the stacks that its tests share.
-PYTEST := $(PY) -m pytest -n 2 --dist loadfile
+# Files in the order of tests/conftest.py, the longest first; xdist's own order has those with few long tests last.
+PYTEST := $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 TOOL := .venv/.uv-$(UV_VERSION)
 SYNCED := .venv/.synced

@@ -7,12 +7,39 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from pipeline.stack.launch import Stack, running
+
+#: The files that take longest, by what they took; they begin first, so that two processes end at about the same time.
+LONGEST = (
+    "integration/test_demo.py",
+    "chaos/test_outages.py",
+    "integration/test_audit.py",
+    "integration/test_restate.py",
+    "chaos/test_workers.py",
+    "chaos/test_refused.py",
+    "chaos/test_bad_input.py",
+    "integration/test_same_digits.py",
+    "chaos/test_gateway.py",
+    "chaos/test_identity.py",
+    "chaos/test_times.py",
+    "integration/test_page_browser.py",
+    "integration/test_page_robust.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, everything else as it was found."""
+    here = Path(__file__).parent
+    first = {here / name: at for at, name in enumerate(LONGEST)}
+    if missing := [str(path) for path in first if not path.exists()]:
+        raise pytest.UsageError(f"tests/conftest.py puts files first that are not there: {missing}")
+    items.sort(key=lambda item: first.get(item.path, len(first)))
 
 
 @pytest.fixture(scope="session")

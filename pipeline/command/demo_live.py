@@ -43,7 +43,7 @@ _LINE_S = 5.0
 _READY_S = 180.0
 _SETTLE_S = 600.0
 #: Longest time until the alert of the day has opened; the last hour is told after that in any case.
-_PATIENCE_S = 180.0
+_PATIENCE_S = 90.0
 #: Longest wait, after the day is told, for the alert to have ended; slow machines judge long after.
 _STORY_S = 420.0
 #: A worker that ends by itself is started again this often.

@@ -31,6 +31,8 @@ from schemas.vocabulary import Disposition
 #: While events flow a window may be ahead of what its owner has said; looked at again this often before it counts.
 _TRIES = 8
 _WAIT_S = 0.4
+#: What stands the same in so many looks, with nothing settled between them, will not change: nobody is at work on it.
+_STILL = 3
 #: Minutes that one query names; of more, everything is looked at.
 _FEW = 2_000
 
@@ -185,13 +187,15 @@ def _check_windows(client: ClickHouse, where: Mapping[str, Any], accounts: list[
         account.differ = (row["n"], row["print"]) != (row["n_"], row["print_"])
     open_ = [account for account in accounts if account.differ or account.pending]
     suspects: dict[int, list[int] | None] = {}
+    seen: list[object] = []
     for attempt in range(_TRIES if open_ else 0):
         if attempt:
             time.sleep(_WAIT_S)
         for account in open_:
             suspects[account.part] = _look_again(client, account, suspects.get(account.part))
         open_ = [account for account in open_ if account.differ or account.pending]
-        if not open_:
+        seen.append([(account.part, account.settled, suspects[account.part]) for account in open_])
+        if not open_ or (len(seen) >= _STILL and all(look == seen[-1] for look in seen[-_STILL:])):
             break
     late = leftovers(client, where["topic"], where["epoch"])
     for account in accounts:
