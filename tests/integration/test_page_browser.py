@@ -14,16 +14,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from typer.testing import CliRunner
 
 from pipeline.access import store
 from pipeline.access.keys import Grant, Right
 from pipeline.clickhouse import ClickHouse
+from pipeline.command.report import app as report_command
 from pipeline.stack.launch import Stack
 from pipeline.views.page.entry import Seals
 from pipeline.views.page.server import STATIC, site
@@ -320,6 +323,40 @@ def test_the_link_of_a_message_opens_its_incident_for_those_who_may_see_it(
         answer = page.request.get(f"{closed.url}v1/alerts/{beginning}")
         assert (answer.status, incident in answer.text()) == (404, False)
     closed.process.terminate()
+
+
+def test_every_score_explains_itself_where_it_stands_and_in_the_glossary(
+    context: BrowserContext, served: Served
+) -> None:
+    page, wrong = opened(context, served.url)
+    names = page.locator(".tile h2 .term")
+    for name in (names.nth(i) for i in range(names.count())):
+        name.hover()
+        tip = name.locator(".tip")
+        expect(tip).to_be_visible()
+        page.evaluate("text => { (window.tips ??= []).push(text); }", tip.inner_text())
+    tips = page.evaluate("tips")
+    names.last.click()
+    expect(page).to_have_url(re.compile("/glossary#sentiment$"))
+    told = page.locator("main").inner_text()
+    assert len(tips) == 4
+    assert [tip for tip in tips if tip not in told] == []
+    assert wrong == []
+
+
+def test_the_weekly_report_is_one_file_and_the_same_on_paper(
+    place: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in place.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", f"{Path(chromium()).parent}:{os.environ['PATH']}")
+    year, week, _ = datetime.now(UTC).isocalendar()
+    file = tmp_path / "week.html"
+    done = CliRunner().invoke(report_command, ["--week", f"{year}-W{week:02d}", "--out", str(file)])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.split() == [str(file), str(file.with_suffix(".pdf"))]
+    assert re.search(r"NPS.*?[+−]\d+\.\d.*?n [\d,]+", file.read_text(), re.DOTALL)
+    assert file.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_a_chart_says_the_same_as_a_table(context: BrowserContext, served: Served) -> None:

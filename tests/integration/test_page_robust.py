@@ -221,6 +221,34 @@ def test_a_gap_is_said_and_can_be_dismissed(context: BrowserContext, served: Ser
     expect(page.locator(".note")).to_have_count(0)
 
 
+def feedback(number: int) -> dict[str, Any]:
+    """One answer as the stream says it."""
+    said = {"text": f"said {number}", "label": "positive", "confidence": 0.9, "touchpoint": "checkout", "unit": ""}
+    place = {"channel": "web", "metric": "nps", "scale": "0-10", "answer": 9, "language": "en"}
+    return {"id": f"feedback:1:0:{number}", "occurred_ms": 1e12 + number, **said, **place}
+
+
+def test_feedback_waits_while_it_is_held_and_says_how_much_is_new(context: BrowserContext, served: Served) -> None:
+    context.add_init_script(_FED)
+    page = context.new_page()
+    page.goto(served.url)
+    feed = "([kind, data]) => window.feed(kind, data)"
+    for kind, data in hour(START).items():
+        page.evaluate(feed, [kind, data])
+    page.evaluate(feed, ["latest", [feedback(1)]])
+    expect(page.locator(".feed .text")).to_have_text(["said 1"])
+    page.get_by_role("button", name="Pause").click()
+    page.mouse.move(1, 1)
+    page.evaluate(feed, ["feedback", [feedback(2), feedback(3)]])
+    page.get_by_role("button", name="2 new").click()
+    expect(page.locator(".feed .text")).to_have_text(["said 3", "said 2", "said 1"])
+    page.evaluate(feed, ["feedback", [feedback(4)]])
+    expect(page.get_by_role("button", name="1 new")).to_be_visible()
+    page.get_by_role("button", name="Go on").click()
+    page.mouse.move(1, 1)
+    expect(page.locator(".feed .text")).to_have_text(["said 4", "said 3", "said 2", "said 1"])
+
+
 def hostile(value: Any) -> Any:
     """A document with hostile words in every text that is not a number, a time or a word of ours."""
     if isinstance(value, dict):

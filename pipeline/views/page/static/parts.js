@@ -40,7 +40,7 @@ export function Headline({ tiles, alerts, pick }) {
   return html`
     <section class=${'headline ' + (c?.verdict ?? '')} aria-label="In one sentence">
       <p><b>${NAMES[lead.metric]} is ${number(tile.score, tile.unit)}</b> (${range(tile.low, tile.high, tile.unit)}, ${count(tile.n)} answers). ${feel}</p>
-      <p>${w ? html`Worst: <button class="link" onClick=${() => pick({ touchpoint: w.touchpoint, channel: w.channel })}>${plain(w.touchpoint) || 'no touchpoint'} by ${plain(w.channel)}</button>${' '}with ${number(w.score, lead.unit)} (${range(w.low, w.high, lead.unit)}, n ${count(w.n)}). <b>${w.owner}</b> acts.`
+      <p>${w ? html`Hurts the score most: <button class="link" onClick=${() => pick({ touchpoint: w.touchpoint, channel: w.channel })}>${plain(w.touchpoint) || 'no touchpoint'} by ${plain(w.channel)}</button>${' '}with ${number(w.score, lead.unit)} (${range(w.low, w.high, lead.unit)}, n ${count(w.n)}). <b>${w.owner}</b> acts.`
         : 'No place is reliably worse than the rest.'}
         ${open.length > 0 && html` <span class="firing">${open.length} open ${open.length === 1 ? 'alert' : 'alerts'}${waiting ? `, ${waiting} waiting for an answer` : ', all acknowledged'}.</span>`}</p>
     </section>`;
