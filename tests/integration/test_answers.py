@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from pipeline.stack.launch import Stack
-from tests.integration.test_gateway import Place, placed
+from tests.integration.gateway_place import Place, placed
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 

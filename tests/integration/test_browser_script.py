@@ -19,8 +19,8 @@ from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from pipeline.intake.pages import STATIC
 from pipeline.stack.launch import Stack
+from tests.integration.gateway_place import Place, eventually, placed
 from tests.integration.test_answers import signed
-from tests.integration.test_gateway import Place, eventually, placed
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 

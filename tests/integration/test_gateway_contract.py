@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from pipeline.access.keys import Right
 from pipeline.intake.openapi import document
 from pipeline.stack.launch import Stack
-from tests.integration.test_gateway import Place, placed
+from tests.integration.gateway_place import Place, placed
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what schemathesis and its parts say of themselves while they load

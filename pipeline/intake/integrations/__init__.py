@@ -1,7 +1,8 @@
 """Formats of the tools that companies use: one module each, found by its `INTEGRATION`. Pure.
 
 To add one: a module here, a folder of its name under `fixtures/`, a section of docs/integrations.md. Nothing else knows
-the list; tests/contract/test_integrations.py finds the module and asks for the other two.
+the list; tests/contract/test_integrations.py finds the module and asks for the other two, and for a signature made by
+other code than ours where the tool signs. `python -m pipeline.intake.openapi` writes its name into the document.
 """
 
 from __future__ import annotations

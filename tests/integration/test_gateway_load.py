@@ -1,0 +1,108 @@
+"""Too much, too slow, broken: the gateway sheds, refuses or ends what it must, and loses count of nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from pipeline.intake.serving import Server
+from pipeline.stack.launch import Stack
+from tests.integration.gateway_place import Place, event, placed
+
+pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
+
+
+async def test_twice_the_rate_is_told_to_wait_and_everything_is_counted(
+    stack: Stack, topic_prefix: str, database: str
+) -> None:
+    """T35, the first half."""
+    async with placed(stack, topic_prefix, database, gateway_key_rate=100, gateway_rate=10_000) as place:
+        answers = [await place.post([event(n) for n in range(100)]) for _ in range(8)]
+        statuses = Counter(status for status, _, _ in answers)
+        assert set(statuses) == {202, 429}
+        assert all(int(headers["Retry-After"]) >= 1 for status, _, headers in answers if status == 429)
+        other = await place.key("other")
+        assert (await place.post([event(n) for n in range(100)], other))[0] == 202
+        counted = await place.counted()
+        assert counted["received"].total() == 900
+        assert counted["accepted"].total() == 100 * (statuses[202] + 1) == len(await place.sent("feedback"))
+        assert counted["shed"] == {"rate": 100 * statuses[429]}
+
+
+async def raw(server: Server, *parts: bytes) -> bytes:
+    """What comes back for these bytes, sent as they are; empty when the connection is closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        return await reader.read()
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+async def test_slow_and_broken_connections_end_and_nothing_is_lost_count_of(
+    stack: Stack, topic_prefix: str, database: str
+) -> None:
+    """T30; and headers beyond what a header may have (S3) are not read to their end."""
+    async with placed(stack, topic_prefix, database, gateway_patience_s=1.0) as place:
+        head = f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {place.token}\r\n".encode()
+        async with asyncio.timeout(30):
+            idle, slow_head, slow_body, cut, chunked, garbage, long_header, many_headers = await asyncio.gather(
+                raw(place.server),
+                raw(place.server, head),
+                raw(place.server, head + b"Content-Length: 100\r\n\r\n{"),
+                raw(place.server, head + b"Content-Length: 9999999\r\n\r\n"),
+                raw(
+                    place.server,
+                    head + b"Transfer-Encoding: chunked\r\n\r\n",
+                    *[b"10000\r\n" + bytes(65536) + b"\r\n"] * 17,
+                ),
+                raw(place.server, b"\x16\x03\x01 not http at all\r\n\r\n"),
+                raw(place.server, head + b"X-Long: " + b"x" * 16_384 + b"\r\n\r\n"),
+                raw(place.server, head + b"".join(b"X-%d: x\r\n" % number for number in range(200)) + b"\r\n"),
+            )
+        assert idle == slow_head == b""
+        assert slow_body.startswith(b"HTTP/1.1 408")
+        assert cut.startswith(b"HTTP/1.1 413")
+        assert chunked.startswith(b"HTTP/1.1 413") or chunked == b""
+        assert garbage.startswith(b"HTTP/1.0 400")
+        assert long_header.startswith(b"HTTP/1.0 400")
+        assert many_headers.startswith(b"HTTP/1.0 400")
+        counted = await place.counted()
+        assert counted["rejected"] == {"timeout": 1, "too_large": 2}
+        assert counted["received"].total() == 3
+        assert (await place.post(event()))[0] == 202
+
+
+@pytest.fixture
+async def place(stack: Stack, topic_prefix: str, database: str) -> AsyncIterator[Place]:
+    async with placed(stack, topic_prefix, database) as made:
+        yield made
+
+
+async def test_of_a_load_with_a_tenth_of_garbage_every_event_is_accepted_or_refused(place: Place) -> None:
+    bad: Sequence[bytes] = (b"{", b"\xff", b"[]", b"null", b'{"metric":', json.dumps(event(score=99)).encode())
+
+    async def worker(number: int) -> Counter[int]:
+        found: Counter[int] = Counter()
+        for step in range(40):
+            if step % 10 == 9:
+                body = bad[(number + step // 10) % len(bad)]
+                found[(await place.post(body))[0]] += 1
+            else:
+                found[(await place.post(event(number * 1_000 + step)))[0]] += 1
+        return found
+
+    totals = sum(await asyncio.gather(*(worker(number) for number in range(20))), Counter())
+    assert totals == {202: 720, 400: 80}
+    assert len(await place.sent("feedback")) == 720
+    counted = await place.counted()
+    assert counted["received"].total() == 800
+    assert counted["received"].total() == (counted["accepted"] + counted["rejected"] + counted["shed"]).total()
