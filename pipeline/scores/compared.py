@@ -1,4 +1,4 @@
-"""Comparison beside each cut [I/O]: the window before, the same hour last week, the trend, what could be seen."""
+"""Comparison beside each cut [I/O]: the window before, the same hour last week, the trend."""
 
 from __future__ import annotations
 
@@ -12,19 +12,16 @@ import numpy as np
 import polars as pl
 
 from pipeline.errors import UsageError
-from pipeline.scores.comparing import change, detectable, ranked, trend
+from pipeline.scores.comparing import change, ranked, trend
 from pipeline.scores.definitions import Definition
 from pipeline.scores.intervals import Sample
-from pipeline.scores.meters import bounds
-from pipeline.scores.reading import Database, Question, counted, matrix
+from pipeline.scores.reading import TIMES, Database, Question, counted, matrix
 from pipeline.scores.spans import earlier
 
 _DAY: Final = 86_400
 _WEEK: Final = 7 * _DAY
 #: What a change has beside it.
 _CHANGE: Final = ("change", "low", "high", "p")
-#: Fractions of a sample in the unit of its score.
-_TIMES: Final[Mapping[str, float]] = {"points": 100.0, "share": 1.0, "mean": 1.0}
 
 
 def comparable(question: Question, *, groups: bool = False) -> None:
@@ -38,13 +35,13 @@ def comparable(question: Question, *, groups: bool = False) -> None:
 
 
 def compare(client: Database, question: Question, rows: pl.DataFrame, tz: ZoneInfo) -> pl.DataFrame:
-    """Rows of `read_scores` with `previous_*` and `week_*` (score, n, change and its interval, p), `trend*` (change per
-    window of the group over the span) and `detectable`, in the unit of the score. `comparable` must have passed.
+    """Rows of `read_scores` with `previous_*` and `week_*` (score, n, change and its interval, p) and `trend*` (change
+    per window of the group over the span), in the unit of the score. `comparable` must have passed.
     """
     found = rows
     for name, other, back in _shifts(question, tz):
         found = _beside(found, question, name, _moved(counted(client, other), back))
-    return _trends(_detectable(found, question), question)
+    return _trends(found, question)
 
 
 def rank(question: Question, rows: pl.DataFrame) -> pl.DataFrame:
@@ -61,7 +58,7 @@ def rank(question: Question, rows: pl.DataFrame) -> pl.DataFrame:
         worse = boxes is not None and boxes.better == "lower"
         enough = part.filter(pl.col("status") == "ok")
         if enough.height:
-            drawn = ranked(_sample(question.defined, str(scale), enough)) * _TIMES[question.defined.unit]
+            drawn = ranked(_sample(question.defined, str(scale), enough)) * TIMES[question.defined.unit]
             placed = enough.with_columns(pl.Series("ranked_as", drawn)).sort("ranked_as", descending=not worse)
             place = pl.col("ranked_as").rank("min", descending=not worse).cast(pl.Int64)
             parts.append(placed.with_columns(place.alias("rank")))
@@ -118,27 +115,13 @@ def _changed(part: pl.DataFrame, definition: Definition, name: str, scale: str) 
         definition.sample(scale, former.histograms),
         definition.sample(scale, now.histograms),
     )
-    enough, times = former.enough & now.enough, _TIMES[definition.unit]
+    enough, times = former.enough & now.enough, TIMES[definition.unit]
     values = {"change": found.change * times, "low": found.low * times, "high": found.high * times, "p": found.p}
     return part.drop("before").with_columns(
         pl.Series(f"{name}_score", former.score).fill_nan(None),
         pl.Series(f"{name}_n", former.n.astype(np.float64)),
         *(pl.Series(f"{name}_{key}", np.where(enough, each, np.nan)).fill_nan(None) for key, each in values.items()),
     )
-
-
-def _detectable(rows: pl.DataFrame, question: Question) -> pl.DataFrame:
-    parts = []
-    for (scale,), part in rows.group_by("scale", maintain_order=True):
-        sample = _sample(question.defined, str(scale), part)
-        # Means are measured in steps of their scale: a tenth of its range is what a tenth is of a share.
-        width = _width(question.defined, str(scale))
-        seconds = part["seconds"].to_numpy().astype(np.float64)
-        found = detectable(sample.variance / width**2, sample.n, seconds) * width * _TIMES[question.defined.unit]
-        enough = part["status"].to_numpy() == "ok"
-        parts.append(part.with_columns(pl.Series("detectable", np.where(enough, found, np.nan)).fill_nan(None)))
-    empty = rows.with_columns(pl.lit(None, pl.Float64).alias("detectable"))
-    return pl.concat(parts).sort("start", *question.by, "scale") if parts else empty
 
 
 def _trends(rows: pl.DataFrame, question: Question) -> pl.DataFrame:
@@ -153,7 +136,7 @@ def _trends(rows: pl.DataFrame, question: Question) -> pl.DataFrame:
         enough = part["status"].to_numpy() == "ok"
         sample = _sample(question.defined, str(key[-1]), part)
         found = trend(at[enough], Sample(*(column[enough] for column in sample)))
-        times = _TIMES[question.defined.unit]
+        times = TIMES[question.defined.unit]
         values: dict[str, float | None] = dict.fromkeys(("trend", "trend_low", "trend_high"))
         if found is not None:
             values = dict(zip(values, (found.slope * times, found.low * times, found.high * times), strict=True))
@@ -164,8 +147,3 @@ def _trends(rows: pl.DataFrame, question: Question) -> pl.DataFrame:
 
 def _sample(definition: Definition, scale: str, rows: pl.DataFrame) -> Sample:
     return definition.sample(scale, matrix(rows))
-
-
-def _width(definition: Definition, scale: str) -> float:
-    low, high = bounds(scale)
-    return float(high - low) if definition.form == "mean" and high > low else 1.0

@@ -11,8 +11,10 @@ import numpy as np
 import polars as pl
 
 from pipeline.errors import UsageError
+from pipeline.scores.comparing import detectable
 from pipeline.scores.defined import read_definitions
 from pipeline.scores.definitions import Definition, Definitions
+from pipeline.scores.meters import bounds
 from pipeline.scores.privacy import LEAST, enough, together
 from pipeline.scores.sources import statement
 from pipeline.scores.spans import sessions
@@ -20,6 +22,9 @@ from pipeline.slices import CORE, FURTHER
 
 #: What a reader may group and filter by. A segment is one of the customer's set, the mode follows from the channel.
 DIMENSIONS: tuple[str, ...] = (*CORE, "mode", *("segment" if name == "segments" else name for name in FURTHER))
+
+#: Fractions of a sample in the unit of its score.
+TIMES: Mapping[str, float] = {"points": 100.0, "share": 1.0, "mean": 1.0}
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 #: An offset never changes its ingest day, a window row never its day: no merge over partitions is needed, and none
@@ -142,8 +147,8 @@ class Question:
 
 def read_scores(client: Database, question: Question) -> pl.DataFrame:
     """One row a window, group and scale: start, seconds, `by`, scale, n, score, low, high, score_unit, method, status,
-    histogram, s1, s2; in order of time, then group. Windows without an answer have no row."""
-    return scored(question, counted(client, question))
+    histogram, s1, s2, detectable; in order of time, then group. Windows without an answer have no row."""
+    return with_detectable(question, scored(question, counted(client, question)))
 
 
 def counted(client: Database, question: Question) -> pl.DataFrame:
@@ -213,6 +218,29 @@ def _read(definition: Definition, scale: str, rows: pl.DataFrame) -> pl.DataFram
         pl.lit(found.method).alias("method"),
         pl.Series("status", np.where(found.enough, "ok", "insufficient").tolist(), dtype=pl.String),
     )
+
+
+def with_detectable(question: Question, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `scored` with `detectable`: the smallest drop that so many answers in such a window can show.
+
+    In the unit of the score; null where there is no score, of counts, and of sessions, whose width says nothing.
+    """
+    none = pl.lit(None, pl.Float64).alias("detectable")
+    definition = question.defined
+    if definition.form == "count" or question.gap_s is not None or rows.is_empty():
+        return rows.with_columns(none)
+    places = rows.with_row_index("place")
+    parts = []
+    for (scale,), part in places.group_by("scale", maintain_order=True):
+        sample = definition.sample(str(scale), matrix(part))
+        # Means are measured in steps of their scale: a tenth of its range is what a tenth is of a share.
+        low, high = bounds(str(scale))
+        width = float(high - low) if definition.form == "mean" and high > low else 1.0
+        seconds = part["seconds"].to_numpy().astype(np.float64)
+        found = detectable(sample.variance / width**2, sample.n, seconds) * width * TIMES[definition.unit]
+        enough = part["status"].to_numpy() == "ok"
+        parts.append(part.with_columns(pl.Series("detectable", np.where(enough, found, np.nan)).fill_nan(None)))
+    return pl.concat(parts).sort("place").drop("place")
 
 
 def matrix(rows: pl.DataFrame) -> np.ndarray[Any, np.dtype[np.int64]]:

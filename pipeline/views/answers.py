@@ -28,8 +28,8 @@ def answer(client: ClickHouse, question: Question, more: More, known: Definition
     if more.compare or more.rank:
         compared.comparable(question, groups=more.rank)
     counted = reading.counted(client, question)
-    rows = reading.scored(question, counted)
-    extras: list[Extra] = []
+    rows = reading.with_detectable(question, reading.scored(question, counted))
+    extras = _seen(question)
     if more.beside:
         rows = beside.add_version(rows, question, counted, known.find(more.beside))
         extras += beside.version_columns(more.beside)
@@ -57,9 +57,14 @@ def _tree(client: ClickHouse, question: Question, more: More) -> Answer:
     leaves = replace(question, by=(*others, "unit"), edges=tree.finer(edges, units))
     rolled = tree.rolled_up(reading.counted(client, leaves), edges, units, others, more.tree)
     shown = replace(question, by=(*others, "unit"), edges=edges)
-    rows = reading.scored(shown, rolled).sort("start", *others, "path", "scale")
-    extras = [Extra("under", lambda row: row["parent"] or "-", ("parent", "depth"))]
+    rows = reading.with_detectable(shown, reading.scored(shown, rolled)).sort("start", *others, "path", "scale")
+    extras = [*_seen(shown), Extra("under", lambda row: row["parent"] or "-", ("parent", "depth"))]
     return Answer(shown, rows.drop("path").to_dicts(), extras)
+
+
+def _seen(question: Question) -> list[Extra]:
+    """A count is exact, and a session as wide as it happens to be: there is nothing to be seen in time."""
+    return [] if question.defined.form == "count" or question.gap_s is not None else [beside.SEEN]
 
 
 def places(client: ClickHouse) -> list[tree.Place]:

@@ -110,8 +110,9 @@ CHANGES = [
     _change("previous"),
     _change("week"),
     Extra("trend per window", _trend, ("trend", "trend_low", "trend_high")),
-    Extra("smallest drop seen", _detectable, ("detectable",)),
 ]
+#: What a window of so many answers can show at all: beside every score.
+SEEN = Extra("smallest drop seen", _detectable, ("detectable",))
 #: The columns of a ranking.
 RANKING = [
     Extra("rank", lambda row: str(row["rank"] or "-"), ("rank",)),

@@ -87,6 +87,7 @@ def entry(question: Question, row: Mapping[str, Any], extras: Sequence[Extra] = 
         "histogram": row["histogram"],
         "s1": row["s1"],
         "s2": row["s2"],
+        "detectable": row.get("detectable"),
         **{key: row.get(key) for extra in extras for key in extra.keys},
     }
 

@@ -54,6 +54,12 @@ def test_each_score_has_the_window_before_and_last_week_beside_it(tables: ClickH
     assert 5 < first["detectable"] < 200
     text = CliRunner().invoke(app, ["--metric", "nps", "--compare", *SPAN]).stdout
     assert "-20.0 [-37.0 .. -3.0] *" in text
+    plain = scores("--metric", "nps", *SPAN)
+    assert [row["detectable"] for row in plain] == [first["detectable"], None], "it stands beside every score"
+    head, line, insufficient = CliRunner().invoke(app, ["--metric", "nps", *SPAN]).stdout.splitlines()
+    assert head.endswith("smallest drop seen")
+    assert line.endswith(f" {first['detectable']:.1f}")
+    assert insufficient.endswith(" -")
 
 
 def test_days_of_a_time_zone_compare_with_the_same_local_days(tables: ClickHouse) -> None:
