@@ -249,6 +249,33 @@ def test_feedback_waits_while_it_is_held_and_says_how_much_is_new(context: Brows
     expect(page.locator(".feed .text")).to_have_text(["said 4", "said 3", "said 2", "said 1"])
 
 
+def test_older_events_are_said_to_be_on_their_way_and_nobody_is_asked_for_a_first_one(
+    context: BrowserContext, served: Served
+) -> None:
+    context.add_init_script(_FED)
+    page = context.new_page()
+    page.route("**/v1/feedback?**", lambda route: route.fulfill(body=b'{"feedback": []}'))
+    page.goto(served.url)
+    feed = "([kind, data]) => window.feed(kind, data)"
+    none = hour(START)["tiles"]
+    for tile in none["tiles"]:
+        tile.update(n=0, score=None, low=None, high=None, change=None, also=[])
+    status = {"at": START * 1000, "newest": 0, "lag": 54_719, "catching_up": True, "worker": True, "trouble": []}
+    page.evaluate(feed, ["tiles", none])
+    page.evaluate(feed, ["status", status])
+    expect(page.locator(".note")).to_contain_text("54,719 events wait to be counted")
+    caught_up = {**status, "lag": 0, "catching_up": False}
+    page.evaluate(feed, ["status", {**caught_up, "newest": (START - 7_200) * 1000}])
+    expect(page.locator(".note")).to_contain_text("No event of the last hour")
+    expect(page.locator("#empty-title")).to_have_count(0)
+    page.evaluate(feed, ["status", {**caught_up, "newest": START * 1000}])
+    expect(page.locator("#empty-title")).to_be_visible()
+    page.evaluate(feed, ["status", status])
+    expect(page.locator("#empty-title")).to_have_count(0)
+    page.get_by_role("button", name="Show the last 28 days").click()
+    expect(page).to_have_url(re.compile("span=28d"))
+
+
 def hostile(value: Any) -> Any:
     """A document with hostile words in every text that is not a number, a time or a word of ours."""
     if isinstance(value, dict):

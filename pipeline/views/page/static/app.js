@@ -164,12 +164,12 @@ class App extends Component {
     const beyond = new URLSearchParams({ metric: s.measure, from: '-' + long });
     for (const name of FILTERS) if (s.filters[name]) beyond.set(name, s.filters[name]);
     const everything = s.tiles && s.span === '1h' && !FILTERS.some(name => s.filters[name]);
-    const nothing = everything && answers === 0 && s.list.length === 0;
+    const nothing = everything && answers === 0 && Boolean(s.status);
     // Older events than an hour: there is something to see, and somebody sends.
     const old = nothing && (s.status?.catching_up || (s.values.touchpoint?.length > 0 && !(s.now - s.status?.newest < HOUR_MS)));
-    const empty = nothing && !old;
+    const empty = nothing && !old && s.list.length === 0;
     // Who saw it empty sees the checklist until there is a score.
-    if (empty) this.born = true;
+    if (empty && s.values.touchpoint) this.born = true;
     const first = empty || (this.born && everything && !old && answers < 10);
     const why = (metric, from = s.tiles.first, to = s.now / 1000, when = since) => this.setState({ why: { metric, from, to, when } });
     const evidence = ({ metric, from, to }) => {
@@ -195,7 +195,7 @@ class App extends Component {
       </header>
       <${Strip} status=${s.status} link=${s.link} now=${s.now} narrow=${s.narrow} />
       <main id="main" class=${s.link === 'stale' ? 'stale' : ''}>
-        <h1 class="sr">How customers feel, ${SPANS[s.span]} ${since}${chosen && ': ' + chosen}, as of ${new Date(s.now).toLocaleString()}</h1>
+        <h1 class="sr">How customers feel, ${SPANS[s.span]}${since && ' ' + since}${chosen && ': ' + chosen}, as of ${new Date(s.now).toLocaleString()}</h1>
         ${s.missed && html`<p class="note" role="status">The connection was away for a while: scores are right again, some feedback in between is not in the list. <button class="link" onClick=${() => this.setState({ missed: false })}>Dismiss</button></p>`}
         ${old && html`<p class="note" role="status">${s.status?.catching_up ? `${count(s.status.lag)} events wait to be counted; none` : 'No event'} of the last hour has been counted yet. <button class="link" onClick=${() => this.go({ span: '28d' })}>Show the last 28 days</button></p>`}
         ${first && html`<${Empty} status=${s.status} gateway=${s.gateway} answers=${answers} />`}

@@ -15,7 +15,7 @@ export function Strip({ status, link, now, narrow }) {
   return html`
     <section class=${'strip ' + state} aria-label="State">
       <span class="state" role="status"><i class="dot"></i>${word}</span>
-      <span>${status?.newest === undefined ? 'looking …' : newest ? html`newest event <b>${ago(newest, now)}</b>` : 'no event yet'}</span>
+      <span>${status?.newest === undefined ? 'looking …' : newest ? html`newest event <b>${ago(newest, now)}</b>` : 'no live event yet'}</span>
       ${!narrow && status?.rate !== undefined && html`
         <span><b>${count(status.rate)}</b> events/s</span>
         <span><${Term} word="lag"><b>${count(status.lag)}</b> behind<//></span>
