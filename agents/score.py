@@ -176,6 +176,8 @@ async def rolled(desk: Desk) -> None:
     """Days that became old enough, by the broker's time, are kept by the hour from now on."""
     held = desk.custody.holdings()
     now_ms = max([desk.broker_ms, *(holding.ingest_ms for holding in held.values())])
+    if not now_ms:
+        return  # nothing has come yet, so nothing says what day it is
     folded = {partition: max(holding.folded, holding.loaded) for partition, holding in held.items()}
     await desk.roller.look(folded, now_ms // 86_400_000 - desk.settings.minutes_kept_days)
 

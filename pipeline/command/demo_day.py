@@ -87,6 +87,7 @@ class Alarms:
     accounts: dict[str, Account] = field(default_factory=dict)
     _client: ClickHouse | None = None
     _next: float = 0.0
+    _changed: float = 0.0
 
     def look(self) -> list[str]:
         """New lines since the last look; blocking. Raises Unavailable."""
@@ -104,6 +105,7 @@ class Alarms:
             self.accounts[incident.id] = seen
             if self.told.get(incident.id) != word:
                 self.told[incident.id] = word
+                self._changed = time.monotonic()
                 said += text(seen, word, int(time.time() * 1000), self.link)
         return said
 
@@ -121,10 +123,10 @@ class Alarms:
             for part in each.parts
         )
 
-    @property
-    def over(self) -> bool:
-        """Whether something fired and everything that fired has ended."""
-        return bool(self.told) and all(state == "resolved" for state in self.told.values())
+    def over(self, still_s: float = float("inf")) -> bool:
+        """Whether something fired and all that fired has ended, or some of it and nothing changed for `still_s`."""
+        ended = [state == "resolved" for state in self.told.values()]
+        return bool(ended) and (all(ended) or (any(ended) and time.monotonic() - self._changed > still_s))
 
     def documents(self) -> list[dict[str, Any]]:
         """Every incident for `--json`."""

@@ -44,8 +44,10 @@ _READY_S = 180.0
 _SETTLE_S = 600.0
 #: Longest time until the alert of the day has opened; the last hour is told after that in any case.
 _PATIENCE_S = 90.0
-#: Longest wait, after the day is told, for the alert to have ended; slow machines judge long after.
-_STORY_S = 420.0
+#: Longest wait, after the day is told, for its alerts to have ended; slow machines judge long after.
+_STORY_S = 180.0
+#: Once one has ended and nothing became of the others for so long, they have too few answers to end without new ones.
+_STILL_S = 15.0
 #: A worker that ends by itself is started again this often.
 _RESTARTS = 3
 
@@ -193,10 +195,10 @@ class Act:
         telling = asyncio.create_task(retell(producer, day, self._moved, seen))
         await self._until(telling, ends, show)
         self._shown.told, told_at = self._loaded, time.monotonic()
-        while not (self._alarms.over or self._stop.is_set() or time.monotonic() - told_at > _STORY_S):
+        while not (self._alarms.over(_STILL_S) or self._stop.is_set() or time.monotonic() - told_at > _STORY_S):
             show(await self._look(ends))
             await asyncio.sleep(_DRAW_S)
-        if not self._alarms.over:
+        if not self._alarms.over():
             self._say("not every alert of the day has ended yet: `touchline alerts list` shows them")
         self._loaded = Loaded()
 

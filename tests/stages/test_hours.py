@@ -88,6 +88,13 @@ async def rolled(desk: Desk) -> None:
     await score.rolled(desk)
 
 
+async def test_where_nothing_has_come_yet_no_day_is_old(bench: Bench) -> None:
+    desk, _ = bench
+    assert desk.broker_ms == 0
+    await score.rolled(desk)
+    assert desk.roller.days == 0
+
+
 async def test_old_days_are_read_with_the_same_digits_before_and_after_they_are_kept_by_the_hour(bench: Bench) -> None:
     desk, _ = bench
     await loaded(desk, imported())
