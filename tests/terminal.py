@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import select
@@ -22,7 +23,10 @@ def at_terminal(command: Sequence[str], variables: Mapping[str, str], answers: S
         try:
             said = talk(ours, answers)
         finally:
-            os.close(ours)  # it hangs up, which ends what still runs
+            os.close(ours)  # it hangs up, which ends what still runs, or should
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            process.kill()
     assert process.returncode == 0, said
     return said
 

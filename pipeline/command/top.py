@@ -55,7 +55,8 @@ def top(
         choice = Choice(measure=measure, span=span)
         try:
             if sys.stdout.isatty() and not json:
-                _screen(client, choice, where or [], every, looks)
+                with contextlib.suppress(Gone):
+                    _screen(client, choice, where or [], every, looks)
             else:
                 _plain(client, choice, where or [], every, looks or 1, json)
         finally:
@@ -106,7 +107,7 @@ def _screen(client: ClickHouse, choice: Choice, where: list[str], every: float, 
 
     console = Console()
     plain = "utf" not in console.encoding.lower()
-    with _keys() as pressed, Live(console=console, auto_refresh=False, screen=True) as live:
+    with keys() as pressed, Live(console=console, auto_refresh=False, screen=True) as live:
         number = 0
         while not looks or number < looks:
             number += 1
@@ -134,8 +135,12 @@ def _wait(pressed: Callable[[float], str], ends: float) -> str | None:
     return None
 
 
+class Gone(Exception):
+    """Nobody sits at the terminal any more."""
+
+
 @contextlib.contextmanager
-def _keys() -> Iterator[Callable[[float], str]]:
+def keys() -> Iterator[Callable[[float], str]]:
     """Single keys from the terminal, without Enter; none where standard input is no terminal."""
     import codecs
     import os
@@ -160,11 +165,15 @@ def _keys() -> Iterator[Callable[[float], str]]:
     def next_key(wait_s: float) -> str:
         # Straight from the descriptor: of several keys at once sys.stdin would keep all but the first for itself.
         if not typed and select.select([sys.stdin], [], [], wait_s)[0]:
-            typed.extend(decode(os.read(sys.stdin.fileno(), 64)))
+            came = os.read(sys.stdin.fileno(), 64)
+            if not came:
+                raise Gone  # it would be readable, and empty, for ever
+            typed.extend(decode(came))
         return typed.popleft() if typed else ""
 
     try:
         tty.setcbreak(sys.stdin)
         yield next_key
     finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # a terminal that is gone needs no setting back
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

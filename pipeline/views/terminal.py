@@ -17,6 +17,8 @@ from pipeline.views.page.frames import MEASURES, Cells
 
 #: How the places may be sorted, in the order of the key `s`.
 SORTS: Final = ("n", "score", "name")
+#: Columns that stand beside the spark line, and its least length: a longer line would squeeze the numbers.
+_BESIDE_SPARK, _LEAST_SPARK = 64, 8
 #: Steps of a spark line, lowest first; the plain ones for terminals without UTF-8.
 _SPARKS: Final = ("▁▂▃▄▅▆▇█", ".:-=+*#@")
 _NAMES: Final = {"nps": "NPS", "csat": "CSAT", "ces": "CES", "sentiment": "net sentiment"}
@@ -64,8 +66,14 @@ class Screen:
     plain: bool = False
 
 
-def spark(values: Sequence[float | None], plain: bool) -> str:
-    """One sign a step between the lowest and the highest; a blank where there is no score."""
+def spark(values: Sequence[float | None], plain: bool, room: int = 1 << 16) -> str:
+    """One sign a step between the lowest and the highest; a blank where there is no score.
+
+    Where there are more steps than `room`, a sign stands for several: it is the newest score among them.
+    """
+    each = -(-len(values) // room) or 1
+    several = (values[max(0, end - each) : end] for end in range(len(values), 0, -each))
+    values = [next((value for value in reversed(some) if value is not None), None) for some in several][::-1]
     known = [value for value in values if value is not None]
     if not known:
         return ""
@@ -105,7 +113,14 @@ def table(cells: Cells, line: Mapping[str, Any], choice: Choice, screen: Screen,
         series = line["series"].get(metric, {}).get("score", [])
         figure, interval, changed = _figures(tile)
         style = "bright_black" if tile["score"] is None else "bold" if metric == choice.measure else ""
-        cells_ = (_NAMES[metric], figure, interval, f"{tile['n']:,}", changed, spark(series, screen.plain))
+        cells_ = (
+            _NAMES[metric],
+            figure,
+            interval,
+            f"{tile['n']:,}",
+            changed,
+            spark(series, screen.plain, max(_LEAST_SPARK, screen.width - _BESIDE_SPARK)),
+        )
         scores.add_row(*(Text(cell) for cell in cells_), style=style)
     rows = places(cells, choice)
     lead = tiles[choice.measure]

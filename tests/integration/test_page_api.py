@@ -252,6 +252,7 @@ async def test_journeys_drivers_and_customers_are_read_as_by_the_commands(lived:
     asks = [
         ("/v1/journeys?of=touchpoint&from=-2d", journeys_command, ["--of", "touchpoint", "--from", "-2d"]),
         ("/v1/drivers?of=answer.unit&from=-2d", drivers_command, ["drivers", "--of", "answer.unit", "--from", "-2d"]),
+        ("/v1/consistency?by=unit&from=-2d", drivers_command, ["consistency", "--by", "unit", "--from", "-2d"]),
         (f"/v1/customers/{who}?limit=5", customer_command, [who, "--limit", "5"]),
     ]
     async with serving(lived.settings) as server:
@@ -268,6 +269,7 @@ async def test_journeys_drivers_and_customers_are_read_as_by_the_commands(lived:
             "/v1/drivers?within=90s",
             "/v1/customers/c-1?limit=x",
             "/v1/drivers?x=1",
+            "/v1/consistency?by=colour",
         ):
             assert (await asked(server, path))[0] == 400, path
 

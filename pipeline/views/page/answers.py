@@ -50,11 +50,15 @@ def as_csv(question: Question, rows: Sequence[Mapping[str, Any]]) -> bytes:
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\r\n")
     figures = (*_FIGURES, "score_unit", "method", "status")
-    table.writerow(["start", "seconds", "metric", *question.by, "scale", *figures, *(f"b{i}" for i in range(11))])
+    table.writerow(
+        ["start", "seconds", "metric", *question.by, "scale", *figures, *(f"b{i}" for i in range(11)), "detectable"]
+    )
     for row in rows:
         words = [guarded(str(row[name])) for name in (*question.by, "scale")]
         numbers = [row[name] for name in figures]
-        table.writerow([iso(row["start"]), row["seconds"], question.metric, *words, *numbers, *row["histogram"]])
+        table.writerow(
+            [iso(row["start"]), row["seconds"], question.metric, *words, *numbers, *row["histogram"], row["detectable"]]
+        )
     return out.getvalue().encode()
 
 

@@ -62,6 +62,7 @@ class Api:
             web.get("/v1/scores/evidence", self._guarded(self._evidence)),
             web.get("/v1/journeys", self._guarded(self._document(self._experience.journeys, kept=True))),
             web.get("/v1/drivers", self._guarded(self._document(self._experience.drivers, kept=True))),
+            web.get("/v1/consistency", self._guarded(self._document(self._experience.consistency, kept=True))),
             web.get("/v1/customers/{id}", self._guarded(self._document(self._experience.customer))),
             web.get("/v1/feedback", self._guarded(self._feedback)),
             web.get("/v1/events/{id}", self._guarded(self._event)),

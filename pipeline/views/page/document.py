@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pipeline.views.page.answers import ARROW, CSV, JSON
-from pipeline.views.page.questions import CUSTOMER, DRIVERS, JOURNEYS, SCORES, Parameter
+from pipeline.views.page.questions import CONSISTENCY, CUSTOMER, DRIVERS, JOURNEYS, SCORES, Parameter
 
 _ERROR: Final = {"$ref": "#/components/schemas/Error"}
 _FILTERS: Final = tuple(
@@ -62,6 +62,9 @@ def _operations() -> dict[str, dict[str, Any]]:
         ),
         "/v1/drivers": _operation(
             "What goes along with a score: reach, lift, impact and weight with intervals", DRIVERS, what
+        ),
+        "/v1/consistency": _operation(
+            "How even a score is between groups, 0 to 100, with each group's own and shrunken score", CONSISTENCY, what
         ),
         "/v1/customers/{id}": _operation(
             "One customer: timeline across channels, experience index, last scores", CUSTOMER, what
@@ -164,7 +167,7 @@ _SCORE: Final = {
         "scope": {"type": "object", "additionalProperties": {"type": "string"}},
         **{name: {"type": "string"} for name in ("metric", "scale", "start", "unit", "method")},
         **{name: {"type": "integer"} for name in ("seconds", "n", "s1", "s2")},
-        **dict.fromkeys(("score", "low", "high"), _NUMBER),
+        **dict.fromkeys(("score", "low", "high", "detectable"), _NUMBER),
         "status": {"enum": ["ok", "insufficient"]},
         "histogram": {"type": "array", "items": {"type": "integer"}},
     },

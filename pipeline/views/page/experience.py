@@ -1,6 +1,6 @@
-"""What lies behind the scores, for programs [I/O]: GET /v1/journeys, /v1/drivers and /v1/customers/{id}.
+"""What lies behind the scores, for programs [I/O]: GET /v1/journeys, /v1/drivers, /v1/consistency, /v1/customers/{id}.
 
-The documents are those of `touchline journeys|drivers|customer --json`.
+The documents are those of `touchline journeys|drivers|consistency|customer --json`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from pipeline.customers.registry import Registry
 from pipeline.errors import UsageError
 from pipeline.journeys.customer import CustomerQuestion, read_customer, read_definition
 from pipeline.journeys.drivers import WITHIN_DAYS, DriverQuestion, read_drivers
+from pipeline.journeys.evenness import EvennessQuestion, read_evenness
 from pipeline.journeys.ways import JourneyQuestion, read_journeys
 from pipeline.scores.reading import DIMENSIONS
 from pipeline.settings import Settings
 from pipeline.views.page import readings
 from pipeline.views.page.live import Live
 from pipeline.views.page.questions import (
+    CONSISTENCY,
     CUSTOMER,
     DRIVERS,
     JOURNEYS,
@@ -83,6 +85,24 @@ class Experience:
             filters=kept,
         )
         found = await self._live.call(lambda client: read_drivers(client, question))
+        return orjson.dumps(found.document())
+
+    async def consistency(self, request: web.Request, grant: Grant) -> bytes | None:
+        """The document; None when nothing of what is asked may be seen."""
+        given = list(request.query.items())
+        once = given_once(given, CONSISTENCY)
+        kept = grant.within(filters(given, DIMENSIONS))
+        if kept is None:
+            return None
+        now = datetime.now(UTC)
+        question = EvennessQuestion(
+            moment(once["from"] or "-30d", now),
+            moment(once["to"] or "now", now),
+            by=once["by"] or "unit",
+            metric=once["metric"] or "nps",
+            filters=kept,
+        )
+        found = await self._live.call(lambda client: read_evenness(client, question))
         return orjson.dumps(found.document())
 
     async def customer(self, request: web.Request, grant: Grant) -> bytes | None:

@@ -68,6 +68,13 @@ DRIVERS: Final = (
     Parameter("within", "how long before the answer something was met", "30d"),
     *_ONLY,
 )
+CONSISTENCY: Final = (
+    Parameter("by", "between what: unit, channel, product or any other dimension", "unit"),
+    _NPS,
+    _SINCE,
+    _TO,
+    *_ONLY,
+)
 CUSTOMER: Final = (
     Parameter("id", "a plain id, a pseudonym, or the id of one of the customer's events", "k1:00c0ffee", required=True),
     Parameter("limit", "events of the timeline, the newest ones", "50"),

@@ -20,11 +20,11 @@ CELLS = Cells(
 )
 
 
-def drawn(choice: Choice, **screen: Any) -> str:
+def drawn(choice: Choice, series: dict[str, Any] | None = None, **screen: Any) -> str:
     out = io.StringIO()
     size = Screen(**screen)
     console = Console(file=out, width=size.width, color_system=None)
-    console.print(table(CELLS, line(CELLS, START, 300, START + 1), choice, size, START))
+    console.print(table(CELLS, series or line(CELLS, START, 300, START + 1), choice, size, START))
     return out.getvalue()
 
 
@@ -72,6 +72,20 @@ def test_a_spark_line_has_a_sign_a_step_and_blanks_where_nothing_is() -> None:
     assert spark([0.0, None, 1.0], plain=True) == ". @"
     assert spark([None, None], plain=False) == ""
     assert spark([5.0, 5.0], plain=False) == "▁▁"
+
+
+def test_a_spark_line_of_a_long_time_fits_its_room_and_ends_with_the_newest_score() -> None:
+    assert spark([0.0, 0.0, 9.0, 1.0, None, 0.0, None], plain=True, room=3) == ".@."
+    assert len(spark([1.0] * 288, plain=False, room=20)) <= 20
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_day_of_steps_leaves_the_numbers_their_room(width: int) -> None:
+    steps = [float(step % 7) for step in range(288)]
+    shown = drawn(Choice(span="24h"), {"series": {"nps": {"score": steps}}}, width=width)
+    heads = row_with(shown, "95 % interval")
+    assert heads.startswith("last 24h")
+    assert "…" not in shown
 
 
 def test_a_text_cannot_move_the_cursor_or_turn_the_writing() -> None:

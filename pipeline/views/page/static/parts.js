@@ -17,7 +17,7 @@ export function Strip({ status, link, now, narrow }) {
       <span class="state" role="status"><i class="dot"></i>${word}</span>
       <span>${status?.newest === undefined ? 'looking …' : newest ? html`newest event <b>${ago(newest, now)}</b>` : 'no live event yet'}</span>
       ${!narrow && status?.rate !== undefined && html`
-        <span><b>${count(status.rate)}</b> events/s</span>
+        <span><b>${count(status.rate < 1 ? status.rate * 60 : status.rate)}</b> events/${status.rate < 1 ? 'min' : 's'}</span>
         <span><${Term} word="lag"><b>${count(status.lag)}</b> behind<//></span>
         <span title=${Object.entries(status.reasons ?? {}).map(([why, n]) => `${plain(why)} ${n}`).join(', ')}><${Term} word="rejected"><b>${count(status.rejected)}</b> rejected in the last hour<//></span>
         <span class=${status.alerts ? 'firing' : ''}><b>${count(status.alerts)}</b> ${status.alerts === 1 ? 'alert' : 'alerts'}</span>`}
@@ -42,7 +42,7 @@ export function Headline({ tiles, alerts, pick }) {
       <p><b>${NAMES[lead.metric]} is ${number(tile.score, tile.unit)}</b> (${range(tile.low, tile.high, tile.unit)}, ${count(tile.n)} answers). ${feel}</p>
       <p>${w ? html`Hurts the score most: <button class="link" onClick=${() => pick({ touchpoint: w.touchpoint, channel: w.channel })}>${plain(w.touchpoint) || 'no touchpoint'} by ${plain(w.channel)}</button>${' '}with ${number(w.score, lead.unit)} (${range(w.low, w.high, lead.unit)}, n ${count(w.n)}). <b>${w.owner}</b> acts.`
         : 'No place is reliably worse than the rest.'}
-        ${open.length > 0 && html` <span class="firing">${open.length} open ${open.length === 1 ? 'alert' : 'alerts'}${waiting ? `, ${waiting} waiting for an answer` : ', all acknowledged'}.</span>`}</p>
+        ${open.length > 0 && html` <span class="firing">${open.length} open ${open.length === 1 ? 'alert' : 'alerts'}${waiting ? `, ${waiting} not acknowledged yet` : ', all acknowledged'}.</span>`}</p>
     </section>`;
 }
 

@@ -24,7 +24,7 @@ QUESTION = Question("nps", 1_777_622_400, 1_777_626_000, 3600, ("touchpoint",))
 
 def row(touchpoint: str, score: float | None = -12.5) -> dict[str, Any]:
     figures = {"n": 20, "score": score, "low": -30.25, "high": 5.125, "score_unit": "points", "method": "adjusted_wald"}
-    rest = {"status": "ok", "histogram": [1] * 11, "s1": 0, "s2": 0}
+    rest = {"status": "ok", "histogram": [1] * 11, "s1": 0, "s2": 0, "detectable": 7.75}
     return {"start": 1_777_622_400, "seconds": 3600, "touchpoint": touchpoint, "scale": "0-10", **figures, **rest}
 
 
@@ -118,6 +118,7 @@ def test_json_csv_and_arrow_have_the_same_digits() -> None:
     line = next(csv.DictReader(io.StringIO(as_csv(QUESTION, [third]).decode(), newline="")))
     arrow = pl.read_ipc_stream(io.BytesIO(as_arrow(pl.DataFrame([third])))).row(0, named=True)
     assert document_["score"] == float(line["score"]) == arrow["score"] == 100 / 3
+    assert document_["detectable"] == float(line["detectable"]) == arrow["detectable"] == 7.75
 
 
 def test_the_document_names_every_parameter_that_is_read_and_no_other() -> None:
