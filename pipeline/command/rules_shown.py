@@ -81,10 +81,11 @@ def trial(report: Report) -> dict[str, Any]:
 def cried_wolf(report: Report) -> None:
     """False alarms of the default detector and of the rules that people set up by hand, in one table."""
     rows = [("false alarms per segment and 30 days", "all", *(f"{band}/h" for band in report.bands), "")]
-    ours = ("default detector", report.false_alarms, report.bands)
-    for rule, rate, bands in (ours, *((each.rule, each.all, each.bands) for each in report.usual)):
-        times = f"{rate / report.false_alarms:,.0f} times as many" if report.false_alarms and rate != ours[1] else ""
-        rows.append((rule, f"{rate:.2f}", *(f"{of:.2f}" for of in bands.values()), times))
+    ours = report.false_alarms
+    rows.append(("default detector", f"{ours:.2f}", *(f"{of:.2f}" for of in report.bands.values()), ""))
+    for each in report.usual:
+        times = f"{each.all / ours:,.0f} times as many" if ours else ""
+        rows.append((each.rule, f"{each.all:.2f}", *(f"{of:.2f}" for of in each.bands.values()), times))
     columns(rows)
 
 

@@ -179,7 +179,10 @@ _ODD = {
 
 def _check_windows(client: ClickHouse, where: Mapping[str, Any], accounts: list[Account]) -> None:
     """Windows against the ledger up to the settled offset; looked at again while owners are at work."""
-    prints = fingerprints(client, where["topic"], where["epoch"], _settled(client, where))
+    settled = _settled(client, where)
+    for account in accounts:
+        account.settled = settled.get(account.part, account.settled)
+    prints = fingerprints(client, where["topic"], where["epoch"], {a.part: a.settled for a in accounts})
     found = {row["part"]: row for row in prints.iter_rows(named=True)}
     for account in accounts:
         row = found.get(account.part, {"n": 0, "n_": 0, "print": 0, "print_": 0})
@@ -230,9 +233,7 @@ def _look_again(client: ClickHouse, account: Account, suspects: list[int] | None
     account.settled = _settled(client, {"topic": account.topic, "epoch": account.epoch}).get(
         account.part, account.settled
     )
-    where = _part(client, account)
-    few = suspects if suspects is not None and len(suspects) <= _FEW else None
-    found = differing(client, where, few)
+    found = differing(client, _part(client, account), _few(suspects))
     account.differ = bool(found)
     return None if account.pending else found
 
@@ -242,10 +243,14 @@ def _part(client: ClickHouse, account: Account) -> Part:
     return Part(account.topic, account.epoch, account.part, account.settled, rolled)
 
 
+def _few(suspects: list[int] | None) -> list[int] | None:
+    """Minutes to name in a query, None for everything."""
+    return suspects if suspects is not None and len(suspects) <= _FEW else None
+
+
 def _difference(client: ClickHouse, account: Account, suspects: list[int] | None) -> str:
     """How many window rows differ, and in how many minutes."""
-    part = _part(client, account)
-    few = suspects if suspects is not None and len(suspects) <= _FEW else None
+    part, few = _part(client, account), _few(suspects)
     columns = [*ROW, *COUNTS]
     there = stored(client, part, few).select(columns)
     fresh = nonzero(recompute(client, part, few)).select(columns)

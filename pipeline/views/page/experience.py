@@ -6,6 +6,7 @@ The documents are those of `touchline journeys|drivers|consistency|customer --js
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,6 +19,7 @@ from pipeline.errors import UsageError
 from pipeline.journeys.customer import CustomerQuestion, read_customer, read_definition
 from pipeline.journeys.drivers import WITHIN_DAYS, DriverQuestion, read_drivers
 from pipeline.journeys.evenness import EvennessQuestion, read_evenness
+from pipeline.journeys.facts import Filters
 from pipeline.journeys.ways import JourneyQuestion, read_journeys
 from pipeline.scores.reading import DIMENSIONS
 from pipeline.settings import Settings
@@ -28,6 +30,7 @@ from pipeline.views.page.questions import (
     CUSTOMER,
     DRIVERS,
     JOURNEYS,
+    Parameter,
     duration,
     event_place,
     filters,
@@ -50,9 +53,7 @@ class Experience:
 
     async def journeys(self, request: web.Request, grant: Grant) -> bytes | None:
         """The document; None when nothing of what is asked may be seen."""
-        given = list(request.query.items())
-        once = given_once(given, JOURNEYS)
-        kept = grant.within(filters(given, DIMENSIONS))
+        once, kept = _selected(request, grant, JOURNEYS)
         if kept is None:
             return None
         declared, now = self._registry.journey, datetime.now(UTC)
@@ -70,9 +71,7 @@ class Experience:
 
     async def drivers(self, request: web.Request, grant: Grant) -> bytes | None:
         """The document; None when nothing of what is asked may be seen."""
-        given = list(request.query.items())
-        once = given_once(given, DRIVERS)
-        kept = grant.within(filters(given, DIMENSIONS))
+        once, kept = _selected(request, grant, DRIVERS)
         if kept is None:
             return None
         now = datetime.now(UTC)
@@ -89,9 +88,7 @@ class Experience:
 
     async def consistency(self, request: web.Request, grant: Grant) -> bytes | None:
         """The document; None when nothing of what is asked may be seen."""
-        given = list(request.query.items())
-        once = given_once(given, CONSISTENCY)
-        kept = grant.within(filters(given, DIMENSIONS))
+        once, kept = _selected(request, grant, CONSISTENCY)
         if kept is None:
             return None
         now = datetime.now(UTC)
@@ -128,6 +125,14 @@ class Experience:
                 raise UsageError("there is no such event, or it names no customer")
             return found
         return Pseudonyms(self._settings.pseudonym_key_id, self._settings.pseudonym_bytes).named(text)
+
+
+def _selected(
+    request: web.Request, grant: Grant, parameters: Sequence[Parameter]
+) -> tuple[dict[str, str], Filters | None]:
+    """The parameters that were given, and what is read within the reader's scope: None where that is nothing."""
+    given = list(request.query.items())
+    return given_once(given, parameters), grant.within(filters(given, DIMENSIONS))
 
 
 def _days(text: str) -> int:
