@@ -22,7 +22,7 @@ def gauges(desk: Desk) -> None:
     for step, channel in desk.queues.items():
         telemetry.set("touchline_queue_slices", channel.queue.qsize(), step=step)
     _memories(desk)
-    telemetry.total("touchline_insert_retries_total", desk.writer.retries)
+    telemetry.total("touchline_retries_total", _retries(desk))
     telemetry.total("touchline_bisected_total", desk.writer.bisected)
     telemetry.total("touchline_rolled_days_total", desk.roller.days)
     telemetry.total("touchline_replayed_records_total", desk.keeper.replayed)
@@ -52,6 +52,12 @@ def _memories(desk: Desk) -> None:
 
 def _tell_retries(desk: Desk, now_s: float) -> None:
     told, told_s = desk.retries_told
-    if desk.writer.retries > told and now_s - told_s >= _TOLD_S:
-        _log.warning("inserts or rejected events are sent again: no answer", retries=desk.writer.retries - told)
-        desk.retries_told = desk.writer.retries, now_s
+    retries = _retries(desk)
+    if retries > told and now_s - told_s >= _TOLD_S:
+        _log.warning("ClickHouse or Kafka is asked again: no answer", retries=retries - told)
+        desk.retries_told = retries, now_s
+
+
+def _retries(desk: Desk) -> int:
+    """Tries in vain of the writer, and of the keeper: its lock holds the writer back while it waits for an answer."""
+    return desk.writer.retries + desk.keeper.retries

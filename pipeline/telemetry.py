@@ -46,10 +46,10 @@ METRICS: tuple[Metric, ...] = (
         "touchline_replayed_records_total", "counter", (), "records at or below the position, read again and skipped"
     ),
     Metric(
-        "touchline_insert_retries_total",
+        "touchline_retries_total",
         "counter",
         (),
-        "inserts that ClickHouse did not answer and that were sent again",
+        "questions and inserts on an event's way to the ledger that got no answer and were sent again",
     ),
     Metric("touchline_bisected_total", "counter", (), "halvings of an insert that held a refused row"),
     Metric("touchline_stuck_partitions", "gauge", (), "partitions whose records wait while nothing explains it"),

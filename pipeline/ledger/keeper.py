@@ -61,6 +61,7 @@ class Keeper:
         self.writing = asyncio.Lock()
         self.dropped = 0
         self.replayed = 0
+        self.retries = 0
 
     async def admit(self, poll: Poll) -> tuple[Holding, Sequence[Record]] | None:
         """The holding and the records to take, or None when nothing of the poll is next."""
@@ -186,6 +187,7 @@ class Keeper:
             try:
                 return await ask()
             except Unavailable:
+                self.retries += 1
                 await asyncio.sleep(wait * random.uniform(0.5, 1.0))
                 wait = min(wait * 2, BACKOFF_S[1])
         return None
