@@ -20,7 +20,7 @@ from pipeline.errors import Unavailable, UsageError
 from pipeline.settings import Settings
 from pipeline.telemetry import Telemetry
 from pipeline.views.page.api import Api, outside, refused
-from pipeline.views.page.bundle import bundled
+from pipeline.views.page.bundle import bundled, styled
 from pipeline.views.page.entry import COOKIE, HEADERS, OPERATOR, SESSION_S, Seals, asked_for, form_at, hosts, is_ours
 from pipeline.views.page.experience import Experience
 from pipeline.views.page.line import Line
@@ -41,6 +41,8 @@ _RETRY_MS: Final = 2_000
 _TYPES: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 #: Scripts that run without the others: before anything is drawn, and on the login form.
 _ALONE: Final = frozenset({"theme.js", "login.js"})
+#: Gives its name to all that stands after it.
+_NO_MODULE: Final = "vendor/uPlot.iife.min.js"
 #: Pages by address, beside that of an alert; everything else of the site lies under /static/.
 _PAGES: Final = {
     "/": "index.html",
@@ -74,16 +76,19 @@ class File:
 
 
 def site() -> dict[str, File]:
-    """Every file of the site by its name under `static/`; our modules as the one file `page.js`."""
-    found = {}
-    modules = {}
-    for path in sorted(STATIC.rglob("*")):
+    """Every file of the site by its name under `static/`; scripts as the one file `page.js`, styles as `page.css`."""
+    found, scripts, sheets = {}, {}, []
+    for path in sorted(STATIC.rglob("*"), key=lambda path: (path.parent == STATIC, path)):  # ours after theirs
         name = path.relative_to(STATIC).as_posix()
-        if path.suffix == ".js" and "/" not in name and name not in _ALONE:
-            modules[name] = path.read_text(encoding="utf-8")
+        if path.suffix == ".js" and name not in _ALONE:
+            scripts[name] = path.read_text(encoding="utf-8")
+        elif path.suffix == ".css":
+            sheets.append(path.read_text(encoding="utf-8"))
         elif path.suffix in _TYPES:
             found[name] = _file(path.suffix, path.read_bytes())
-    return {**found, "page.js": _file(".js", bundled(modules).encode())}
+    before = scripts.pop(_NO_MODULE)
+    script = bundled(scripts, [before])
+    return {**found, "page.js": _file(".js", script.encode()), "page.css": _file(".css", styled(sheets).encode())}
 
 
 def _file(suffix: str, body: bytes) -> File:

@@ -82,12 +82,12 @@ export class Line extends Component {
     this.plot = null;
     const { line, measure, span } = this.props;
     const series = columns(line, measure);
-    if (!series || !window.uPlot) return;
+    if (!series) return;
     const unit = series.unit;
     const ink = css('--muted'), grid = css('--rule'), accent = css('--accent'), mark = css('--warn'), card = css('--card');
     const font = '12px system-ui, sans-serif';
     const axis = { stroke: ink, font, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 } };
-    this.plot = new window.uPlot({
+    this.plot = new uPlot({
       ...this.size(),
       cursor: { points: { size: 8 }, drag: { x: true, y: false } },
       legend: { show: false },
