@@ -23,8 +23,9 @@ from pipeline.customers.contact import Choice, Policy
 from pipeline.errors import Unavailable
 from pipeline.intake import answers
 from pipeline.intake.bodies import Refused
-from pipeline.intake.gateway import AGAIN_S, Gateway, Handler, Shed, problem
+from pipeline.intake.gateway import AGAIN_S, Gateway, Handler, Shed
 from pipeline.intake.inviting import Asked, Invitations
+from pipeline.intake.replies import problem
 from pipeline.ledger.rollcall import attendance, spelled_out
 from pipeline.moments import iso
 from pipeline.settings import Settings

@@ -27,6 +27,7 @@ from pipeline.intake.idempotency import MAX_HEADER, Sent, event_ids
 from pipeline.intake.pipe import Parcel, Pipe
 from pipeline.intake.rates import Rates
 from pipeline.intake.refusals import Refusals
+from pipeline.intake.replies import ANY_ORIGIN, json_reply, problem, verdicts
 from pipeline.intake.unpacking import ENCODINGS, Broken, TooLarge, unpacked
 from pipeline.telemetry import Telemetry, log
 from schemas.explain import reject
@@ -47,11 +48,8 @@ _CONTENT_TYPES = [
     *("application/json", "application/x-ndjson"),
     *("application/cloudevents+json", "application/cloudevents-batch+json"),
 ]
-#: A page of any origin may send: a key is a header, never a cookie, so nobody's browser lends it to others.
-_ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
-_JSON = {"Content-Type": "application/json", **_ANY_ORIGIN}
 _PREFLIGHT = {
-    **_ANY_ORIGIN,
+    **ANY_ORIGIN,
     "Access-Control-Allow-Methods": "POST, OPTIONS",
     "Access-Control-Allow-Headers": "authorization, content-type, content-encoding, idempotency-key",
     "Access-Control-Max-Age": "86400",
@@ -59,7 +57,7 @@ _PREFLIGHT = {
 }
 _log = log("touchline.gateway")
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Shed(Exception):
@@ -115,7 +113,7 @@ class Gateway:
         rate = str(math.floor(self._policy.key_rate * 60)) if self._policy.key_rate else "*"
 
         async def limits_told(_: web.Request) -> web.Response:
-            return _json(HTTPStatus.OK, told)
+            return json_reply(HTTPStatus.OK, told)
 
         async def handshake(request: web.Request) -> web.Response:
             """CloudEvents' webhook handshake, and what browsers ask before they send to another origin."""
@@ -133,10 +131,10 @@ class Gateway:
     def guarded(self, handle: Handler) -> Handler:
         """A handler with its time and status counted, whose `Shed` and defects become answers."""
 
-        async def guard(request: web.Request) -> web.Response:
+        async def guard(request: web.Request) -> web.StreamResponse:
             began = time.monotonic()
             try:
-                response = await handle(request)
+                response: web.StreamResponse = await handle(request)
             except Shed as shed:
                 response = problem(shed.status, shed.error, shed.detail)
                 response.headers["Retry-After"] = str(max(1, math.ceil(shed.wait_s)))
@@ -230,10 +228,10 @@ class Gateway:
     def unauthorized(self) -> web.Response:
         """The one answer to whoever has no valid key."""
         self.refuse(None, Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", ""))
-        return _json(HTTPStatus.UNAUTHORIZED, _UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
+        return json_reply(HTTPStatus.UNAUTHORIZED, _UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
 
     # --- inside ----------------------------------------------------------------------------------
-    async def _events(self, request: web.Request) -> web.Response:
+    async def _events(self, request: web.Request) -> web.StreamResponse:
         grant = await self.bearer(request)
         if grant is None:
             return self.unauthorized()
@@ -253,7 +251,7 @@ class Gateway:
         if isinstance(named, Refused):
             return self.refuse(grant, named, len(items.values))
         answer = await self.admit(grant, judge(named, grant, self.rules, self._pipe.now_ms()))
-        return _json(answers.status_of(answer), answers.encode(answer))
+        return verdicts(request, answers.status_of(answer), answers.encode(answer))
 
     def _named(self, grant: Grant, headers: Mapping[str, str], items: Items, body: bytes) -> Items | Refused:
         """The items, each with a name where the request has an Idempotency-Key."""
@@ -299,11 +297,3 @@ class Gateway:
     def _parcels(self, grant: Grant, judged: Sequence[Judged], source: str) -> list[Parcel]:
         headers = [(PRODUCER_HEADER, grant.name.encode()), (SOURCE_HEADER, source.encode())]
         return [Parcel(each.topic, each.key, each.value, headers) for each in judged if each.rejection is None]
-
-
-def _json(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.Response(status=status, body=body, headers={**_JSON, **headers} if headers else _JSON)
-
-
-def problem(status: int, error: str, detail: str) -> web.Response:
-    return _json(status, answers.encode(answers.Problem(error=error, detail=detail)))

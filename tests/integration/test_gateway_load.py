@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -85,6 +86,25 @@ async def test_slow_and_broken_connections_end_and_nothing_is_lost_count_of(
 async def place(stack: Stack, topic_prefix: str, database: str) -> AsyncIterator[Place]:
     async with placed(stack, topic_prefix, database) as made:
         yield made
+
+
+async def test_an_answer_is_the_same_whether_its_connection_goes_on_or_ends(place: Place) -> None:
+    """The first of two requests of a connection is answered in one piece, the last one by aiohttp."""
+    body = json.dumps(event()).encode()
+    head = (
+        "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {place.token}\r\nContent-Length: {len(body)}\r\n"
+    ).encode()
+    async with asyncio.timeout(30):
+        both = await raw(place.server, head + b"\r\n" + body, head + b"Connection: close\r\n\r\n" + body)
+        old = await raw(place.server, head.replace(b"HTTP/1.1", b"HTTP/1.0") + b"\r\n" + body)
+    _, first, second = both.split(b"HTTP/1.1 ")
+    told = [set(each.split(b"\r\n")) - {b""} for each in (first, second, old.removeprefix(b"HTTP/1.0 "))]
+    dates = [next(line for line in lines if line.startswith(b"Date: ")) for lines in told]
+    assert all(parsedate_to_datetime(date[6:].decode()).tzinfo for date in dates)
+    bare = [lines - {date, b"Connection: close"} for lines, date in zip(told, dates, strict=True)]
+    assert bare[0] == bare[1] == bare[2]
+    assert {b"202 Accepted", b"Content-Type: application/json", b"Access-Control-Allow-Origin: *"} < bare[0]
 
 
 async def test_of_a_load_with_a_tenth_of_garbage_every_event_is_accepted_or_refused(place: Place) -> None:
