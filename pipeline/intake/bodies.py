@@ -31,6 +31,8 @@ from schemas.limits import MAX_VALUE_BYTES
 MAX_EVENTS = 500
 #: Bytes of one request, unpacked.
 MAX_BODY_BYTES = 1024 * 1024
+#: Bytes of a request's headers, names and values together, and their number.
+MAX_HEADER_BYTES, MAX_HEADERS = 16 * 1024, 64
 
 _EVENTS = "application/cloudevents"
 _LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
@@ -76,6 +78,14 @@ class Items(NamedTuple):
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 _array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def crowded(raw_headers: RawHeaders) -> Refused | None:
+    """Why a request with these headers is not looked at: together they are too much."""
+    if sum([len(name) + len(value) for name, value in raw_headers]) <= MAX_HEADER_BYTES:
+        return None
+    detail = f"more than {MAX_HEADER_BYTES} bytes of headers"
+    return Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", detail)
 
 
 def form_of(media: str, raw_headers: RawHeaders) -> Form | Refused:

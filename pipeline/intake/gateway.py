@@ -133,8 +133,10 @@ class Gateway:
 
         async def guard(request: web.Request) -> web.StreamResponse:
             began = time.monotonic()
+            response: web.StreamResponse
             try:
-                response: web.StreamResponse = await handle(request)
+                crowded = bodies.crowded(request.raw_headers)
+                response = self.refuse(None, crowded) if crowded else await handle(request)
             except Shed as shed:
                 response = problem(shed.status, shed.error, shed.detail)
                 response.headers["Retry-After"] = str(max(1, math.ceil(shed.wait_s)))

@@ -124,6 +124,7 @@ def _post() -> dict[str, Any]:
             "415": problem("a media type, charset or encoding that is not read"),
             "422": problem("another body came under this Idempotency-Key"),
             "429": later("over the limit of events a second"),
+            "431": operations.CROWDED,
             "500": problem("a defect of the gateway"),
             "503": later("Kafka does not acknowledge: nothing of this request is promised"),
         },

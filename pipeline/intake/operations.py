@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.intake.bodies import MAX_HEADER_BYTES
 from pipeline.intake.contacts import Asking, Bounced, Chosen, Invited, Producer
 
 #: Records of these operations, for the document's components.
@@ -53,6 +54,7 @@ def webhook(names: Sequence[str]) -> dict[str, Any]:
             "413": problem("too many bytes or events"),
             "415": problem("an encoding that is not read"),
             "429": later("over the limit of events a second"),
+            "431": CROWDED,
             "500": problem("a defect of the gateway"),
             "503": later("come again: Kafka or the keeping of bodies does not answer"),
         },
@@ -142,10 +144,12 @@ def later(description: str) -> dict[str, Any]:
     return {**problem(description), "headers": {"Retry-After": after}}
 
 
+CROWDED = problem(f"more than {MAX_HEADER_BYTES} bytes of headers")
 _DONE = {"description": "written down"}
 _REFUSALS = {
     "401": problem("no valid key; the same body whatever is wrong with it"),
     "429": later("over the limit of requests a second"),
+    "431": CROWDED,
     "500": problem("a defect of the gateway"),
     "503": later("ClickHouse does not answer"),
 }

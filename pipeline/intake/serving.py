@@ -23,6 +23,7 @@ from pipeline.errors import Unavailable
 from pipeline.intake import pages
 from pipeline.intake.admission import Rules
 from pipeline.intake.answering import Answering
+from pipeline.intake.bodies import MAX_HEADERS
 from pipeline.intake.contacts import Contacts
 from pipeline.intake.deliveries import Deliveries
 from pipeline.intake.gateway import Gateway, Policy
@@ -82,6 +83,7 @@ class Server:
             handle_signals=False,
             keepalive_timeout=self._settings.gateway_patience_s,  # a new connection and an idle one alike
             lingering_time=LINGER_S,
+            max_headers=MAX_HEADERS,  # of a line's 8 KiB each: 16 KiB together are let in
             auto_decompress=False,  # a bomb would unpack before anybody looks
             shutdown_timeout=WAIT_S,
         )

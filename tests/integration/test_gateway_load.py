@@ -48,10 +48,20 @@ async def raw(server: Server, *parts: bytes) -> bytes:
         writer.close()
 
 
+def headed(place: Place, size: int) -> bytes:
+    """A request of one event whose headers, names and values, have so many bytes together."""
+    body = json.dumps(event()).encode()
+    named = {"Host": "x", "Authorization": f"Bearer {place.token}", "Content-Length": str(len(body))}
+    named |= {"Connection": "close", "X-One": "x" * 8_000, "X-Two": "x" * 6_000, "X-Three": ""}
+    named["X-Three"] = "x" * (size - sum(map(len, [*named, *named.values()])))
+    lines = [f"{name}: {value}\r\n" for name, value in named.items()]
+    return "".join(["POST /v1/events HTTP/1.1\r\n", *lines, "\r\n"]).encode() + body
+
+
 async def test_slow_and_broken_connections_end_and_nothing_is_lost_count_of(
     stack: Stack, topic_prefix: str, database: str
 ) -> None:
-    """T30; and headers beyond what a header may have (S3) are not read to their end."""
+    """T30; and headers beyond what they may have, each, by number and together (S3), are not taken."""
     async with placed(stack, topic_prefix, database, gateway_patience_s=1.0) as place:
         head = f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {place.token}\r\n".encode()
         async with asyncio.timeout(30):
@@ -67,8 +77,9 @@ async def test_slow_and_broken_connections_end_and_nothing_is_lost_count_of(
                 ),
                 raw(place.server, b"\x16\x03\x01 not http at all\r\n\r\n"),
                 raw(place.server, head + b"X-Long: " + b"x" * 16_384 + b"\r\n\r\n"),
-                raw(place.server, head + b"".join(b"X-%d: x\r\n" % number for number in range(200)) + b"\r\n"),
+                raw(place.server, head + b"".join(b"X-%d: x\r\n" % number for number in range(65)) + b"\r\n"),
             )
+            full, fuller = [await raw(place.server, headed(place, 16 * 1024 + more)) for more in (0, 1)]
         assert idle == slow_head == b""
         assert slow_body.startswith(b"HTTP/1.1 408")
         assert cut.startswith(b"HTTP/1.1 413")
@@ -76,9 +87,12 @@ async def test_slow_and_broken_connections_end_and_nothing_is_lost_count_of(
         assert garbage.startswith(b"HTTP/1.0 400")
         assert long_header.startswith(b"HTTP/1.0 400")
         assert many_headers.startswith(b"HTTP/1.0 400")
+        assert full.startswith(b"HTTP/1.1 202")
+        assert fuller.startswith(b"HTTP/1.1 431")
+        assert b'"headers_too_large"' in fuller
         counted = await place.counted()
-        assert counted["rejected"] == {"timeout": 1, "too_large": 2}
-        assert counted["received"].total() == 3
+        assert counted["rejected"] == {"timeout": 1, "too_large": 2, "headers_too_large": 1}
+        assert (counted["received"].total(), counted["accepted"].total()) == (5, 1)
         assert (await place.post(event()))[0] == 202
 
 
