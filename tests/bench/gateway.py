@@ -21,7 +21,8 @@ from schemas.codec import check, decode
 from schemas.feedback import Feedback
 from tests.bench.figures import Figure, Report, quantile
 from tests.bench.load import Plan, events, now_ms
-from tests.bench.place import Place, cpu_s, drop_place, make_place, until
+from tests.bench.place import Place, cpu_s, drop_place, make_place, running_worker, until
+from tests.bench.sighting import sightings
 
 BATCH = 100
 #: Connections of the load; a batch waits for Kafka, so a few keep the gateway busy.
@@ -33,9 +34,7 @@ def run(stack: Stack, report: Report, quick: bool) -> None:
     """The figures of the section `gateway`."""
     seconds = 3.0 if quick else 12.0
     place = make_place(stack, "gateway", partitions=12)
-    client = place.client()
-    token = store.create(client, Grant("", "bench", frozenset({Right.WRITE})), 0)[1]
-    client.close()
+    token = _token(place)
     values = next(iter(events(Plan(20_000, end_ms=now_ms(), rate=1_000.0, texts=0.3)))).values[:20_000]
     batches = [b"[" + b",".join(values[at : at + BATCH]) + b"]" for at in range(0, len(values), BATCH)]
     with served(place) as (port, process):
@@ -48,6 +47,24 @@ def run(stack: Stack, report: Report, quick: bool) -> None:
     about = "the same load on an aiohttp handler that reads the body and answers 202"
     report.add(Figure("gateway_single", rate, "requests/s", bare, rate / bare, target="ratio >= 0.4", about=about))
     drop_place(place)
+    _first_events(stack, report, 5 if quick else 40)
+
+
+def _first_events(stack: Stack, report: Report, count: int) -> None:
+    place = make_place(stack, "sighting", partitions=12)
+    token = _token(place)
+    with running_worker(place) as worker:
+        worker.wait_ready()
+        with served(place) as (port, _):
+            sightings(report, place, gateway.url(port), token, count)
+    drop_place(place)
+
+
+def _token(place: Place) -> str:
+    client = place.client()
+    token = store.create(client, Grant("", "bench", frozenset({Right.WRITE})), 0)[1]
+    client.close()
+    return token
 
 
 def _batches(report: Report, target: Target, process: Process, seconds: float) -> None:
