@@ -281,7 +281,8 @@ _INKS = """() => {
 def test_the_link_of_a_message_opens_its_incident_for_those_who_may_see_it(
     context: BrowserContext, place: Case
 ) -> None:
-    incident = beside(lambda: asyncio.run(called(place.settings)))
+    began = int(time.time()) // 300 * 300 - 4_500
+    incident = beside(lambda: asyncio.run(called(place.settings, began=began)))
     client = ClickHouse(place.settings)
     tokens = {
         brand: store.create(client, Grant("", brand, frozenset({Right.READ}), brands=frozenset({brand})), 0)[1]
@@ -298,7 +299,7 @@ def test_the_link_of_a_message_opens_its_incident_for_those_who_may_see_it(
     dialog = page.locator("dialog")
     for said in (
         "NPS, aurora",
-        "logistics acts",
+        "Logistics acts, called",
         "NPS +12.0 (+7.0 to +17.0, n 400)",
         "email: 80 % of it",
         HOSTILE[:20],
@@ -313,6 +314,7 @@ def test_the_link_of_a_message_opens_its_incident_for_those_who_may_see_it(
     expect(dialog).to_contain_text("email: 80 % of it")
     page.go_back()
     expect(dialog).to_have_count(0)
+    says_where_since_when_and_who(page, began)
     context.clear_cookies()
     page.goto(f"{closed.url}login?to=/alerts/{incident}")
     page.get_by_label("Key").fill(tokens["birch"])
@@ -323,6 +325,23 @@ def test_the_link_of_a_message_opens_its_incident_for_those_who_may_see_it(
         answer = page.request.get(f"{closed.url}v1/alerts/{beginning}")
         assert (answer.status, incident in answer.text()) == (404, False)
     closed.process.terminate()
+
+
+def says_where_since_when_and_who(page: Page, began: int) -> None:
+    """The sentences at the top and the list name the same place, time and owner; the line begins before the trouble."""
+    since = f"since {time.strftime('%H:%M', time.localtime(began))}, 1 h "
+    headline, listed = page.locator(".headline"), page.locator(".alerts li").first
+    for said in ("Alert: NPS, aurora · delivery " + since, "Logistics acts, not acknowledged yet"):
+        expect(headline).to_contain_text(said)
+    for said in ("NPS, aurora · delivery", since, "Logistics acts, called "):
+        expect(listed).to_contain_text(said)
+    expect(page.locator("#line-title")).to_have_text("NPS, last 3 hours, back to where an alert began")
+    page.locator(".line").get_by_role("button", name="Show as table").click()
+    steps = page.locator(".line tbody th").all_inner_texts()
+    assert len(steps) == len(set(steps)) == 36
+    told = page.locator(".line tbody tr").filter(has=page.get_by_role("rowheader", name=since[6:11]))
+    expect(told).to_contain_text("alert")
+    assert re.search(r"n? ?\d", told.locator("td").nth(2).inner_text()), "what was counted before the last hour"
 
 
 def test_every_score_explains_itself_where_it_stands_and_in_the_glossary(
@@ -362,9 +381,8 @@ def test_the_weekly_report_is_one_file_and_the_same_on_paper(
 def test_a_chart_says_the_same_as_a_table(context: BrowserContext, served: Served) -> None:
     page, _ = opened(context, served.url)
     page.locator(".line").get_by_role("button", name="Show as table").click()
-    rows = page.locator(".line table tbody tr")
-    expect(rows).to_have_count(12)
-    assert "NPS over the last hour" in (page.locator(".plot").get_attribute("aria-label") or "")
+    assert page.locator(".line table tbody tr").count() in (12, 36)  # further back where an alert began
+    assert "NPS over the last " in (page.locator(".plot").get_attribute("aria-label") or "")
     assert page.locator(".line th", has_text="Expected").count() == 1
     for part, row in (("journey", "Lost here"), ("drivers", "Pull on the score")):
         card = page.locator(f".{part}")

@@ -83,6 +83,12 @@ class Alarms:
         return sum(step["state"] not in OVER for step in self.newest(now))
 
 
+def began(shown: Mapping[str, Any]) -> float:
+    """When the trouble of what is shown began, before anybody was called: of an incident, of its first alert."""
+    texts = [one["began"] for one in shown.get("alerts", [shown]) if one.get("began")]
+    return min(map(_moment, texts), default=_second(shown))
+
+
 def _is_alert(step: Mapping[str, Any]) -> bool:
     texts = all(isinstance(step.get(name), str) for name in ("alert_id", "state", "rule", "owner", "at"))
     return texts and isinstance(step.get("revision"), int) and isinstance(step.get("scope"), dict) and _second(step) > 0
@@ -93,7 +99,11 @@ def _age(step: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _second(step: Mapping[str, Any]) -> float:
+    return _moment(step["at"])
+
+
+def _moment(text: str) -> float:
     try:
-        return datetime.fromisoformat(step["at"]).timestamp()
+        return datetime.fromisoformat(text).timestamp()
     except ValueError:
         return 0.0

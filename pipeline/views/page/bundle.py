@@ -1,9 +1,9 @@
 """Our scripts as one file, our styles as another: a browser asks once for each, and what repeats itself packs into two
 thirds. Pure.
 
-Each script stays a module of its own: it becomes a function, its imports are read from what the others gave. Files are
-written with one form of import and export each, vendored ones with one list of exports at their end; anything else is a
-mistake and raises ValueError.
+Scripts stand one after the other in the order in which they need each other and share one room: names at their top
+level must differ. They are written with one form of import and export each, vendored ones with one list of exports at
+their end; anything else is a mistake and raises ValueError.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final
 
 _IMPORT: Final = re.compile(r"^import \{ ([\w, ]+) \} from '\./([\w./-]+)';$", re.M)
 _EXPORT: Final = re.compile(r"^export (?=(?:async )?(?:const|function|class) (\w+))", re.M)
+_NAMED: Final = re.compile(r"^(?:export )?(?:async )?(?:const|let|function|class) (\w+|[{[][^=]*[}\]])", re.M)
 #: How a packed module ends: the names inside and outside.
 _LIST: Final = re.compile(r"export\{([\w $,]+)\};?\s*\Z")
 #: Indents and lines that hold nothing but a comment.
@@ -28,28 +29,39 @@ def bundled(modules: Mapping[str, str], first: Iterable[str] = ()) -> str:
     which are no modules and speak for themselves."""
     imports = {name: _IMPORT.findall(text) for name, text in modules.items()}
     gives = {name: _gives(text) for name, text in modules.items()}
-    parts = []
-    for name in TopologicalSorter(
-        {name: [other for _, other in found] for name, found in imports.items()}
-    ).static_order():
-        if name not in modules:
-            raise ValueError(f"there is no script {name}")
-        heads = []
-        for words, other in imports[name]:
-            wanted = [word.strip() for word in words.split(",")]
-            missing = set(wanted) - set(gives[other])
-            if missing:
+    needs = {name: [other for _, other in found] for name, found in imports.items()}
+    wanted: dict[str, set[str]] = {}
+    for name, found in imports.items():
+        for words, other in found:
+            asked = {word.strip() for word in words.split(",")}
+            wanted.setdefault(other, set()).update(asked)
+            if other not in modules:
+                raise ValueError(f"there is no script {other}")
+            if missing := asked - set(gives[other]):
                 raise ValueError(f"{name} imports {', '.join(sorted(missing))}, which {other} does not export")
-            heads.append(f"const {{ {', '.join(wanted)} }} = of['{other}'];")
+    _differ(modules)
+    parts = []
+    for name in TopologicalSorter(needs).static_order():
         body = _LIST.sub("", _EXPORT.sub("", _IMPORT.sub("", modules[name])))
         if re.search(r"^(import|export)\b", body, re.M):
             raise ValueError(f"{name} has an import or export of another form")
-        given = ", ".join(
-            f"{outside}: {inside}" if outside != inside else inside for outside, inside in gives[name].items()
-        )
         text = _AIR.sub("", body).strip()
-        parts.append(f"of['{name}'] = (() => {{\n{''.join(heads)}\n{text}\nreturn {{ {given} }};\n}})();")
-    return "\n".join([*first, "const of = {};", *parts]) + "\n"
+        if _LIST.search(modules[name]):
+            names = sorted(wanted.get(name, ()))
+            given = ", ".join(f"{outside}: {gives[name][outside]}" for outside in names)
+            text = f"const {{ {', '.join(names)} }} = (() => {{ {text}\nreturn {{ {given} }}; }})();"
+        parts.append(text)
+    return "\n".join([*first, *parts]) + "\n"
+
+
+def _differ(modules: Mapping[str, str]) -> None:
+    """Raises where two scripts give something the same name: in one room only one of them can have it."""
+    owner: dict[str, str] = {}
+    for name, text in modules.items():
+        for named in _NAMED.findall(text):
+            for word in re.findall(r"\w+", named):
+                if owner.setdefault(word, name) != name:
+                    raise ValueError(f"{owner[word]} and {name} both have something at their top level called {word}")
 
 
 def _gives(text: str) -> dict[str, str]:

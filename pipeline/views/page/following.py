@@ -42,6 +42,8 @@ class Following:
         self._trouble = trouble
         self._clock = clock
         self._heard = heard
+        #: Everything that was there when it began to read has been taken: what is known is not a part of it.
+        self.caught_up = False
 
     async def run(self) -> None:
         """Never ends."""
@@ -77,6 +79,9 @@ class Following:
             consumer.seek(partition, ends[partition] if at is None else at.offset)
         checked = now
         while True:
+            if not self.caught_up and all([await consumer.position(part) >= ends[part] for part in partitions]):
+                self.caught_up = True
+                self._heard()
             batches = await consumer.getmany(timeout_ms=500, max_records=_MOST)
             for partition, records in batches.items():
                 take = self._takers[partition.topic][0]

@@ -105,12 +105,15 @@ def change(metric: str, scale: str, before: pl.DataFrame, now: pl.DataFrame) -> 
     }
 
 
-def line(cells: Cells, first: int, grain: int, until: int) -> dict[str, Any]:
-    """Each measure's series, one point a step from `first`; a step without enough answers has n and no score."""
+def line(cells: Cells, first: int, grain: int, until: int, scales: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Each measure's series, one point a step from `first`; a step without enough answers has n and no score.
+
+    `scales` is what the big numbers chose, where they count a part of it.
+    """
     steps = list(range(first, until, grain))
     place = {start: i for i, start in enumerate(steps)}
     series: dict[str, Any] = {}
-    for metric, scale in chosen_scales(cells.line).items():
+    for metric, scale in (chosen_scales(cells.line) if scales is None else scales).items():
         rows = _of(summed(cells.line, ("start",)), metric, scale)
         columns: dict[str, list[Any]] = {name: [None] * len(steps) for name in ("score", "low", "high")}
         columns["n"] = [0] * len(steps)

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -22,12 +23,13 @@ from pipeline.settings import Settings
 from pipeline.telemetry import log
 from pipeline.views.demo import LogEnds, Pace
 from pipeline.views.page import frames, readings
-from pipeline.views.page.alarms import ALARMS_S, Alarms
+from pipeline.views.page.alarms import ALARMS_S, Alarms, began
 from pipeline.views.page.board import BINS, KEPT_S, Board
+from pipeline.views.page.compared import Compared
 from pipeline.views.page.following import Following, Take
 from pipeline.views.page.frames import Cells
 from pipeline.views.page.items import concerns, matches, shown
-from pipeline.views.page.looked import BEFORE_S, Looked
+from pipeline.views.page.looked import Looked
 from pipeline.views.page.streams import Channel, Viewer
 from pipeline.views.page.view import View
 from schemas.outgoing import Score
@@ -82,11 +84,12 @@ class Live:
         self.sent = 0
         self.gaps = 0
         self.trouble: dict[str, str] = {}
+        self._following = Following(settings, self._takers(), self.trouble, clock, self._heard.set)
 
     async def start(self) -> None:
         """Begins to read; nothing has to be reachable yet."""
         loops = {
-            "kafka": Following(self._settings, self._takers(), self.trouble, self._clock, self._heard.set).run(),
+            "kafka": self._following.run(),
             "tick": self._tick(),
             "status": self._every(_STATUS_S, "clickhouse", self._look_at_status),
             "feedback": self._every(_FEEDBACK_S, "clickhouse", self._look_at_feedback),
@@ -110,7 +113,7 @@ class Live:
         for looked in self._channels.values():
             for viewer in looked.channel.viewers:
                 viewer.close()
-        saying = [looked.task for looked in self._channels.values() if looked.task is not None]
+        saying = [task for looked in self._channels.values() for task in looked.tasks]
         for task in (*self._tasks, *saying):
             task.cancel()
         await asyncio.gather(*self._tasks, *saying, return_exceptions=True)
@@ -142,6 +145,7 @@ class Live:
         self.viewers += 1
         if not looked.channel.latest:
             self._joined.set()
+            self._heard.set()  # whichever of the two is waited for
         return looked.channel.join(viewer, last)
 
     def leave(self, view: View, viewer: Viewer) -> None:
@@ -264,9 +268,10 @@ class Live:
             used = time.thread_time()
             self._forget(_KEPT_VIEW_S)
             for view, looked in list(self._channels.items()):
-                if looked.task is not None and looked.task.done():
-                    looked.task.result()  # nothing but a mistake of ours raises: then the process says it is not ready
-                    looked.task = None
+                for task in looked.tasks:
+                    if task.done():
+                        task.result()  # nothing but a mistake of ours raises: then the process says it is not ready
+                looked.settle()
                 if looked.channel.viewers and looked.task is None:
                     looked.task = asyncio.create_task(self._say(view, looked))
             # A view that waits for ClickHouse holds up no other.
@@ -292,11 +297,17 @@ class Live:
             self.sent += said("status", orjson.dumps({**status, "said": int(self._clock() * 1000)}))
         mine = [alert for alert in self.alarms.newest(now) if concerns(view, alert["scope"])]
         self.sent += said("alerts", orjson.dumps(mine))
-        state = (self.board.changes, view.first(now)) if view.live else now // view.every_s
-        if state == looked.state and not looked.stale(now):
+        since = _since(view, now, mine)
+        if view.live:
+            self._compare(view, looked, now, since)
+            if not self._following.caught_up:
+                return  # a part of the hour is no score of it
+        told = (self.board.changes, since, looked.compared.turn)
+        state = (view.first(now), *told) if view.live else now // view.every_s
+        if state == looked.state:
             return
         try:
-            sections = await self.sections(view, now, looked)
+            sections = await self.sections(view, now, looked.compared, since)
         except Unavailable as error:
             self.trouble["clickhouse"] = str(error)
             return
@@ -304,25 +315,38 @@ class Live:
         for section, content in sections.items():
             self.sent += said(section, orjson.dumps(content))
 
-    async def sections(self, view: View, now: int, looked: Looked) -> dict[str, Any]:
-        """Big numbers, line and heat map of a view, now."""
+    def _compare(self, view: View, looked: Looked, now: int, since: int) -> None:
+        """Has what a live view is compared with read beside it: its scores wait for no table."""
+        tried = time.monotonic()
+        if looked.asking is None and looked.compared.due(view, now, since) and tried - looked.asked_at >= _AGAIN_S:
+            looked.asked_at = tried
+            looked.asking = asyncio.create_task(self._ask(view, looked.compared, now, since))
+
+    async def _ask(self, view: View, compared: Compared, now: int, since: int) -> None:
+        try:
+            await compared.ask(self._pool.call, view, now, since)
+        except Unavailable as error:
+            self.trouble["clickhouse"] = str(error)
+        self._heard.set()
+
+    async def sections(self, view: View, now: int, compared: Compared, since: int) -> dict[str, Any]:
+        """Big numbers, line and heat map of a view, now; the line from `since` on."""
         first, span = view.first(now), view.of_span
-        if not view.live:
-            cells = await self._pool.call(lambda client: readings.cells_of(client, view, now))
-            looked.before, looked.before_at = cells.before, now
+        if view.live:
+            cells = self._from_board(view, first, compared.before)
         else:
-            if looked.before is None or now - looked.before_at >= BEFORE_S:
-                looked.before_at = now
-                looked.before = await self._pool.call(lambda client: readings.before_of(client, view, now))
-            cells = self._from_board(view, first, looked.before)
-        if looked.usual is None or looked.usual_of != first:
-            looked.usual, looked.usual_of = await self._pool.call(lambda c: readings.usual_of(c, view, now)), first
-        if not view.filters and (looked.changes is None or now - looked.changes_at >= 15):
-            looked.changes_at = now
-            looked.changes = await self._pool.call(lambda client: readings.restated(client, view, now))
-        line = frames.line(cells, first, span.grain_s, now + 1)
-        frames.expected(line, looked.usual, span.usual_s)
-        line["restated"] = {str(start): why for start, why in (looked.changes or {}).items() if start >= first}
+            cells = await self._pool.call(lambda client: readings.cells_of(client, view, now))
+            compared.took(cells.before, now)
+            await compared.ask(self._pool.call, view, now, since)
+        drawn = cells
+        if since < first and compared.earlier is not None:
+            rows = self._from_board(view, compared.earlier_to, None).line.select(compared.earlier.columns)
+            drawn = replace(cells, line=pl.concat([compared.earlier.filter(pl.col("start") >= since), rows]))
+        else:
+            since = first
+        line = frames.line(drawn, since, span.grain_s, now + 1, frames.chosen_scales(cells.line))
+        frames.expected(line, compared.usual, span.usual_s)
+        line["restated"] = {str(start): why for start, why in compared.changes.items() if start >= since}
         line["open"] = self._open(view, first)
         return {
             "tiles": {
@@ -330,13 +354,14 @@ class Live:
                 "back": span.back_s,
                 "tiles": frames.tiles(cells),
                 "headline": frames.headline(cells, self._owners, self._default_owner),
+                "compared": compared.before is not None,
                 "as_of": self.board.as_of if view.live else "",
             },
             "line": line,
             "heat": frames.heat(cells),
         }
 
-    def _from_board(self, view: View, first: int, before: pl.DataFrame) -> Cells:
+    def _from_board(self, view: View, first: int, before: pl.DataFrame | None) -> Cells:
         wanted = pl.col("start") >= first
         for name, values in view.filters:
             wanted &= pl.col(name).is_in(values)
@@ -345,7 +370,7 @@ class Live:
         if self._imported.width:
             parts.append(self._imported.filter(wanted).select(columns))
         rows = pl.concat(parts)
-        return Cells(rows, rows, before)
+        return Cells(rows, rows, rows.clear() if before is None else before)
 
     def _open(self, view: View, first: int) -> list[int]:
         """Steps that are not final yet, of the live hour."""
@@ -353,6 +378,12 @@ class Live:
             return []
         rows = self.board.frame().filter((pl.col("start") >= first) & ~pl.col("final"))
         return sorted(rows["start"].unique().to_list())
+
+
+def _since(view: View, now: int, alerts: Sequence[Mapping[str, Any]]) -> int:
+    """Where the line of a view begins: earlier where the trouble of an alert that is shown began shortly before."""
+    first, earliest = view.first(now), view.earliest(now)
+    return earliest if any(earliest <= began(alert) < first for alert in alerts) else first
 
 
 async def _answers(url: str) -> bool:

@@ -1,16 +1,11 @@
-"""What one view was shown and what was read for it, until it is read anew. Pure."""
+"""What one view was shown and what is being done for it. Pure."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
 
-import polars as pl
-
+from pipeline.views.page.compared import Compared
 from pipeline.views.page.streams import Channel
-
-#: What a view is compared with is read anew after so long, seconds.
-BEFORE_S: Final = 60.0
 
 
 class Looked:
@@ -23,14 +18,19 @@ class Looked:
         self.task: asyncio.Task[None] | None = None
         self.state: object = None
         self.status: object = None
-        self.before: pl.DataFrame | None = None
-        self.before_at = 0
         self.snapshot: tuple[str, bytes] | None = None
-        self.usual: pl.DataFrame | None = None
-        self.usual_of = 0
-        self.changes: dict[int, dict[str, int]] | None = None
-        self.changes_at = 0
+        self.compared = Compared()
+        self.asking: asyncio.Task[None] | None = None
+        self.asked_at = float("-inf")
 
-    def stale(self, now: int) -> bool:
-        """Whether what it is compared with was read too long ago."""
-        return now - self.before_at >= BEFORE_S
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """What is being done for it."""
+        return [task for task in (self.task, self.asking) if task is not None]
+
+    def settle(self) -> None:
+        """Lets go of what is done."""
+        if self.task is not None and self.task.done():
+            self.task = None
+        if self.asking is not None and self.asking.done():
+            self.asking = None

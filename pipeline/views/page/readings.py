@@ -57,10 +57,18 @@ def before_of(client: ClickHouse, view: View, now: int) -> pl.DataFrame:
     return pl.concat([from_rows(question.metric, read_scores(client, question), ()) for question in asked])
 
 
+def earlier_of(client: ClickHouse, view: View, now: int) -> pl.DataFrame:
+    """The cells of the line between the earliest step it may begin with and the view's first: the topic `scores` does
+    not go back so far."""
+    span, first = view.of_span, view.first(now)
+    asked = [Question(metric, view.earliest(now), first, span.grain_s, (), view.chosen) for metric in MEASURES]
+    return pl.concat([from_rows(question.metric, read_scores(client, question), ()) for question in asked])
+
+
 def usual_of(client: ClickHouse, view: View, now: int) -> pl.DataFrame:
     """What the same hours of the week counted in the four weeks before a view, as cells; `start` as `slot` has it."""
     width = view.of_span.usual_s
-    first = view.first(now) // width * width
+    first = view.earliest(now) // width * width
     reach = min(-(-(now + 1 - first) // width) * width, _WEEK_S)
     weeks = [(first - week * _WEEK_S, first - week * _WEEK_S + reach) for week in range(1, USUAL_WEEKS + 1)]
     minutes = " OR ".join(f"(minute >= {begin} AND minute < {end})" for begin, end in weeks)
@@ -104,7 +112,7 @@ def imported(client: ClickHouse, since: int) -> pl.DataFrame:
 
 def restated(client: ClickHouse, view: View, now: int) -> dict[int, dict[str, int]]:
     """Steps of a view whose score was changed after it had been closed, with how often by reason."""
-    return changed(client, (view.first(now), now + 1, view.of_span.grain_s))
+    return changed(client, (view.earliest(now), now + 1, view.of_span.grain_s))
 
 
 def changed(client: ClickHouse, span: tuple[int, int, int]) -> dict[int, dict[str, int]]:

@@ -101,6 +101,7 @@ class Server:
 
     def __init__(self, settings: Settings, telemetry: Telemetry, verify: Verify | None) -> None:
         registry = Registry.parse((settings.registry or DEFAULT_PATH).read_text(), str(settings.registry or "bundled"))
+        self._owners = registry.owners
         self.live = Live(settings, registry)
         self._experience = Experience(self.live, settings, registry)
         self._settings = settings
@@ -282,6 +283,7 @@ class Server:
             "narrow": view.narrow,
             "open": self._verify is None,
             "gateway": self._settings.gateway_url,
+            "owners": self._owners,
         }
         wire = b"retry: %d\nevent: hello\ndata: %b\n\n" % (_RETRY_MS, orjson.dumps(hello))
         return wire if resumed else wire + b"event: latest\ndata: %b\n\n" % self.live.snapshot(view)

@@ -43,6 +43,9 @@ MOST_VALUES: Final = 50
 #: The last hour of a unit comes from ClickHouse: eight questions, so not twice a second.
 ASKED_S: Final = 3.0
 
+#: The line of the live hour begins so much earlier when an alert's trouble began there: who opens the page sees it.
+EARLIER_S: Final = 2 * 3600
+
 Filters = tuple[tuple[str, tuple[str, ...]], ...]
 
 
@@ -120,6 +123,10 @@ class View:
         """Begin of what is shown at `now`: whole steps, the open one included."""
         span = self.of_span
         return now // span.grain_s * span.grain_s + span.grain_s - span.seconds
+
+    def earliest(self, now: int) -> int:
+        """The first step that its line may begin with."""
+        return self.first(now) - EARLIER_S if self.live else self.first(now)
 
     @property
     def live(self) -> bool:

@@ -1,13 +1,13 @@
 // The whole page: its state, its address, its keys. The address holds what is chosen, so it can be shared.
 import { html, render, Component } from './vendor/preact-htm.js';
 import { Line } from './chart.js';
-import { Alerts, Incident } from './alerts.js';
+import { Alerts, Headline, Incident } from './alerts.js';
 import { Customer } from './customer.js';
 import { Glossary } from './glossary.js';
 import { Drivers, Journey, Producers } from './beyond.js';
-import { Empty, Feedback, Headline, Heat, Strip, Tiles, Why } from './parts.js';
+import { Empty, Feedback, Heat, Strip, Tiles, Why } from './parts.js';
 import { follow } from './stream.js';
-import { SPANS, clock, count, plain } from './words.js';
+import { SPANS, clock, count, owners, plain } from './words.js';
 
 const FILTERS = ['brand', 'unit', 'channel', 'touchpoint'];
 const BACK = { '1h': 'same hour last week', '24h': 'same 24 h last week', '7d': 'the week before', '28d': 'the 28 days before' };
@@ -73,6 +73,7 @@ class App extends Component {
     if (event === 'live' || event === 'stale') {
       if (this.state.link !== event) this.setState({ link: event });
     } else if (event === 'hello') {
+      Object.assign(owners, data.owners);
       this.setState({ narrow: data.narrow, open: data.open, gateway: data.gateway, refused: '' });
     } else if (event === 'feedback') this.show(data.list, false);
     else if (event === 'gap') this.setState({ missed: true });
@@ -172,6 +173,7 @@ class App extends Component {
     if (empty && s.values.touchpoint) this.born = true;
     const first = empty || (this.born && everything && !old && answers < 10);
     const why = (metric, from = s.tiles.first, to = s.now / 1000, when = since) => this.setState({ why: { metric, from, to, when } });
+    const open = incident => this.go({ incident }, false);
     const evidence = ({ metric, from, to }) => {
       const query = new URLSearchParams({ metric, from: new Date(from * 1000).toISOString(), to: new Date(to * 1000).toISOString(), grain: 'all' });
       for (const name of FILTERS) if (s.filters[name]) query.set(name, s.filters[name]);
@@ -201,7 +203,7 @@ class App extends Component {
         ${first && html`<${Empty} status=${s.status} gateway=${s.gateway} answers=${answers} />`}
         ${s.refused && html`<p class="note" role="alert">${s.refused}</p>`}
         ${!empty && !s.refused && html`
-          <${Headline} tiles=${s.tiles} alerts=${s.alerts} pick=${filters => this.pick(filters)} />
+          <${Headline} tiles=${s.tiles} alerts=${s.alerts} now=${s.now} pick=${filters => this.pick(filters)} open=${open} />
           <${Tiles} tiles=${s.tiles} line=${s.line} measure=${s.measure} choose=${measure => this.go({ measure }, false)} why=${why} since=${BACK[s.span]} />
           <div class="grid">
             <div class="stack">
@@ -209,7 +211,7 @@ class App extends Component {
             <${Heat} heat=${s.heat} tiles=${s.tiles} measure=${s.measure} filters=${s.filters} pick=${filters => this.pick(filters)}
               rows=${s.rows} setRows=${rows => this.go({ rows }, false)} units=${s.unitCells} />
             </div><div class="stack">
-            <${Alerts} alerts=${s.alerts} now=${s.now} open=${incident => this.go({ incident }, false)} />
+            <${Alerts} alerts=${s.alerts} now=${s.now} open=${open} />
             <${Feedback} list=${s.list} fresh=${s.fresh} paused=${s.paused} hold=${(name, on) => this.hold(name, on)} flush=${() => this.flush()} now=${s.now} narrow=${s.narrow} />
             </div></div>
           <${Journey} query=${beyond} measure=${s.measure} span=${SPANS[long]} />

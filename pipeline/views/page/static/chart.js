@@ -175,6 +175,9 @@ export class Line extends Component {
 
   render({ line, measure, span, why }, { table, at, zoomed }) {
     const series = columns(line, measure);
+    // An hour that reaches back to where the trouble of an alert began.
+    const steps = line ? line.steps * line.grain / 3600 : 0;
+    const said = span === '1h' && steps > 1 ? `last ${steps} hours, back to where an alert began` : SPANS[span];
     const some = series?.score.some(v => v !== null);
     const alarms = series ? this.alarms(series, line.grain) : [];
     const rang = i => alarms.filter(([at]) => at >= series.x[i] && at < series.x[i] + line.grain).length;
@@ -192,11 +195,11 @@ export class Line extends Component {
     const chosen = at !== null && at < (series?.x.length ?? 0) ? at : known[known.length - 1];
     const low = known.reduce((a, i) => a === null || series.score[i] < series.score[a] ? i : a, null);
     const summary = !some ? `${NAMES[measure]}: too few answers for a line` :
-      `${NAMES[measure]} over the ${SPANS[span]}, ${known.length} steps. First ${say(known[0])}. Lowest ${say(low)}. Newest ${say(known[known.length - 1])}.`;
+      `${NAMES[measure]} over the ${said}, ${known.length} steps. First ${say(known[0])}. Lowest ${say(low)}. Newest ${say(known[known.length - 1])}.`;
     return html`
       <section class="card line" aria-labelledby="line-title">
         <header>
-          <h2 id="line-title">${NAMES[measure]}, ${SPANS[span]}</h2>
+          <h2 id="line-title">${NAMES[measure]}, ${said}</h2>
           <div class="tools">
             ${zoomed && html`<button class="quiet" onClick=${() => this.reset()}>Reset zoom</button>`}
             <button class="quiet" aria-pressed=${table} onClick=${() => this.setState({ table: !table })}>${table ? 'Show as chart' : 'Show as table'}</button>

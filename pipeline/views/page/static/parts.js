@@ -26,26 +26,6 @@ export function Strip({ status, link, now, narrow }) {
     </section>`;
 }
 
-export function Headline({ tiles, alerts, pick }) {
-  const lead = tiles?.headline;
-  const tile = lead && tiles.tiles.find(one => one.metric === lead.metric);
-  if (!tile || tile.score === null) return null;
-  const c = tile.change;
-  const feel = c === null ? 'There is nothing to compare it with yet.'
-    : c.verdict === 'steady' ? `That is about the same as a week earlier (${difference(c.value, tile.unit)}, within chance).`
-    : `That is ${difference(c.value, tile.unit)} against a week earlier: a real ${c.verdict === 'worse' ? 'drop' : 'rise'}, not chance.`;
-  const w = lead.worst;
-  const open = (alerts ?? []).filter(one => !['resolved', 'closed', 'expired'].includes(one.state));
-  const waiting = open.filter(one => !one.acked_by).length;
-  return html`
-    <section class=${'headline ' + (c?.verdict ?? '')} aria-label="In one sentence">
-      <p><b>${NAMES[lead.metric]} is ${number(tile.score, tile.unit)}</b> (${range(tile.low, tile.high, tile.unit)}, ${count(tile.n)} answers). ${feel}</p>
-      <p>${w ? html`Hurts the score most: <button class="link" onClick=${() => pick({ touchpoint: w.touchpoint, channel: w.channel })}>${plain(w.touchpoint) || 'no touchpoint'} by ${plain(w.channel)}</button>${' '}with ${number(w.score, lead.unit)} (${range(w.low, w.high, lead.unit)}, n ${count(w.n)}). <b>${w.owner}</b> acts.`
-        : 'No place is reliably worse than the rest.'}
-        ${open.length > 0 && html` <span class="firing">${open.length} open ${open.length === 1 ? 'alert' : 'alerts'}${waiting ? `, ${waiting} not acknowledged yet` : ', all acknowledged'}.</span>`}</p>
-    </section>`;
-}
-
 const Spark = ({ series }) => {
   if (!series) return html`<svg class="spark" viewBox="0 0 100 24" aria-hidden="true"></svg>`;
   const known = series.score.filter(v => v !== null);
@@ -77,7 +57,7 @@ export const Tiles = ({ tiles, line, measure, choose, why, since }) => html`
             <p class="sub"><${Term} word="interval">${range(tile.low, tile.high, tile.unit)}<//><span class="n">n ${count(tile.n)}</span></p>`}
         <p class=${'sub change ' + (c?.verdict ?? '')}>${c
           ? html`<b>${sign} ${difference(c.value, tile.unit)}</b> <${Term} word="change">${VERDICT[c.verdict]}<//><br />vs ${since}`
-          : tile.score === null ? ' ' : html`no comparison yet<br />with ${since}`}</p>
+          : tile.score === null ? ' ' : tiles.compared ? html`no comparison yet<br />with ${since}` : 'looking …'}</p>
         <button class="sparkle" aria-pressed=${tile.metric === measure} aria-label=${'Show ' + NAMES[tile.metric] + ' in the line and the map'} onClick=${() => choose(tile.metric)}><${Spark} series=${line?.series?.[tile.metric]} /></button>
         ${tile.also.length > 0 && html`<p class="sub also">${tile.also.map(one => html`<span>${tile.metric === 'sentiment' ? 'model' : 'scale'} ${one.scale}: ${one.score === null ? 'too few' : number(one.score, tile.unit)} (n ${count(one.n)})</span>`)}</p>`}
       </article>`;

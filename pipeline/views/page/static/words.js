@@ -60,6 +60,10 @@ export function ago(ms, now) {
   return `${Math.round(s / 86400)} days ago`;
 }
 
+// Who acts, by the names of the registry, as the server says them.
+export const owners = {};
+export const owner = name => owners[name] ?? (plain(name) || 'nobody');
+
 // How long something has been going on.
 export function lasting(ms) {
   const m = Math.max(0, Math.floor(ms / 60000));

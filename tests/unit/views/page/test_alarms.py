@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from pipeline.views.page.alarms import ALARMS_S, Alarms
+from pipeline.views.page.alarms import ALARMS_S, Alarms, began
 from schemas.codec import encode
 from schemas.outgoing import Alert
 
@@ -93,3 +93,12 @@ def test_the_clock_runs_from_the_first_step_and_begins_anew_when_it_is_opened_ag
     assert since(2, "firing", "07:20") == "07:10"
     assert since(3, "resolved", "07:30") == "07:10"
     assert since(4, "firing", "07:40") == "07:40"
+
+
+def test_trouble_began_with_the_first_alert_of_an_incident_or_when_somebody_was_told() -> None:
+    alarms = Alarms()
+    for name, minute in (("a", "10"), ("b", "05")):
+        alarms.take(step(name, incident="i", began=f"2026-05-01T07:{minute}:00Z"))
+    alarms.take(step("whole", kind="incident", incident="i"))
+    assert began(alarms.newest(NOW)[0]) == NOW - 55 * 60
+    assert began(orjson.loads(step())) == NOW - 60

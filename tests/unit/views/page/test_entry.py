@@ -117,5 +117,7 @@ def test_the_last_hour_has_twelve_steps_with_the_open_one() -> None:
     view = View.of("1h", {})
     assert view.first(NOW) == NOW + 300 - 3600
     assert view.first(NOW + 299) == view.first(NOW)
+    assert view.earliest(NOW) == view.first(NOW) - 2 * 3600
+    assert View.of("24h", {}).earliest(NOW) == View.of("24h", {}).first(NOW)
     assert view.live
     assert not View.of("1h", {"unit": ("u",)}).live

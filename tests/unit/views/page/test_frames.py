@@ -89,6 +89,13 @@ def test_the_score_of_a_line_is_that_of_the_sum_and_not_an_average() -> None:
     assert series["n"] == [40]
 
 
+def test_a_line_that_reaches_back_keeps_the_scale_of_the_big_number() -> None:
+    now = cells((START, "csat", "1-5", "a", "web", {4: 30}))
+    long = pl.concat([cells((START - 300, "csat", "0-1", "a", "web", {0: 99})), now])
+    series = line(seen(long), START - 300, 300, START + 1, chosen_scales(now))["series"]["csat"]
+    assert (series["scale"], series["n"]) == ("1-5", [0, 30])
+
+
 def test_a_step_without_enough_answers_is_a_hole_with_its_n() -> None:
     parts = pl.concat([nps({10: 30}), nps({10: 3}, start=START + 600)])
     found = line(seen(parts), START, 300, START + 601)
