@@ -12,15 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from pipeline.arrival.columns import Scores
+from pipeline.arrival.columns import NO_STEP, Scores
 from pipeline.arrival.fingerprints import Flags, Ints
 from pipeline.arrival.rules import HISTORY, ArrivalRules, Form
 from schemas.codec import Rejection, check
 from schemas.feedback import SCALES, Feedback
 from schemas.vocabulary import Metric, Reason, Stage
 
-#: Stands for "not given" in a column of small integers; no score or bound can be it.
-_NONE = -128
 _METRICS = pl.Enum([metric.value for metric in Metric])
 _PSEUDONYM = r"^k[0-9]+:[0-9a-f]{16}$"
 
@@ -36,9 +34,9 @@ def _known() -> list[tuple[int, str, int, int]]:
     for number, metric in enumerate(Metric):
         scales = SCALES[metric]
         if not scales:
-            rows.append((_code(number, _NONE, _NONE), "", 0, -1))
+            rows.append((_code(number, NO_STEP, NO_STEP), "", 0, -1))
             continue
-        rows.append((_code(number, _NONE, _NONE), _label(*scales[0]), *scales[0]))
+        rows.append((_code(number, NO_STEP, NO_STEP), _label(*scales[0]), *scales[0]))
         rows.extend((_code(number, low, high), _label(low, high), low, high) for low, high in scales)
     return sorted(rows)
 
@@ -65,12 +63,12 @@ class Scaled(NamedTuple):
 def scaled(metric: pl.Series, text: pl.Series, scores: Scores) -> Scaled:
     """Fit answers to their scales. A text without a score (`sentiment_only`) has scale "", answer 0 and bin -1."""
     numbers = metric.cast(_METRICS).to_physical().to_numpy().astype(np.int64)
-    score, low, high = (column.fill_null(_NONE).to_numpy().astype(np.int64) for column in scores)
+    score, low, high = scores
     codes = (numbers << 16) + ((low + 128) << 8) + high + 128
     at = np.minimum(np.searchsorted(_CODES, codes), len(_CODES) - 1)
     lowest, highest = _LOWEST[at], _HIGHEST[at]
     wordless = highest < lowest
-    fits = (_CODES[at] == codes) & np.where(wordless, score == _NONE, (score >= lowest) & (score <= highest))
+    fits = (_CODES[at] == codes) & np.where(wordless, score == NO_STEP, (score >= lowest) & (score <= highest))
     if wordless.any():
         fits &= ~wordless | (text != "").to_numpy()
     bins = np.where(wordless, -1, score - lowest)

@@ -76,12 +76,16 @@ class Columns(NamedTuple):
     revision: Ints
 
 
-class Scores(NamedTuple):
-    """Answers as they came: None where the event names none."""
+#: Stands for "not given" among the steps of scales, which go from -100 to 100.
+NO_STEP = -128
 
-    score: pl.Series
-    low: pl.Series
-    high: pl.Series
+
+class Scores(NamedTuple):
+    """Answers as they came: NO_STEP where the event names none."""
+
+    score: Ints
+    low: Ints
+    high: Ints
 
 
 def of_touchpoints(events: Sequence[Touchpoint]) -> Columns:
@@ -97,7 +101,7 @@ def of_touchpoints(events: Sequence[Touchpoint]) -> Columns:
     own["duration_ms"] = _numbers(events, "duration_ms", pl.Int64()).fill_null(0)
     own["text"] = _constant("", count)
     nothing = np.zeros(count, dtype=np.uint64)
-    return Columns(own, _moments(events), _ids(events), nothing, np.zeros(count, dtype=np.int64))
+    return Columns(own, moments(events), _ids(events), nothing, np.zeros(count, dtype=np.int64))
 
 
 def of_feedback(events: Sequence[Feedback]) -> tuple[Columns, Scores]:
@@ -107,9 +111,23 @@ def of_feedback(events: Sequence[Feedback]) -> tuple[Columns, Scores]:
     own["value"] = _constant(0.0, count, pl.Float64())
     own["currency"] = _constant("", count)
     own["duration_ms"] = _constant(0, count, pl.Int64())
-    scores = Scores(*(_numbers(events, name, pl.Int16()) for name in ("score", "scale_min", "scale_max")))
     revision = np.fromiter(map(attrgetter("revision"), events), dtype=np.int64, count=count)
-    return Columns(own, _moments(events), _ids(events), _answers(events, own), revision), scores
+    return Columns(own, moments(events), _ids(events), _answers(events, own), revision), scores_of(events)
+
+
+def scores_of(events: Sequence[Feedback]) -> Scores:
+    """The answers of events and the bounds of their scales."""
+    return Scores(*(_steps(events, name) for name in ("score", "scale_min", "scale_max")))
+
+
+def _steps(events: Sequence[Any], attribute: str) -> Ints:
+    values = list(map(attrgetter(attribute), events))
+    missing = values.count(None)
+    if missing == len(values):
+        return np.full(len(values), NO_STEP, dtype=np.int64)
+    if missing:
+        values = [NO_STEP if value is None else value for value in values]
+    return np.fromiter(values, dtype=np.int64, count=len(values))
 
 
 def words(events: Sequence[Any], attribute: str) -> pl.Series:
@@ -135,7 +153,7 @@ def _numbers(events: Sequence[Any], attribute: str, dtype: pl.DataType) -> pl.Se
     return pl.Series(values, dtype=dtype)
 
 
-def _moments(events: Sequence[Any]) -> Ints:
+def moments(events: Sequence[Any]) -> Ints:
     """Event times in ms since 1970, parts of a ms cut off. By way of whole microseconds: x.123 s is no exact float."""
     stamps = map(methodcaller("timestamp"), map(attrgetter("occurred_at"), events))
     seconds = np.fromiter(stamps, dtype=np.float64, count=len(events))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import faust
@@ -20,8 +21,10 @@ from agents import score
 from pipeline import memory
 from pipeline.app import build_app, input_channel, step_channel
 from pipeline.arrival import checks, columns
-from pipeline.arrival.columns import Scores, words
+from pipeline.arrival.columns import words
+from pipeline.blanks import blank
 from pipeline.desk import Desk
+from pipeline.gathering import Gathering, Patience
 from pipeline.ledger.custody import Holding
 from pipeline.ledger.writer import token_of
 from pipeline.settings import Settings, load_settings
@@ -29,6 +32,8 @@ from pipeline.slices import ACCEPTED, ENRICHED, LABELLED, Poll, Record, Slice
 from schemas.codec import decode
 
 _FACTS = ("channel", "touchpoint", "metric")
+#: As record in production waits.
+_PATIENCE = Patience(within_s=0.25, slices=32)
 #: What score looks at and this wiring leaves empty.
 _EMPTY = {
     name: "" if dtype == pl.String() else 0
@@ -54,8 +59,7 @@ def wire(app: faust.App, desk: Desk, settings: Settings) -> None:
 
     @desk.agent(app, decoded, "record")
     async def record(stream: Any) -> None:
-        async for waiting in stream.noack_take(32, within=0.25):
-            batch = [event.value for event in waiting]
+        async for batch in Gathering(_PATIENCE, desk.custody.all_taken).batches(stream):
             with desk.step("record", sum(piece.rows.height for piece in batch)):
                 await desk.pool.insert("ledger", ledger_rows(batch), token_of(batch))
             for piece in batch:
@@ -70,22 +74,17 @@ def sliced(poll: Poll, holding: Holding, records: Sequence[Record]) -> Slice:
     """Decoded events as a slice of the facts that windows need."""
     events: Any = decode("feedback", [r.value for r in records], [r.headers for r in records]).events
     own = {name: words(events, name) for name in _FACTS}
-    scores = Scores(
-        *(
-            pl.Series([getattr(event, name) for event in events], dtype=pl.Int16())
-            for name in ("score", "scale_min", "scale_max")
-        )
-    )
-    fitted = checks.scaled(own["metric"], pl.repeat("", len(events), eager=True), scores)
+    nothing = blank("", pl.String(), len(events))
+    fitted = checks.scaled(own["metric"], nothing, columns.scores_of(events))
     lo = records[0].offset
     holding.next_off = lo + len(records)
     rows = pl.DataFrame(
         {
             "off": np.arange(lo, lo + len(records), dtype=np.int64),
-            "ingest_ms": np.fromiter((r.timestamp for r in records), np.int64, len(records)),
-            "occurred_ms": columns._moments(events),
-            "disposition": pl.repeat("aggregated", len(events), eager=True),
-            "reason": pl.repeat("", len(events), eager=True),
+            "ingest_ms": np.fromiter(map(attrgetter("timestamp"), records), np.int64, len(records)),
+            "occurred_ms": columns.moments(events),
+            "disposition": blank("aggregated", pl.String(), len(events)),
+            "reason": nothing,
             "brand": words(events, "brand"),
             **own,
             "scale": fitted.scale,
