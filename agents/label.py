@@ -1,4 +1,4 @@
-"""Label: language and sentiment of every text. What raises, hangs or answers nonsense never stops the stream."""
+"""Label: language, sentiment and topics of every text. A model that raises or hangs never stops the stream."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ import polars as pl
 
 from pipeline import blanks
 from pipeline.desk import Desk
-from pipeline.slices import LABELLED, Slice
+from pipeline.slices import LABELLED, TOPICS, Slice
 
 #: A partition this many records behind is catching up: the static model labels until it has.
 _BACKLOG = 2_000
 
-#: No label, by column.
-_UNLABELLED: dict[str, str | int] = {name: "" if dtype == pl.String else 0 for name, dtype in LABELLED.items()}
+#: What label adds, by column, and its value where there is no text.
+_ADDED: dict[str, pl.DataType] = {**LABELLED, **TOPICS}
+_UNLABELLED: dict[str, str | int] = {name: "" if dtype == pl.String else 0 for name, dtype in _ADDED.items()}
 
 
 def attach(app: faust.App, desk: Desk, reads: Any, writes: Any) -> None:
-    """Adds language, label, confidence, tier and model to every row with a text."""
+    """Adds language, label, confidence, tier, model and topics to every row with a text."""
 
     @desk.agent(app, reads, "label")
     async def label(stream: Any) -> None:
         async for piece in stream:
+            desk.look_at_taxonomy()
             if desk.custody.holds(piece):
                 with desk.step("label", piece.rows.height):
                     labelled = await with_labels(desk, piece)
@@ -31,10 +33,10 @@ def attach(app: faust.App, desk: Desk, reads: Any, writes: Any) -> None:
 
 
 async def with_labels(desk: Desk, piece: Slice) -> Slice:
-    """The slice with the columns of LABELLED; rows without a text keep them empty."""
+    """The slice with the columns of LABELLED and TOPICS; rows without a text keep them empty."""
     height = piece.rows.height
     blank = piece.rows.hstack(
-        [blanks.blank(value, LABELLED[name], height).alias(name) for name, value in _UNLABELLED.items()]
+        [blanks.blank(value, _ADDED[name], height).alias(name) for name, value in _UNLABELLED.items()]
     )
     where = (piece.rows["text"] != "").arg_true()
     if where.is_empty():
@@ -43,7 +45,8 @@ async def with_labels(desk: Desk, piece: Slice) -> Slice:
     stated = piece.rows["language"].gather(where)
     burst = piece.partition.topic == "history" or piece.behind + piece.rows.height > _BACKLOG
     labels = await desk.labeller.label(texts, stated, burst=burst)
-    columns = ["language", *LABELLED]
+    labels = labels.with_columns(desk.topics_of(texts, labels["language"]))
+    columns = ["language", *_ADDED]
     filled = [blank[name].clone().scatter(where, labels[name].cast(blank.schema[name])) for name in columns]
     for tier, count in labels.group_by("tier").len().iter_rows():
         desk.telemetry.count("touchline_texts_total", count, tier=tier)

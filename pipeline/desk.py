@@ -34,6 +34,7 @@ from pipeline.customers.sealing import Sealer, context
 from pipeline.customers.unit_rows import write_units
 from pipeline.customers.watcher import Watcher
 from pipeline.errors import Stuck, TouchlineError, Unavailable
+from pipeline.followed import Followed
 from pipeline.gauges import gauges
 from pipeline.isolation import Step, isolate
 from pipeline.ledger.attendance import BAD, SILENT
@@ -51,7 +52,10 @@ from pipeline.scores.publishing import Publisher
 from pipeline.settings import Settings
 from pipeline.slices import Partition, Slice
 from pipeline.telemetry import Telemetry, log
+from pipeline.texts.declared import read_taxonomy
 from pipeline.texts.labeller import Labeller, Options
+from pipeline.texts.taxonomy import DEFAULT_PATH as TAXONOMY
+from pipeline.texts.taxonomy import Taxonomy
 from pipeline.views.health import Health
 from schemas.codec import Rejection
 from schemas.topics import LEDGER_TOPICS
@@ -97,8 +101,9 @@ class Desk:
         self.sealer = Sealer(settings.pseudonym_key_id, settings.seal_bytes)
         self.following = Following(self.pool, self.group, self.pseudonyms, settings.profiles_held)
         self.registry = Watcher(settings.registry or DEFAULT_PATH)
+        self.taxonomy = Followed(settings.taxonomy or TAXONOMY, read_taxonomy)
         self.alert_rules = load_rules(settings)
-        self._trouble = ""
+        self._troubles: dict[str, str] = {}
         self._units_of = 0
         self.unknown = Unknown()
         self.labeller = Labeller(Options(classifier=settings.classifier, limit_s=settings.label_limit_s))
@@ -317,9 +322,26 @@ class Desk:
         """A changed registry takes effect without a restart; one that does not hold is reported and left out."""
         if self.registry.check(time.monotonic()):
             _log.info("registry changed", touchpoints=len(self.registry.registry.touchpoints))
-        if self.registry.trouble and self.registry.trouble != self._trouble:
-            _log.error("registry not taken", reason=self.registry.trouble)
-        self._trouble = self.registry.trouble
+        self._told("registry", self.registry.trouble)
+
+    def look_at_taxonomy(self) -> None:
+        """The same for the taxonomy: the next texts are read with it; those of the past stay as they are."""
+        if self.taxonomy.check(time.monotonic()):
+            held: Taxonomy = self.taxonomy.held
+            _log.info("taxonomy changed", topics=len(held.topics), version=held.version)
+        self._told("taxonomy", self.taxonomy.trouble)
+
+    def topics_of(self, texts: pl.Series, languages: pl.Series) -> list[pl.Series]:
+        """The columns of TOPICS of masked texts in their languages."""
+        held = self.taxonomy.held
+        topics = held.found(texts, languages)
+        self.telemetry.count("touchline_texts_with_topic_total", int((topics != "").sum()))
+        return [topics, pl.Series("taxonomy", [held.version]).new_from_index(0, len(texts))]
+
+    def _told(self, name: str, trouble: str) -> None:
+        if trouble and trouble != self._troubles.get(name):
+            _log.error(f"{name} not taken", reason=trouble)
+        self._troubles[name] = trouble
 
     async def tables_follow(self) -> None:
         """The table `units` follows the registry; called by the owner of `ticks` alone."""

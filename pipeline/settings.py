@@ -70,6 +70,7 @@ class Settings(BaseSettings):
         None, description="experience index of a customer (TOML); empty means the bundled one"
     )
     agent_answers: int = Field(10, ge=10, description="an employee with fewer answers is never shown alone")
+    taxonomy: Path | None = Field(None, description="topics of texts (TOML); empty means the bundled ones")
     scores: Path | None = Field(None, description="definitions of scores (TOML); empty means the bundled ones")
 
     rules: Path | None = Field(None, description="rules of what is watched (TOML); empty means the bundled ones")
@@ -138,6 +139,8 @@ class Settings(BaseSettings):
             wrong.append(f"rules: no such file: {self.rules}")
         if self.routes is not None and not self.routes.is_file():
             wrong.append(f"routes: no such file: {self.routes}")
+        if self.taxonomy is not None and not self.taxonomy.is_file():
+            wrong.append(f"taxonomy: no such file: {self.taxonomy}")
         if self.experience_index is not None and not self.experience_index.is_file():
             wrong.append(f"experience_index: no such file: {self.experience_index}")
         if self.scores is not None and not self.scores.is_file():

@@ -138,6 +138,9 @@ LABELLED: dict[str, pl.DataType] = {
     "model": pl.String(),
 }
 
+#: What label adds for the table `texts`: ids of the text's topics, a comma between, and the taxonomy that found them.
+TOPICS: dict[str, pl.DataType] = {"topics": pl.String(), "taxonomy": pl.String()}
+
 #: Dimensions of a row; the first four are the cut `core`, each further one makes a cut of `brand` with it.
 CORE: tuple[str, ...] = ("brand", "unit", "channel", "touchpoint")
 FURTHER: tuple[str, ...] = ("segments", "product", "agent", "language", "device", "campaign", "stage")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.slices import ACCEPTED, CORE, ENRICHED, FURTHER, LABELLED, OLD
+from pipeline.slices import ACCEPTED, CORE, ENRICHED, FURTHER, LABELLED, OLD, TOPICS
 
 #: 2025-10-09T08:53:20Z, any moment will do.
 START_MS = 1_760_000_000_000
@@ -32,7 +32,7 @@ def ledger_like(count: int, seed: int, *, first: int = 0, minutes: int = 5) -> p
     label = np.where(metric == "volume", "", pick(["", "negative", "neutral", "positive", "unscored"]))
     revised = (random.random(count) < 0.1) & (metric == "nps")
     columns: dict[str, Any] = {
-        name: [_empty(name, dtype)] * count for name, dtype in (ACCEPTED | ENRICHED | LABELLED | OLD).items()
+        name: [_empty(name, dtype)] * count for name, dtype in (ACCEPTED | ENRICHED | LABELLED | TOPICS | OLD).items()
     }
     columns |= {
         "off": np.arange(first, first + count),
@@ -69,7 +69,7 @@ def ledger_like(count: int, seed: int, *, first: int = 0, minutes: int = 5) -> p
         name: [value if there else _empty(name, OLD[name]) for value, there in zip(values, revised, strict=True)]
         for name, values in old.items()
     }
-    return pl.DataFrame(columns, schema=ACCEPTED | ENRICHED | LABELLED | OLD, strict=False)
+    return pl.DataFrame(columns, schema=ACCEPTED | ENRICHED | LABELLED | TOPICS | OLD, strict=False)
 
 
 def _empty(name: str, dtype: pl.DataType) -> object:

@@ -189,9 +189,11 @@ def check() -> None:
         from pipeline.intake.webhooks import load_options
         from pipeline.scores.defined import definitions_of
         from pipeline.settings import load_settings
+        from pipeline.texts.declared import read_taxonomy
 
         settings = load_settings()
         settings.require_keys()
+        read_taxonomy(settings.taxonomy)
         read_registry(settings.registry or DEFAULT_PATH)
         definitions_of(settings)
         read_routes(settings)

@@ -33,7 +33,10 @@ _Csv = Annotated[bool, typer.Option("--csv", help="Comma-separated values with a
 def drivers(
     metric: _Metric = "nps",
     of: Annotated[
-        str, typer.Option(help="touchpoint, moment, stage, channel, mode (met before); answer.unit and the like.")
+        str,
+        typer.Option(
+            help="touchpoint, moment, stage, channel, mode (met before); topic (of its text); answer.unit ..."
+        ),
     ] = "touchpoint",
     since: _Since = "-30d",
     until: _Until = "now",

@@ -28,7 +28,7 @@ def check_metric(metric: str) -> None:
         raise UsageError(f"customers give no answers of {metric!r}; they do of {', '.join(METRICS)}")
 
 
-def _columns(metric: str) -> tuple[str, str, str]:
+def columns(metric: str) -> tuple[str, str, str]:
     """SQL of scale, bin and the condition of an answer."""
     if metric == "sentiment":
         labels = "[" + ", ".join(f"'{label}'" for label in LABELS) + "]"
@@ -38,20 +38,20 @@ def _columns(metric: str) -> tuple[str, str, str]:
 
 def scales(metric: str, filters: Filters, until: str = _END) -> str:
     """SELECT of the scales of a window with the number of answers on each, most first."""
-    scale, _, counted = _columns(metric)
+    scale, _, counted = columns(metric)
     return f"""SELECT {scale} AS scale_, count() AS n FROM ledger FINAL
         WHERE {counted} AND {between(_START, until)}{kept(filters)} GROUP BY scale_ ORDER BY n DESC, scale_"""
 
 
 def said(metric: str, filters: Filters) -> tuple[str, str]:
     """SQL of the bin of a row, and of whether it is an answer on the scale asked for, in time."""
-    scale, bin_, counted = _columns(metric)
+    scale, bin_, counted = columns(metric)
     return bin_, f"{counted} AND {scale} = {{scale:String}} AND occurred_ms >= {_START}{kept(filters)}"
 
 
 def last_answers(metric: str, filters: Filters, until: str = _END) -> str:
     """SELECT of brand, customer, bin_ and said_ms: the last answer of each customer, a revised one in its last form."""
-    scale, bin_, counted = _columns(metric)
+    scale, bin_, counted = columns(metric)
     return f"""SELECT brand, customer, argMax({bin_}, (occurred_ms, revision)) AS bin_, max(occurred_ms) AS said_ms
         FROM ledger FINAL
         WHERE {counted} AND {scale} = {{scale:String}} AND {between(_START, until)}{kept(filters)}

@@ -1,7 +1,7 @@
 """Reads what drives a score [I/O]: what customers met before they answered, or what the answer itself belongs to.
 
 For things met before (touchpoints, moments, stages, channels) each customer's last answer counts once. For dimensions
-of the answer itself (unit, product, segment, ...) every answer counts, as in `touchline scores`.
+of the answer itself (unit, product, segment, ...) every answer counts, as in `touchline scores`. Topics: mentions.py.
 """
 
 from __future__ import annotations
@@ -26,10 +26,13 @@ from pipeline.journeys.facts import (
     place,
 )
 from pipeline.journeys.impacts import Drivers, Exposed, drivers_of
+from pipeline.journeys.mentions import mentions
 from pipeline.scores.reading import DIMENSIONS, Question, read_scores
 
 #: Things that are met before an answer; a moment is a touchpoint with how it ended.
 MET: tuple[str, ...] = ("touchpoint", "moment", "stage", "channel", "mode")
+#: What the text of the answer is about.
+TOPIC = "topic"
 #: Things that are told apart: one bit each, and one bit stays free. The rarer ones are left out.
 MOST = 63
 #: Days before an answer that are looked at.
@@ -44,8 +47,9 @@ _OUTCOMES = ("", "ok", "fail", "abandon")
 class DriverQuestion:
     """What drives the answers of [start, end) (Unix seconds): things of the kind `of`, met `within_days` before.
 
-    `of` is one of MET, or a dimension of the answer written as `answer.unit`. `filters` choose answers. `critical_top`
-    and `critical_reach` say what is critical: among so many strongest drivers, met by such a share. Raises UsageError.
+    `of` is one of MET, TOPIC, or a dimension of the answer written as `answer.unit`. `filters` choose answers.
+    `critical_top` and `critical_reach` say what is critical: among so many strongest drivers, met by such a share.
+    Raises UsageError.
     """
 
     start: int
@@ -59,15 +63,10 @@ class DriverQuestion:
 
     def __post_init__(self) -> None:
         answers.check_metric(self.metric)
-        if self.of in ("topic", "answer.topic"):
+        if self.own is None and self.of not in (*MET, TOPIC):
             raise UsageError(
-                "texts are labelled with a sentiment and with no topic: ask for touchpoint, moment or stage, or for "
-                "answer.touchpoint, answer.product and the like"
-            )
-        if self.own is None and self.of not in MET:
-            raise UsageError(
-                f"{self.of!r} drives nothing; met before an answer are {', '.join(MET)}, and answer.DIMENSION is what "
-                f"the answer belongs to: {', '.join(DIMENSIONS)}"
+                f"{self.of!r} drives nothing; met before an answer are {', '.join(MET)}; {TOPIC} is what its text is "
+                f"about, and answer.DIMENSION what the answer belongs to: {', '.join(DIMENSIONS)}"
             )
         if self.own is not None and self.own not in DIMENSIONS:
             raise UsageError(f"there is no dimension {self.own!r}; there are {', '.join(DIMENSIONS)}")
@@ -85,6 +84,8 @@ class DriverQuestion:
 
 def read_drivers(client: Database, question: DriverQuestion) -> Drivers:
     """Drivers with reach, lift, leave-one-out impact and relative weight, each with n and interval."""
+    if question.of == TOPIC:
+        return drivers_of(mentions(client, question), question)
     if question.own is not None:
         return drivers_of(_of_answers(client, question), question)
     given = _parameters(question)

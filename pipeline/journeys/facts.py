@@ -82,7 +82,12 @@ def kept(filters: Filters) -> str:
 def between(begin: str = "{begin_ms:Int64}", finish: str = "{finish_ms:Int64}") -> str:
     """Counted rows of known customers whose event time lies in [begin, finish), and the ingest days they can have."""
     return f"""disposition = 'aggregated' AND customer != 0 AND occurred_ms >= {begin} AND occurred_ms < {finish}
-            AND day >= toDate(fromUnixTimestamp64Milli({begin}, 'UTC')) - 1
+            AND {days(begin, finish)}"""
+
+
+def days(begin: str = "{begin_ms:Int64}", finish: str = "{finish_ms:Int64}") -> str:
+    """The ingest days that rows with an event time in [begin, finish) can have."""
+    return f"""day >= toDate(fromUnixTimestamp64Milli({begin}, 'UTC')) - 1
             AND (topic = 'history' OR day <= toDate(fromUnixTimestamp64Milli({finish}, 'UTC')) + {_OLDEST_DAYS})"""
 
 

@@ -15,7 +15,7 @@ from typing import Protocol
 import polars as pl
 
 from pipeline.errors import RefusedRows, Unavailable
-from pipeline.slices import LEDGER, Slice
+from pipeline.slices import LEDGER, TOPICS, Slice
 from schemas.vocabulary import Disposition, Reason, Stage
 
 #: First and longest wait between two tries of the same insert, seconds; below the poll interval, so the group keeps us.
@@ -180,7 +180,7 @@ def _without_values(sentence: str) -> str:
 
 _IDENTITY = ("topic", "epoch", "part", "ver")
 _LEDGER_COLUMNS = [*_IDENTITY, *LEDGER]
-_TEXTS = [*_IDENTITY, "off", "ingest_ms", "text"]
+_TEXTS = [*_IDENTITY, "off", "ingest_ms", "text", *TOPICS]
 _SEALED = [
     *_IDENTITY,
     "off",

@@ -31,6 +31,7 @@ class Lives:
 
     def __init__(self, registry: Registry | None = None) -> None:
         self.rows: list[dict[str, Any]] = []
+        self._texts: list[dict[str, Any]] = []
         self._registry = registry or read_registry()
 
     def did(self, customer: int, at: float, touchpoint: str, outcome: str = "ok", **other: Any) -> None:
@@ -41,6 +42,11 @@ class Lives:
         """An NPS answer, or another one by `metric` and `scale`; without a touchpoint it is about the brand."""
         known = {"metric": "nps", "scale": "0-10", "answer": answer, "bin": answer, "channel": "survey"}
         self._add(customer, at, touchpoint, known | {"source": "survey"}, other)
+
+    def wrote(self, topics: str, taxonomy: str = "of-test", text: str = "So it was.") -> None:
+        """The last thing that was said has a text, in which these topics (a comma between) were found."""
+        row = {name: self.rows[-1][name] for name in ("off", "ingest_ms")}
+        self._texts.append(row | {"text": text, "topics": topics, "taxonomy": taxonomy})
 
     def _add(self, customer: int, at: float, touchpoint: str, own: dict[str, Any], other: dict[str, Any]) -> None:
         entry = self._registry.touchpoints.get(touchpoint)
@@ -68,3 +74,5 @@ class Lives:
             if windows.width:
                 stamp = [pl.lit(1, pl.UInt64).alias("ver"), pl.lit(1, pl.UInt64).alias("seq")]
                 client.insert("windows", windows.with_columns(stamp))
+        if self._texts:
+            client.insert("texts", pl.DataFrame(self._texts).with_columns(pl.lit("feedback").alias("topic"), *fence))

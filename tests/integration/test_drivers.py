@@ -93,6 +93,40 @@ def test_a_dimension_of_the_answer_is_compared_with_all_other_answers(tables: Cl
     assert found.weights is not None
 
 
+def test_topics_of_texts_are_drivers_with_weights_and_an_answer_counts_once_in_the_whole(tables: ClickHouse) -> None:
+    """400 write, of whom those about deliveries are unhappy; 400 write nothing and are all happy: they do not count."""
+    lives = Lives()
+    random = np.random.default_rng(9)
+    for customer in range(1, 801):
+        late, dear = customer % 4 == 0, random.random() < 0.3
+        wrote = customer <= 400
+        lives.said(customer, START + DAY, 0, unit="west")
+        lives.wrote("delivery,price,app")  # taken over by the customer's next answer
+        lives.said(customer, START + 2 * DAY, 3 if wrote and late else 9, unit="north" if customer % 2 else "south")
+        if wrote:
+            names = [name for name, there in (("delivery", late), ("price", dear), ("rare", customer < 6)) if there]
+            lives.wrote(",".join(names))
+    lives.said(900, START + 2 * DAY, 0)
+    lives.wrote("", taxonomy="")  # nobody has looked at it
+    lives.write(tables)
+    found = read(tables, of="topic")
+    drivers = {row["driver"]: row for row in found.drivers}
+    assert list(drivers) == ["delivery", "price", "rare"]
+    assert (found.whole["n"], found.whole["score"]) == (400, 50.0)
+    first = drivers["delivery"]
+    assert (first["met"]["n"], first["others"]["n"], first["lift"]["value"]) == (100, 300, -200.0)
+    # Leave one out: the whole less the score of the 300 others.
+    assert first["impact"]["value"] == -50.0
+    assert first["impact"]["low"] < -50.0 < first["impact"]["high"] < 0
+    assert first["weight"]["value"] == pytest.approx(1.0, abs=0.02)
+    assert (first["quadrant"], first["pain"], first["critical"]) == ("fix first", True, True)
+    assert drivers["price"]["weight"]["value"] < 0.02
+    assert (drivers["rare"]["impact"]["value"], drivers["rare"]["impact"]["status"]) == (None, "insufficient")
+    north = read(tables, of="topic", filters={"unit": ("north",)})
+    assert (north.whole["n"], [row["driver"] for row in north.drivers]) == (200, ["price", "rare"])
+    assert read(tables, of="topic", start=START + 20 * DAY).drivers == []
+
+
 def test_few_answers_and_no_answers_are_refused_and_nonsense_is_named(tables: ClickHouse) -> None:
     lives = Lives()
     for customer in range(1, 21):
@@ -190,8 +224,6 @@ def test_one_bad_store_among_even_ones_is_found_and_named(tables: ClickHouse) ->
     assert [window["start"] for window in daily] == sorted({window["start"] for window in daily})
     with pytest.raises(UsageError, match="more than 60 windows"):
         read_trend(tables, EvennessQuestion(START, START + 61 * DAY, "unit"), DAY)
-    with pytest.raises(UsageError, match="with no topic"):
-        DriverQuestion(START, END, of="topic")
     alone = read_evenness(tables, EvennessQuestion(START, END, "channel"))
     assert alone.index["needed"] == 2
     assert read_evenness(tables, EvennessQuestion(END, END + DAY, "unit")).groups == []

@@ -44,6 +44,9 @@ def story(client: ClickHouse) -> None:
     late = yesterday - 86_400_000
     rows += [said(95, late, ingest_ms=hour_ms, bin=1, disposition="late", reason="beyond_lateness")]
     recorded(client, rows)
+    texts = [{"topics": "delivery,price" if i < 10 else "delivery", "off": i, "text": "So."} for i in range(12)]
+    place = {"topic": "feedback", "epoch": 1, "part": 0, "ver": 1, "ingest_ms": hour_ms + 1000}
+    client.insert("texts", pl.DataFrame([{**each, **place} for each in texts]))
     fresh = recompute(client, Part("feedback", 1, 0, 1_000))
     client.insert("windows", fresh.with_columns(pl.lit(1, pl.UInt64).alias(name) for name in ("ver", "seq")))
     write_definitions(client, read_definitions())
@@ -53,11 +56,11 @@ def story(client: ClickHouse) -> None:
     )
 
 
-def test_the_ten_questions_of_the_page_give_the_right_numbers(tables: ClickHouse) -> None:
+def test_the_eleven_questions_of_the_page_give_the_right_numbers(tables: ClickHouse) -> None:
     story(tables)
     found = {title: tables.query(sql) for title, sql in EXAMPLES.items()}
-    assert len(found) == 10
-    channels, shares, published, fates, late, segments, voices, stars, change, why = found.values()
+    assert len(found) == 11
+    channels, shares, published, fates, late, segments, voices, stars, change, why, topics = found.values()
     # On the web: 10 of the happy ones, three unhappy answers, yesterday 10 happy and 10 passive ones.
     assert channels.select("channel", "n").rows() == [("app", 10), ("web", 33)]
     assert channels["score"].to_list() == [100.0, pytest.approx(100 * (20 - 3) / 33)]
@@ -72,6 +75,7 @@ def test_the_ten_questions_of_the_page_give_the_right_numbers(tables: ClickHouse
     assert change["change"][0] == pytest.approx(100 * 17 / 23 - 50)
     assert 0 < change["p"][0] < 1
     assert why.select("reason", "rows").rows() == [("delayed", 1)]
+    assert topics.rows() == [("delivery", 12, 100.0), ("price", 10, 100.0)]
 
 
 def columns_of(client: ClickHouse, table: str) -> list[tuple[str, str]]:

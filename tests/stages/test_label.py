@@ -9,7 +9,9 @@ import pytest
 
 from agents import label
 from pipeline.desk import Desk
+from pipeline.followed import Followed
 from pipeline.slices import LABELLED, Partition
+from pipeline.texts.declared import read_taxonomy
 from pipeline.texts.labeller import Labeller, Options
 from tests.stages.flow import accepted, enriched, labelled
 from tests.stages.records import FEEDBACK, answer, answers
@@ -29,6 +31,22 @@ async def test_a_text_gets_its_labels_and_a_row_without_one_keeps_them_empty(ben
     assert piece.rows["model"].to_list() == ["", "minilm-of-test"]
     assert {name: piece.rows.schema[name] for name in LABELLED} == LABELLED
     assert (piece.lo, piece.hi, piece.rows.height) == (0, 1, 2)
+    assert piece.rows.select("topics", "taxonomy").rows() == [("", ""), ("delivery", desk.taxonomy.held.version)]
+
+
+async def test_a_changed_taxonomy_takes_effect_with_the_next_slice_and_a_wrong_one_not_at_all(bench: Bench) -> None:
+    desk, _ = bench
+    file = desk.settings.state_dir / "taxonomy.toml"
+    file.write_text('[topics.speed.words]\nen = ["quick"]')
+    desk.taxonomy = Followed(file, read_taxonomy)
+    piece = await enriched(desk, await accepted(desk, FEEDBACK, [answer(0, text=ENGLISH)]))
+    assert (await label.with_labels(desk, piece)).rows["topics"].to_list() == ["speed"]
+    for text in ('[topics.kind.words]\nen = ["friendly"]', "[topics]"):
+        file.write_text(text)
+        desk.taxonomy._next = 0.0
+        desk.look_at_taxonomy()
+        assert (await label.with_labels(desk, piece)).rows["topics"].to_list() == ["kind"]
+    assert "there is no topic" in desk.taxonomy.trouble
 
 
 async def test_a_language_that_the_model_does_not_know_is_unscored_and_never_neutral(bench: Bench) -> None:

@@ -90,12 +90,13 @@ async def test_a_rejected_event_is_sealed_and_told_on_the_topic_rejected_before_
 
 async def test_texts_stand_beside_the_ledger_and_never_in_it(bench: Bench) -> None:
     desk, _ = bench
-    await recorded(desk, FEEDBACK, [answer(0, text="Call me at jane.doe@example.org please.")])
-    assert stored(desk, "text", "texts") == [("Call me at [email] please.",)]
+    await recorded(desk, FEEDBACK, [answer(0, text="The parcel is late. Mail jane.doe@example.org please.")])
+    known = ("delivery", desk.taxonomy.held.version)
+    assert stored(desk, "text, topics, taxonomy", "texts") == [("The parcel is late. Mail [email] please.", *known)]
     client = ClickHouse(desk.settings)
     row = str(client.query("SELECT * FROM ledger").to_dicts())
     client.close()
-    assert "Call me" not in row
+    assert "The parcel" not in row
 
 
 async def test_a_revised_answer_carries_what_its_predecessor_counted(bench: Bench) -> None:

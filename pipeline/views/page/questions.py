@@ -62,7 +62,11 @@ JOURNEYS: Final = (
 )
 DRIVERS: Final = (
     _NPS,
-    Parameter("of", "touchpoint, moment, stage, channel, mode (met before); answer.unit and the like", "touchpoint"),
+    Parameter(
+        "of",
+        "touchpoint, moment, stage, channel, mode (met before); topic (of its text); answer.unit ...",
+        "touchpoint",
+    ),
     _SINCE,
     _TO,
     Parameter("within", "how long before the answer something was met", "30d"),

@@ -83,6 +83,7 @@ def write(
 def test_the_ledger_comes_last_after_texts_sealed_bytes_and_the_rejected_topic() -> None:
     found = rows(3).with_columns(
         pl.Series("text", ["fine", "", ""]),
+        pl.Series("topics", ["delivery,price", "", ""]),
         pl.Series("sealed", [None, b"x", None], dtype=pl.Binary),
         pl.Series("disposition", ["aggregated", "dead_letter", "aggregated"]),
     )
@@ -91,6 +92,9 @@ def test_the_ledger_comes_last_after_texts_sealed_bytes_and_the_rejected_topic()
     assert sink.tables() == ["texts", "sealed", "rejected", "ledger"]
     assert [height for _, _, height in sink.calls] == [1, 1, 1, 3]
     assert written[0].rows.equals(found)
+    assert sink.stored["texts"][0].select("off", "text", "topics", "taxonomy").rows() == [
+        (0, "fine", "delivery,price", "")
+    ]
 
 
 def test_a_retry_sends_the_same_rows_under_the_same_token_after_growing_waits() -> None:
@@ -175,18 +179,19 @@ def test_a_sink_that_refuses_even_the_dead_letter_stops_the_process() -> None:
 
 
 def test_a_dead_letter_keeps_its_identity_and_nothing_of_the_event() -> None:
-    row = ledger_rows([piece(rows(1))])
+    row = ledger_rows([piece(rows(1).with_columns(pl.lit("delivery").alias("topics")))])
     dead = dead_letter(row, Reason.REFUSED_BY_SINK, Stage.RECORD, "why", b"bytes")
     assert dead.columns == row.columns
     for name in ("topic", "epoch", "part", "ver", "off", "ingest_ms", "event_hash", "payload_hash", "key_id"):
         assert dead[name].equals(row[name])
-    assert dead.select("brand", "metric", "bin", "old_off", "old_bin", "occurred_ms", "text").row(0) == (
+    assert dead.select("brand", "metric", "bin", "old_off", "old_bin", "occurred_ms", "text", "topics").row(0) == (
         "",
         "",
         -1,
         -1,
         -1,
         0,
+        "",
         "",
     )
     assert dead.select("reason", "failed_at", "detail", "sealed").row(0) == (
