@@ -22,7 +22,7 @@ _TEXT = 280
 
 
 def single(rules: Rules, rows: pl.DataFrame) -> list[Finding]:
-    """Findings of the single-event rules in recorded answers (columns of the ledger, and `text`), in their order."""
+    """Findings of single-event rules in recorded answers (columns of the ledger, `text`, `topics`), in their order."""
     chosen = [rule for rule in rules.rules if rule.detector == "event"]
     found = []
     for row in rows.iter_rows(named=True) if chosen else ():
@@ -73,7 +73,9 @@ def _finding(rules: Rules, rule: Rule, row: Mapping[str, Any]) -> Finding:
         statistic=1.0,
         threshold=1.0,
         severity=rule.severity_of(0.0),
-        owner=rules.owner_of(rule, {"touchpoint": row["touchpoint"], "unit": row["unit"]}, second),
+        owner=rules.owner_of(
+            rule, {name: row[name] for name in ("touchpoint", "unit")}, second, row["topics"].split(",")
+        ),
         route=rule.route,
         runbook=rule.runbook,
         began=second,

@@ -1,4 +1,4 @@
-"""What lies behind an alarm [I/O]: which touchpoints and units fell, and what customers wrote (masked as stored).
+"""What lies behind an alarm [I/O]: which touchpoints, units and topics fell, and what customers wrote (masked).
 
 Read from the ledger up to the frontier of the window that was judged: the same today as then.
 """
@@ -9,16 +9,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from pipeline.alerts.classes import Counts, net, sides, three
 from pipeline.alerts.finding import Contribution, Finding
 from pipeline.alerts.recorded import Known, as_known, counted, known_at, span
 from pipeline.alerts.verdicts import estimate
 from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
+from pipeline.scores.meters import ENOUGH
 from pipeline.scores.windows import BINS
 
-#: Dimensions whose values are ranked; topics join them when the ledger has them.
+#: Dimensions whose values are ranked, and beside them what texts are about.
 _RANKED = ("touchpoint", "unit")
+TOPIC = "topic"
+#: From this share of the drop on a topic says whose it is.
+_MAIN = 0.5
 #: Of each so many are named, and so many texts.
 _MOST = 3
 #: The drop is compared with so many seconds before it began.
@@ -33,11 +38,19 @@ def gathered(client: ClickHouse, finding: Finding) -> Evidence:
     """Contributions and verbatims of a raised finding."""
     began = finding.began or finding.window_end - 86_400
     known = Known(known_at(client, finding.window_end).feedback)
-    found: list[Contribution] = []
-    for dimension in _RANKED:
-        if dimension not in finding.scope:
-            found += _ranked(client, finding, dimension, began, known)
-    return tuple(found), tuple(_texts(client, finding, began, known))
+    found = [_ranked(client, finding, name, began, known) for name in _RANKED if name not in finding.scope]
+    found.append(_topics(client, finding, began, known))
+    # The strongest of each first: messages show three.
+    mixed = [each[place] for place in range(_MOST) for each in found if place < len(each)]
+    return tuple(mixed), tuple(_texts(client, finding, began, known))
+
+
+def main_topic(contributions: Sequence[Contribution]) -> tuple[str, ...]:
+    """The topic that makes at least half of the drop among those who wrote; () where there is none."""
+    topics = [
+        part for part in contributions if part.dimension == TOPIC and part.share >= _MAIN and part.now.n >= ENOUGH
+    ]
+    return tuple(part.value for part in topics[:1])
 
 
 def _ranked(client: ClickHouse, finding: Finding, dimension: str, began: int, known: Known) -> list[Contribution]:
@@ -56,26 +69,66 @@ def _ranked(client: ClickHouse, finding: Finding, dimension: str, began: int, kn
     )
     if rows.is_empty():
         return []
+    values, now, before = _sides(finding, rows, dimension)
+    return ranked(dimension, values, now, before)
+
+
+def _topics(client: ClickHouse, finding: Finding, began: int, known: Known) -> list[Contribution]:
+    """The same of topics, among the answers whose text was looked at: one with three topics stands in three of them,
+    and once in all."""
+    scoped, parameters = _scoped(finding.scope)
+    condition, more = as_known(known)
+    columns = tuple(dict.fromkeys(_column(name) for name in finding.scope))
+    sums = ", ".join(f"sumIf(w, bin = {i}) AS b{i}" for i in range(len(BINS)))
+    rows = client.query(
+        f"""SELECT about AS {TOPIC}, moment >= {{began:Int64}} AS after, {sums} FROM (
+            SELECT l.moment AS moment, l.bin AS bin, l.w AS w, t.topics AS topics FROM (
+                SELECT *, if(w < 0, old_off, off) AS said
+                FROM ({counted(columns, "intDiv(c_ms, 1000)", ("old_off",))})
+                WHERE metric = {{metric:String}} AND scale = {{scale:String}} AND {scoped} AND {condition}
+            ) AS l INNER JOIN (
+                SELECT topic, epoch, part, off AS said, topics FROM texts FINAL
+                WHERE topic IN {{topics:Array(String)}} AND taxonomy != ''
+                    AND day >= toDate(toDateTime({{since:UInt32}}, 'UTC'))
+            ) AS t USING (topic, epoch, part, said)
+        ) ARRAY JOIN arrayDistinct(arrayPushBack(splitByChar(',', toString(topics)), '')) AS about
+        GROUP BY {TOPIC}, after ORDER BY {TOPIC}, after""",
+        span(began - _BEFORE_S, finding.window_end, ("feedback", "history"))
+        | {"began": began, "metric": finding.metric, "scale": finding.scale, **parameters, **more},
+        FINAL_BY_DAY,
+    )
+    if rows.is_empty():
+        return []
+    values, now, before = _sides(finding, rows, TOPIC)
+    return ranked(TOPIC, values[1:], now[1:], before[1:], (now[0], before[0]))
+
+
+def _sides(finding: Finding, rows: pl.DataFrame, dimension: str) -> tuple[list[str], Counts, Counts]:
+    """Values in order, and their counts of three classes since the drop began and before."""
     values = sorted(set(rows[dimension]))
     sides_ = np.zeros((2, len(values), 3), dtype=np.int64)
     counts = three(finding.metric, finding.scale, rows.select(BINS).to_numpy().astype(np.int64))
     at = rows["after"].to_numpy().astype(np.int64), np.array([values.index(value) for value in rows[dimension]])
     sides_[at] = counts  # one row a value and side
-    return ranked(dimension, values, sides_[1], sides_[0])
+    return values, sides_[1], sides_[0]
 
 
-def ranked(dimension: str, values: Sequence[str], now: Counts, before: Counts) -> list[Contribution]:
+def ranked(
+    dimension: str, values: Sequence[str], now: Counts, before: Counts, whole: tuple[Counts, Counts] | None = None
+) -> list[Contribution]:
     """The values that add most to a drop, at most three; what each adds is its own fall and its weight's change.
 
-    The shares of all values sum to 1. A value without history is taken to have been like all.
+    The shares of all values sum to 1, unless an answer may have several: then `whole` has the counts of all answers,
+    now and before. A value without history is taken to have been like all.
     """
-    if not now.sum() or not before.sum():
+    all_now, all_before = whole or (now.sum(axis=0), before.sum(axis=0))
+    if not all_now.sum() or not all_before.sum():
         return []
-    was, total = float(net(before.sum(axis=0))), float(net(now.sum(axis=0)))
+    was, total = float(net(all_before)), float(net(all_now))
     if total >= was:
         return []
     each = np.where(before.sum(axis=1) > 0, np.nan_to_num(net(before)), was)
-    weight, old = now.sum(axis=1) / now.sum(), before.sum(axis=1) / before.sum()
+    weight, old = now.sum(axis=1) / all_now.sum(), before.sum(axis=1) / all_before.sum()
     change = weight * (np.nan_to_num(net(now)) - each) + (weight - old) * (each - was)
     # A value that nobody answers for any more changes the mix only.
     shares = change / (total - was)

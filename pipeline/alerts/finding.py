@@ -34,7 +34,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """What one touchpoint, unit or topic adds to a drop: `share` of the drop (0..1, may be negative)."""
+    """What one touchpoint, unit or topic adds to a drop: `share` of the drop (0..1, may be negative).
+
+    Of a topic it is the share of the drop among those who wrote something; a text may have several.
+    """
 
     dimension: str
     value: str

@@ -1,4 +1,4 @@
-"""Reads the rules and the registry they stand on from their files [I/O]."""
+"""Reads the rules, and the registry and the taxonomy they stand on, from their files [I/O]."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pipeline.customers.registry import DEFAULT_PATH as REGISTRY
 from pipeline.customers.registry import Registry
 from pipeline.errors import SettingsError
 from pipeline.settings import Settings
+from pipeline.texts.declared import read_taxonomy
 
 #: Who answers in the rules and the registry that come along.
 BUNDLED_OWNER = "customer-experience"
@@ -23,7 +24,7 @@ def load_rules(settings: Settings, file: Path | None = None) -> Rules:
     if path == DEFAULT_PATH and registry.default_owner not in ("", BUNDLED_OWNER):
         # The rules that come along answer to whoever the deployment's own registry answers to.
         text = text.replace(f'fallback_owner = "{BUNDLED_OWNER}"', f'fallback_owner = "{registry.default_owner}"')
-    return parse(text, registry, str(path))
+    return parse(text, registry, str(path), read_taxonomy(settings.taxonomy).topics)
 
 
 def _text(path: Path) -> str:

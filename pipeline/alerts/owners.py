@@ -6,7 +6,7 @@ a fallback every combination that a rule can meet must be named, and each hole i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import product
@@ -33,12 +33,12 @@ class Line:
     until: int
     owner: str
 
-    def matches(self, touchpoint: str, unit: str, topic: str, moment: int) -> bool:
-        """Whether it speaks of this combination at this Unix second."""
+    def matches(self, touchpoint: str, unit: str, topics: Collection[str], moment: int) -> bool:
+        """Whether it speaks of this combination (any of the topics) at this Unix second."""
         return (
             self.touchpoint in ("", touchpoint)
             and self.unit in ("", unit)
-            and self.topic in ("", topic)
+            and (not self.topic or self.topic in topics)
             and self.since <= moment < self.until
         )
 
@@ -51,13 +51,18 @@ class Owners:
     fallback: str
     registry: Registry
 
-    def of(self, touchpoint: str, unit: str, topic: str, moment: int) -> str:
+    def of(self, touchpoint: str, unit: str, topics: Collection[str], moment: int) -> str:
         """The owning division; "" only where `holes` names a hole."""
         for line in self.lines:
-            if line.matches(touchpoint, unit, topic, moment):
+            if line.matches(touchpoint, unit, topics, moment):
                 return line.owner
         entry = self.registry.touchpoints.get(touchpoint)
         return entry.owner if entry is not None else self.fallback
+
+    @property
+    def by_topic(self) -> bool:
+        """Whether any line asks for a topic."""
+        return any(line.topic for line in self.lines)
 
     def holes(self, of_rules: Iterable[Sequence[tuple[str, ...]]]) -> list[str]:
         """A sentence for each combination of touchpoint, unit, topic and time without an owner.
@@ -76,15 +81,20 @@ class Owners:
             touchpoints = sorted(named - {""}) if with_touchpoint else [""]
             places = sorted(units - {""}) if with_unit else [""]
             for touchpoint, unit, topic, moment in product(touchpoints, places, sorted(topics), sorted(moments)):
-                if not self.of(touchpoint, unit, topic, moment):
+                if not self.of(touchpoint, unit, (topic,), moment):
                     found.append(_sentence(touchpoint, unit, topic, moment))
         distinct = list(dict.fromkeys(found))
         rest = [f"and {len(distinct) - _MOST} more combinations have none"] if len(distinct) > _MOST else []
         return distinct[:_MOST] + rest
 
 
-def read_owners(lines: object, fallback: object, registry: Registry, wrong: list[str]) -> Owners:
-    """The lines of the key `owners`; a sentence in `wrong` for each thing that is wrong with them."""
+def read_owners(
+    lines: object, fallback: object, registry: Registry, topics: Collection[str] | None, wrong: list[str]
+) -> Owners:
+    """The lines of the key `owners`; a sentence in `wrong` for each thing that is wrong with them.
+
+    `topics` are those of the taxonomy: a line that asks for another one would never match. None: any may be meant.
+    """
     if not isinstance(fallback, str) or (fallback and fallback not in registry.owners):
         wrong.append(f"fallback_owner is {fallback!r}, it must be one of {', '.join(registry.owners)}")
         fallback = ""
@@ -92,6 +102,9 @@ def read_owners(lines: object, fallback: object, registry: Registry, wrong: list
         wrong.append("owners must be a list of tables, each headed [[owners]]")
         return Owners((), str(fallback), registry)
     found = [line for number, each in enumerate(lines, 1) if (line := _line(each, number, registry, wrong))]
+    for line in found:
+        if line.topic and topics is not None and line.topic not in topics:
+            wrong.append(f"an owner line has the topic {line.topic!r}, which is none of {', '.join(topics)}")
     return Owners(tuple(found), str(fallback), registry)
 
 

@@ -41,18 +41,18 @@ class Known:
     history: Offsets | None = None
 
 
-def counted(dims: Sequence[str], moment: str) -> str:
+def counted(dims: Sequence[str], moment: str, also: Sequence[str] = ()) -> str:
     """SELECT of (topic, epoch, part, off, moment, metric, scale, bin, w, dims), one row for each contribution.
 
-    `moment` is made of c_ms, the event time of what counts.
+    `moment` is made of c_ms, the event time of what counts; `also` are further columns of the row.
     """
     names = "".join(f", c_{name} AS {name}" for name in dims)
     where = """topic IN {topics:Array(String)} AND day >= toDate(toDateTime({since:UInt32}, 'UTC'))
         AND day <= toDate({last_day:UInt32})"""
     when = "c_ms >= {from_ms:Int64} AND c_ms < {to_ms:Int64}"
-    rows = recompute.contributions(("topic", "epoch", "part", "off"), dims, where, when)
+    rows = recompute.contributions(("topic", "epoch", "part", "off", *also), dims, where, when)
     return f"""SELECT topic, epoch, part, off, {moment} AS moment, c_metric AS metric, c_scale AS scale, c_bin AS bin,
-        c_w AS w{names}
+        c_w AS w{names}{"".join(f", {name}" for name in also)}
     FROM ({rows})"""
 
 
@@ -251,7 +251,7 @@ def rejected(client: ClickHouse, ends: Sequence[int]) -> dict[int, tuple[int, di
 
 
 def answers_after(client: ClickHouse, positions: Offsets, since_ms: int, most: int = 2_000) -> pl.DataFrame:
-    """Recorded answers of `feedback` beyond the positions, with their texts: for rules about single events.
+    """Recorded answers of `feedback` beyond the positions, with texts and topics: for rules about single events.
 
     Only of the ingest days from `since_ms` on: what an outage held back for longer calls nobody at once.
     """
@@ -267,13 +267,14 @@ def answers_after(client: ClickHouse, positions: Offsets, since_ms: int, most: i
         AND day >= toDate(fromUnixTimestamp64Milli({{since_ms:Int64}}, 'UTC'))"""
     columns = ("epoch", "part", "off", "occurred_ms", "metric", "scale", "bin", "label", "tier", *DIMS)
     return client.query(
-        f"""SELECT {", ".join(f"l.{name} AS {name}" for name in columns)}, t.text AS text FROM (
+        f"""SELECT {", ".join(f"l.{name} AS {name}" for name in columns)}, t.text AS text,
+            toString(t.topics) AS topics FROM (
             SELECT topic, {", ".join(columns)} FROM ledger FINAL
             WHERE {beyond}
                 AND disposition = '{Disposition.AGGREGATED}'
             ORDER BY part, epoch, off LIMIT {{most:UInt32}}
         ) AS l LEFT JOIN (
-            SELECT topic, epoch, part, off, text FROM texts FINAL
+            SELECT topic, epoch, part, off, text, topics FROM texts FINAL
             WHERE {beyond}
         ) AS t USING (topic, epoch, part, off)
         ORDER BY part, epoch, off""",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -85,9 +85,9 @@ class Rules:
         """One word for the whole file."""
         return hashlib.blake2b(self.text.encode(), digest_size=8).hexdigest()
 
-    def owner_of(self, rule: Rule, scope: Mapping[str, str], moment: int) -> str:
-        """Who answers for this rule's alert of a scope at a Unix second; never empty."""
-        return rule.owner or self.owners.of(scope.get("touchpoint", ""), scope.get("unit", ""), "", moment)
+    def owner_of(self, rule: Rule, scope: Mapping[str, str], moment: int, topics: Collection[str] = ()) -> str:
+        """Who answers for this rule's alert of a scope, about these topics, at a Unix second; never empty."""
+        return rule.owner or self.owners.of(scope.get("touchpoint", ""), scope.get("unit", ""), topics, moment)
 
 
 def crossing(level: Level) -> bool:
@@ -95,8 +95,11 @@ def crossing(level: Level) -> bool:
     return len([name for name in level if name != "brand"]) > 1
 
 
-def parse(text: str, registry: Registry, source: str = "rules") -> Rules:
-    """The rules that a TOML text describes; `source` names it in errors. Raises SettingsError with every mistake."""
+def parse(text: str, registry: Registry, source: str = "rules", topics: Collection[str] | None = None) -> Rules:
+    """The rules that a TOML text describes; `source` names it in errors. Raises SettingsError with every mistake.
+
+    `topics` are those that texts may have; None leaves open which they are.
+    """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -107,7 +110,7 @@ def parse(text: str, registry: Registry, source: str = "rules") -> Rules:
         wrong.append(f"version is {version!r}, it must be a whole number from 1 on")
     if not _number(budget) or not 0 < float(budget) <= 1_000:
         wrong.append(f"false_alarms_per_week is {budget!r}, it must be a number above 0: with none, no rule can fire")
-    owners = read_owners(document.get("owners", []), document.get("fallback_owner", ""), registry, wrong)
+    owners = read_owners(document.get("owners", []), document.get("fallback_owner", ""), registry, topics, wrong)
     rules = _rules(document.get("rules"), registry, wrong)
     wrong += owners.holes([rule.levels for rule in rules if not rule.owner])
     if wrong:

@@ -57,6 +57,7 @@ class Watch:
         self._waiting: list[Finding] = []
         self._unsettled: list[tuple[str, int, str]] = []
         self._evidence: dict[tuple[Any, ...], evidence.Evidence] = {}
+        self._owners: dict[tuple[Any, ...], str] = {}
         self.figures = Figures()
 
     def forget(self) -> None:
@@ -183,17 +184,32 @@ class Watch:
         await self._pool.insert("watches", rows)
 
     async def _with_evidence(self, finding: Finding) -> Finding:
-        """With contributions and texts: when it is raised, and again every six hours while it lasts."""
+        """With contributions and texts: when it is raised, and again every six hours while it lasts.
+
+        Where lines of the rules ask for a topic, a drop's main topic says who answers, until the scope is calm again.
+        """
+        place = (finding.rule, finding.metric, finding.scale, tuple(finding.scope.items()))
+        if finding.verdict == Verdict.CALM:
+            self._owners.pop(place, None)
         if finding.verdict != Verdict.RAISED or finding.size is None:
             return finding
-        key = (finding.rule, finding.metric, finding.scale, tuple(finding.scope.items()), finding.began or 0)
+        key = (*place, finding.began or 0)
         if key not in self._evidence or finding.window_end % _AGAIN_S == 0:
             self._evidence = {
                 key: found for key, found in self._evidence.items() if key[4] > finding.window_end - _OLD_S
             }
             self._evidence[key] = await self._pool.call(partial(evidence.gathered, finding=finding))
         contributions, verbatims = self._evidence[key]
-        return replace(finding, contributions=contributions, verbatims=verbatims)
+        found = replace(finding, contributions=contributions, verbatims=verbatims)
+        if self._rules.owners.by_topic:
+            found = replace(found, owner=self._owners.setdefault(place, self._owner(found)))
+        return found
+
+    def _owner(self, finding: Finding) -> str:
+        """Who answers for a drop and its main topic."""
+        rule = next(rule for rule in self._rules.rules if rule.id == finding.rule)
+        topics = evidence.main_topic(finding.contributions)
+        return self._rules.owner_of(rule, finding.scope, finding.window_end, topics)
 
 
 def _known(client: ClickHouse, until: int) -> recorded.Known:

@@ -36,7 +36,8 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "ledger": frozenset({"scores", "arrival", "customers"}),
     "scores": frozenset(),
     # Rules name the registry's owners; detectors count what scores count, from the same contributions.
-    "alerts": frozenset({"customers", "scores"}),
+    # An owner may be named for a topic of texts.
+    "alerts": frozenset({"customers", "scores", "texts"}),
     "journeys": frozenset({"scores", "customers"}),  # stage scores; the declared map stands in the registry
     "stack": frozenset({"ledger"}),
     "intake": frozenset({"access", "arrival", "customers", "ledger"}),  # the gateway shows the roll call

@@ -39,8 +39,7 @@ def record(client: ClickHouse, *, per_hour: int = 60, fall: Fall | None = None, 
         rows = watched.filter(pl.Series(part == number))
         client.insert("ledger", _rows(rows, "feedback", number, None))
         if rows.height:
-            texts = rows.with_row_index("off").filter(pl.col("bin") <= 3)
-            client.insert("texts", _texts(texts, number))
+            client.insert("texts", _texts(rows.with_row_index("off"), number))
         close(client, rows, number, DAY, DAY + hours * 3_600)
 
 
@@ -119,6 +118,7 @@ def _rows(answers: pl.DataFrame, topic: str, part: int, ingest_ms: int | None, f
 
 
 def _texts(rows: pl.DataFrame, part: int) -> pl.DataFrame:
+    touchpoint = pl.col("touchpoint")
     return rows.select(
         pl.lit("feedback").alias("topic"),
         pl.lit(1, pl.UInt16).alias("epoch"),
@@ -127,4 +127,6 @@ def _texts(rows: pl.DataFrame, part: int) -> pl.DataFrame:
         pl.lit(1, pl.UInt64).alias("ver"),
         (pl.col("moment").cast(pl.Int64) * 1000 + 500).alias("ingest_ms"),
         pl.format("Waited for days about {}", "touchpoint").alias("text"),
+        pl.when(touchpoint == "delivery").then(pl.lit("waiting,delivery")).otherwise(touchpoint).alias("topics"),
+        pl.lit("of-test").alias("taxonomy"),
     )

@@ -25,8 +25,19 @@ pytestmark = [pytest.mark.clickhouse, pytest.mark.slow]
 NOW_MS = (DAY + 86_400 + 120) * 1000
 
 
-def rules() -> Rules:
-    return parse(DEFAULT_PATH.read_text(), Registry.parse(REGISTRY.read_text()))
+#: Whoever answers for the touchpoint comes first, then whoever answers for what texts are about.
+OWNERS = """
+[[owners]]
+touchpoint = "delivery"
+owner = "logistics"
+[[owners]]
+topic = "delivery"
+owner = "stores"
+"""
+
+
+def rules(owners: str = "") -> Rules:
+    return parse(DEFAULT_PATH.read_text() + owners, Registry.parse(REGISTRY.read_text()))
 
 
 @pytest.fixture
@@ -58,7 +69,8 @@ def bare(findings: Sequence[Finding]) -> list[Finding]:
 
 async def test_a_planted_drop_is_found_with_start_size_owner_and_evidence(pool: Pool) -> None:
     await pool.call(lambda client: record(client, per_hour=120, fall=Fall(hour=6.0), hours=10))
-    found = [each for each in await watched(Watch(pool, rules(), lambda: 1)) if each.verdict == Verdict.RAISED]
+    found = await watched(Watch(pool, rules(OWNERS), lambda: 1))
+    found = [each for each in found if each.verdict == Verdict.RAISED]
     assert {each.rule for each in found} == {"nps-drop"}
     first = next(each for each in found if each.scope == {"brand": "acme", "touchpoint": "delivery"})
     assert 6 * 3600 < first.window_end - DAY < 9 * 3600
@@ -73,7 +85,14 @@ async def test_a_planted_drop_is_found_with_start_size_owner_and_evidence(pool: 
     assert total.contributions[0].dimension == "touchpoint"
     assert total.contributions[0].value == "delivery"
     assert total.contributions[0].share > 0.7
+    # The strongest of each kind first; both topics of a text have its whole part of the drop.
+    assert [each.dimension for each in total.contributions[:3]] == ["touchpoint", "unit", "topic"]
+    topics = {each.value: each for each in total.contributions if each.dimension == "topic"}
+    assert list(topics)[:2] == ["delivery", "waiting"]
+    assert topics["delivery"].share == topics["waiting"].share > 0.7
+    assert topics["delivery"].now.value < -0.3 < topics["delivery"].before
     assert len(total.verbatims) == 3
+    assert {each.owner for each in found if each.scope == {}} == {"stores"}
 
 
 async def test_a_quiet_day_says_nothing(pool: Pool) -> None:

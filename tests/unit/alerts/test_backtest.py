@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from pipeline.alerts.backtest import difference, firings, per_day
-from pipeline.alerts.evidence import ranked
+from pipeline.alerts.evidence import main_topic, ranked
 from pipeline.alerts.finding import Estimate, Finding, Verdict
 from pipeline.alerts.keeping import pack, unpack
 
@@ -77,6 +77,17 @@ def test_contributions_are_shares_of_the_whole_drop() -> None:
     assert found[0].share == share
     assert found[0].now.n == 100
     assert found[0].before == 0.3
+
+
+def test_an_answer_about_two_topics_gives_each_of_them_its_whole_part() -> None:
+    """All who wrote fell from 0.6 to 0.2; those about deliveries from 0.5 to -0.5, and all of these were slow too."""
+    now, before = np.array([[60, 20, 20], [60, 20, 20]]), np.array([[10, 30, 60], [10, 30, 60]])
+    found = ranked("topic", ["delivery", "slow"], now, before, (np.array([80, 40, 80]), np.array([20, 40, 140])))
+    share = (0.5 * (-0.4 - 0.5) + (0.5 - 0.5) * (0.5 - 0.6)) / (0.0 - 0.6)
+    assert [(each.value, each.share) for each in found] == [("delivery", share), ("slow", share)]
+    assert found[0].now.n == 100
+    assert main_topic(found) == ("delivery",)
+    assert main_topic([replace(found[0], share=0.4), replace(found[0], dimension="unit")]) == ()
 
 
 def test_nothing_contributes_to_what_did_not_fall() -> None:

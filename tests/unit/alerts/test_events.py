@@ -18,8 +18,8 @@ from pipeline.slices import CORE, FURTHER
 HEAD = 'fallback_owner = "customer-experience"\n'
 
 
-def rules(parameters: str, metric: str = "nps") -> Rules:
-    text = f"""{HEAD}
+def rules(parameters: str, metric: str = "nps", head: str = HEAD) -> Rules:
+    text = f"""{head}
         [[rules]]
         id = "one"
         metric = "{metric}"
@@ -35,7 +35,7 @@ def rules(parameters: str, metric: str = "nps") -> Rules:
 def answer(**other: Any) -> dict[str, Any]:
     dims = dict.fromkeys((*CORE, *FURTHER), "")
     made = {**dims, "epoch": 1, "part": 3, "off": 17, "occurred_ms": 1_000_500, "metric": "nps", "scale": "0-10"}
-    made |= {"bin": 9, "label": "", "tier": "", "brand": "acme", "touchpoint": "delivery", "text": ""}
+    made |= {"bin": 9, "label": "", "tier": "", "brand": "acme", "touchpoint": "delivery", "text": "", "topics": ""}
     return {**made, **other}
 
 
@@ -60,6 +60,13 @@ def test_an_answer_is_one_finding_or_none(parameters: str, other: dict[str, Any]
         assert found[0].event == "feedback:1:3:17"
         assert found[0].scope == {"brand": "acme", "touchpoint": "delivery"}
         assert (found[0].owner, found[0].began) == ("logistics", 1000)
+
+
+def test_the_topics_of_a_text_say_who_answers_for_it() -> None:
+    text = '[[owners]]\ntopic = "price"\nowner = "billing"\n'
+    asked = rules("negative = 1", head=HEAD + text)
+    said = pl.DataFrame([answer(bin=0, topics="delivery,price"), answer(bin=0, topics="delivery"), answer(bin=0)])
+    assert [each.owner for each in single(asked, said)] == ["billing", "logistics", "logistics"]
 
 
 def test_the_label_of_a_text_counts_for_sentiment() -> None:

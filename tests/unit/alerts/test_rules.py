@@ -83,6 +83,17 @@ owner = "stores"
     assert rules.owner_of(rule, {}, january) == "customer-experience"
 
 
+def test_a_line_with_a_topic_holds_for_what_is_about_it_and_names_a_topic_that_there_is() -> None:
+    lines = '[[owners]]\ntopic = "price"\nowner = "billing"\n'
+    rules = parse(FALLBACK + lines + RULE, WHOLE, topics=["delivery", "price"])
+    rule = rules.rules[0]
+    assert rules.owner_of(rule, {"touchpoint": "delivery"}, 0, ["delivery", "price"]) == "billing"
+    assert rules.owner_of(rule, {"touchpoint": "delivery"}, 0, ["delivery"]) == "logistics"
+    assert rules.owner_of(rule, {"touchpoint": "delivery"}, 0) == "logistics"
+    with pytest.raises(SettingsError, match="the topic 'price', which is none of delivery, staff"):
+        parse(FALLBACK + lines + RULE, WHOLE, topics=["delivery", "staff"])
+
+
 def test_a_hole_in_time_is_named_with_its_date() -> None:
     lines = """
 [[owners]]
