@@ -171,7 +171,8 @@ def said(item: Mapping[str, Any]) -> str:
     )
     label = f"  {item['label']} {100 * item['confidence']:.0f} %" if item["label"] not in ("", "unscored") else ""
     text = " ".join(printable(item["text"]).split())
-    return f"{when}  {printable(where)}{answer}{label}" + (f"  {text}" if text else "")
+    about = f"  about {', '.join(item['topics'])}" if item["topics"] else ""
+    return f"{when}  {printable(where)}{answer}{label}{about}" + (f"  {text}" if text else "")
 
 
 def alarm(step: Mapping[str, Any]) -> str:

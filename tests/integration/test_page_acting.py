@@ -162,7 +162,7 @@ def test_tail_writes_what_customers_say_or_what_becomes_of_alerts(place: Case, m
 
     for feedback in (written(), written("--feedback")):
         assert all("so quick\\x1b[2J" in line for line in feedback)
-        assert sum("negative" in line for line in feedback) == 3
+        assert sum("negative" in line and "about delivery, price" in line for line in feedback) == 3
     assert len(written("--lines", "1")) == 1
     command = [str(Path(sys.executable).with_name("touchline")), "tail", "--alerts"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -69,7 +69,9 @@ def _operations() -> dict[str, dict[str, Any]]:
         "/v1/customers/{id}": _operation(
             "One customer: timeline across channels, experience index, last scores", CUSTOMER, what
         ),
-        "/v1/feedback": _operation("The newest feedback of a selection, texts masked", _FILTERS, what),
+        "/v1/feedback": _operation(
+            "The newest feedback of a selection: masked text, score, sentiment, topics", _FILTERS, what
+        ),
         "/v1/events/{id}": _operation("One event: what became of it and where it counts", (_PLACE,), what),
         "/v1/alerts": _operation("Alerts of the last week, the newest step of each", (), what),
         "/v1/alerts/{id}": _operation("One incident or alert: numbers, evidence, story step by step", (_ALERT,), what),

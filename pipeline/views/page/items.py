@@ -24,6 +24,7 @@ def shown(row: Mapping[str, Any]) -> dict[str, Any]:
         "label",
         "tier",
         "text",
+        "topics",
     )
     return {
         "id": f"{row['topic']}:{row['epoch']}:{row['part']}:{row['off']}",

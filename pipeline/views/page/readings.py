@@ -216,7 +216,7 @@ def values(client: ClickHouse, since: int) -> dict[str, list[str]]:
 def _events(
     client: ClickHouse, where: str, parameters: Mapping[str, Any], limit: int, order: str = "ingest_ms"
 ) -> list[dict[str, Any]]:
-    """Ledger rows, newest first by `order`, with their texts."""
+    """Ledger rows, newest first by `order`, with their texts and topics."""
     names = ", ".join(
         f"toString({name}) AS {name}" if name in _WORDS else name
         for name in (part.strip() for part in _FACTS.split(","))
@@ -232,7 +232,10 @@ def _events(
         return []
     found = rows.to_dicts()
     texts = _texts(client, found)
-    return [{**row, "text": texts.get((row["topic"], row["epoch"], row["part"], row["off"]), "")} for row in found]
+    return [{**row, **texts.get((row["topic"], row["epoch"], row["part"], row["off"]), _NO_TEXT)} for row in found]
+
+
+_NO_TEXT: Final[Mapping[str, Any]] = {"text": "", "topics": []}
 
 
 _WORDS: Final = frozenset(
@@ -240,19 +243,22 @@ _WORDS: Final = frozenset(
 )
 
 
-def _texts(client: ClickHouse, rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int, int, int], str]:
-    """The masked texts of ledger rows, by their place."""
+def _texts(client: ClickHouse, rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int, int, int], Mapping[str, Any]]:
+    """The masked texts of ledger rows, and their topics, by their place."""
     rows = [row for row in rows if row["topic"] in ("feedback", "history")]
     if not rows:
         return {}
     places = ", ".join(f"('{row['topic']}', {row['epoch']}, {row['part']}, {row['off']})" for row in rows)
     found = client.query(
-        f"""SELECT toString(topic) AS topic, epoch, part, off, text FROM texts FINAL
+        f"""SELECT toString(topic) AS topic, epoch, part, off, text, toString(topics) AS topics FROM texts FINAL
         WHERE (topic, epoch, part, off) IN ({places})""",
         None,
         FINAL_BY_DAY,
     )
-    return {(row[0], row[1], row[2], row[3]): row[4] for row in found.iter_rows()}
+    return {
+        (row[0], row[1], row[2], row[3]): {"text": row[4], "topics": row[5].split(",") if row[5] else []}
+        for row in found.iter_rows()
+    }
 
 
 def _kept(filters: Mapping[str, tuple[str, ...]]) -> str:

@@ -134,7 +134,7 @@ export class Feedback extends Component {
               ${item.answer !== null && item.answer >= 0 && html`<b class="answer">${NAMES[item.metric] ?? plain(item.metric)} ${item.answer}<small> of ${item.scale}</small></b>`}
               ${item.label && html`<span class=${'chip ' + FACE[item.label]}>${item.label === 'unscored' ? 'language not known' : item.label}${item.label !== 'unscored' && item.confidence !== null && html` ${Math.round(item.confidence * 100)} %`}</span>`}
               <time datetime=${new Date(item.occurred_ms).toISOString()}>${ago(item.occurred_ms, now)}</time>
-              <span class="at">${[item.touchpoint, item.channel, item.unit].filter(Boolean).map(plain).join(' · ')}
+              <span class="at">${[item.touchpoint, item.channel, item.unit, ...(item.topics ?? []).map(one => '#' + one)].filter(Boolean).map(plain).join(' · ')}
               ${!narrow && html` <a class="who" href=${'/customer?id=' + encodeURIComponent(item.id)} aria-label=${'The customer who said this, ' + ago(item.occurred_ms, now)}>customer</a>`}</span>
             </p>
             ${item.text && html`<p class="text" dir="auto" lang=${item.language || null}>${visible(item.text)}</p>`}
