@@ -116,7 +116,7 @@ async def carried_out(desk: Desk, kind: str, partition: Partition, holding: Hold
 
 async def restated(desk: Desk, request: dict[str, Any], partition: Partition, holding: Holding) -> str:
     """Carries out a request that rewrites rows of the ledger; what is to be kept of it: never whom it was about."""
-    if request["kind"] == relabelling.RELABEL:
+    if request["kind"] in (relabelling.RELABEL, relabelling.TOPICS):
         await relabelled(desk, request, partition)
     else:
         await rewrite(desk, request, partition, holding)
@@ -151,7 +151,7 @@ async def rewrite(
 
 
 async def relabelled(desk: Desk, request: dict[str, Any], partition: Partition) -> None:
-    """Texts of a range under the labels of the model of today, a portion at a time; the flow goes on meanwhile."""
+    """Texts of a range under the labels and topics of today, a portion at a time; the flow goes on meanwhile."""
     wish, after = relabelling.Wish.of(str(request["body"])), -1
     while True:
         holding = desk.custody.holding(partition)
@@ -162,6 +162,9 @@ async def relabelled(desk: Desk, request: dict[str, Any], partition: Partition) 
         where = Part(partition.topic, epoch, partition.part, up_to)
         texts, last = await desk.pool.call(partial(relabelling.portion, where=where, wish=wish, after=after))
         if texts.height:
+            found = texts.select("off").with_columns(desk.topics_of(texts["text"], texts["language"]))
+            await desk.pool.call(partial(relabelling.retold, where=where, ver=holding.ver, found=found))
+        if texts.height and wish.tier:
             labels = await desk.labeller.label(texts["text"], texts["language"], burst=wish.tier == Tier.STATIC)
             if (labels["tier"] == str(Tier.FALLBACK)).any():
                 # A worse label in place of a good one is not what was asked for.

@@ -1,4 +1,4 @@
-"""`touchline restate`: late answers counted, doubles taken out, texts labelled anew, by the partitions' owners."""
+"""`touchline restate`: late answers counted, doubles taken out, texts read anew, by the partitions' owners."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ def restate(
     relabel: Annotated[
         bool, typer.Option("--relabel", help="label the texts of the span by the model of today")
     ] = False,
+    topics: Annotated[bool, typer.Option("--topics", help="find the texts' topics by the taxonomy of today")] = False,
     tier: Annotated[str, typer.Option(help="with --relabel: minilm, or static (as imports are labelled)")] = "minilm",
     look: Annotated[bool, typer.Option("--look", help="only show what would be done")] = False,
     wait: Annotated[float, typer.Option(help="seconds to wait for the owners of the partitions", min=1)] = 600.0,
     json: AsJson = False,
 ) -> None:
-    """Count events of a span that came too late (over 24 h), take doubles out, or label texts anew; workers must run.
+    """Count events of a span that came too late (over 24 h), take doubles out, or read texts anew; workers must run.
 
     Rows of epochs that are over are restated too. Labelling goes on beside the live texts and takes its time: the
     reason is `relabelled`, and sentiment of another tier is another scale.
@@ -41,10 +42,14 @@ def restate(
     """
 
     def find(client: ClickHouse) -> dict[str, Any]:
-        if relabel and duplicates:
-            raise SettingsError("touchline restate: --relabel and --duplicates are two things; ask for one")
-        span = None if duplicates else _span(since, until)
-        return _doubles(client) if span is None else _labelled(client, span, tier) if relabel else _late(client, span)
+        if relabel + duplicates + topics > 1:
+            raise SettingsError(
+                "touchline restate: --relabel (which finds topics too), --topics, --duplicates: ask for one"
+            )
+        if duplicates:
+            return _doubles(client)
+        span = _span(since, until)
+        return _labelled(client, span, tier if relabel else "") if relabel or topics else _late(client, span)
 
     guarded(lambda: _run(find, look, wait, json))
 
@@ -109,13 +114,13 @@ def _doubles(client: ClickHouse) -> dict[str, Any]:
 
 
 def _labelled(client: ClickHouse, span: tuple[int, int], tier: str) -> dict[str, Any]:
-    from pipeline.ledger.relabelling import RELABEL, TIERS, Wish, count_labelled
+    from pipeline.ledger.relabelling import RELABEL, TIERS, TOPICS, Wish, count_labelled
 
-    if tier not in TIERS:
+    if tier not in ("", *TIERS):
         raise SettingsError(f"touchline restate: there is no tier {tier!r} to label with; there are {', '.join(TIERS)}")
     rows = list(count_labelled(client, *span, tier).iter_rows(named=True))
     places = ((row["topic"], row["epoch"], row["part"]) for row in rows)
-    return _found(RELABEL, sum(row["n"] for row in rows), places, Wish(*span, tier).body())
+    return _found(RELABEL if tier else TOPICS, sum(row["n"] for row in rows), places, Wish(*span, tier).body())
 
 
 def _ask(settings: Settings, client: ClickHouse, found: dict[str, Any], wait: float) -> None:
@@ -139,6 +144,7 @@ _WORDS = {
     "restate": ("late events", "counted"),
     "duplicates": ("doubles", "taken out"),
     "relabel": ("labelled texts", "labelled anew"),
+    "topics": ("labelled texts", "looked through for topics"),
 }
 
 

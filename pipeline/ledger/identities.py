@@ -106,6 +106,17 @@ def is_taken_back(client: ClickHouse, who: Identity) -> bool:
     return bool(rows["last"][0] == TOMBSTONE_MS)
 
 
+def forget_texts(client: ClickHouse, topic: str, epoch: int, part: int, offsets: tuple[int, int]) -> None:
+    """Deletes the texts of erased rows of one partition, from one offset to another one, where there are any."""
+    given = {"topic": topic, "epoch": epoch, "part": part, "low": offsets[0], "high": offsets[1]}
+    mine = "topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}"
+    mine += " AND off >= {low:Int64} AND off <= {high:Int64}"
+    erased = f"off IN (SELECT off FROM changes WHERE {mine} AND reason = 'erased')"
+    which = f"off IN (SELECT off FROM ledger FINAL WHERE {mine} AND customer = 0 AND {erased})"
+    if client.query(f"SELECT count() AS n FROM texts WHERE {mine} AND {which}", given, long=True)["n"][0]:
+        client.command(f"ALTER TABLE texts DELETE WHERE {mine} AND {which}", given, _AT_ONCE)
+
+
 def forget(client: ClickHouse, who: Identity) -> dict[str, int]:
     """Deletes what still names a customer whose ledger rows are nobody's already; how many rows of each table.
 

@@ -1,4 +1,4 @@
-"""Texts that a new model is to label, and the rows that get its labels [I/O]; the models themselves stand in a worker.
+"""Texts that a new model or taxonomy is to read, and the rows that get what it finds [I/O]; both stand in a worker.
 
 A worker asks for a portion of texts, labels them, and gives the labels to `carry_out` of restating: so a range of any
 length costs the memory of one portion.
@@ -6,6 +6,7 @@ length costs the memory of one portion.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,17 +16,20 @@ import polars as pl
 
 from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
 from pipeline.errors import UsageError
+from pipeline.ledger.identities import forget_texts
 from pipeline.ledger.rewriting import Rewritten, relabelled, rewritten
 from pipeline.scores.recompute import Part
 from pipeline.slices import LABELLED
 from schemas.vocabulary import Reason, Tier
 
-#: The kind of request.
+#: The kinds of request: label anew (and find topics anew), or only find topics anew.
 RELABEL: Final = "relabel"
+TOPICS: Final = "topics"
 #: Tiers that a person may ask for: what labels live texts, and what labels imports and backlogs.
 TIERS: Final = (Tier.MINILM.value, Tier.STATIC.value)
 #: Texts labelled before their rows are rewritten: half a minute of the transformer, and some megabytes.
 PORTION: Final = 20_000
+_DAY_MS: Final = 86_400_000
 
 _MINE = "topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16} AND off <= {up_to:Int64}"
 _LABELLED = f"""{_MINE} AND off > {{after:Int64}} AND disposition IN ('aggregated', 'late') AND label != ''
@@ -34,7 +38,7 @@ _LABELLED = f"""{_MINE} AND off > {{after:Int64}} AND disposition IN ('aggregate
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a request to relabel asks for: a span of event time (ms) and the tier."""
+    """What a request asks for: a span of event time (ms) and the tier, "" where the labels stay as they are."""
 
     from_ms: int
     to_ms: int
@@ -52,7 +56,7 @@ class Wish:
             wish = cls(int(found["from_ms"]), int(found["to_ms"]), str(found["tier"]))
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(f"a request to relabel says no span and tier: {body[:100]!r}") from error
-        if wish.tier not in TIERS:
+        if wish.tier not in ("", *TIERS):
             raise UsageError(f"there is no tier {wish.tier!r} to label with; there are {', '.join(TIERS)}")
         return wish
 
@@ -102,6 +106,31 @@ def relabel(client: ClickHouse, where: Part, request: Mapping[str, Any], labels:
     )
     found = rewritten(before, changed, later if later.width else before.clear(), Reason.RELABELLED)
     return found if found.rows.height else None
+
+
+def retold(client: ClickHouse, where: Part, ver: int, found: pl.DataFrame) -> int:
+    """Gives texts the topics that were `found` (off, topics, taxonomy); how many rows say something new.
+
+    Of what was erased meanwhile nothing comes back: a text is written as it stands now, and deleted after all where
+    its customer was erased between reading and writing.
+    """
+    bounds = {"low": int(str(found["off"].min())), "high": int(str(found["off"].max()))}
+    now = client.query(
+        f"SELECT * EXCEPT (day) FROM texts FINAL WHERE {_MINE} AND off >= {{low:Int64}} AND off <= {{high:Int64}}",
+        {**_names(where), **bounds},
+        FINAL_BY_DAY,
+        long=True,
+    )
+    if now.is_empty():
+        return 0
+    fresh = now.drop("topics", "taxonomy").join(found.select("off", "topics", "taxonomy"), on="off")
+    fresh = fresh.join(now.select("off", "topics", "taxonomy"), on=["off", "topics", "taxonomy"], how="anti")
+    # Of two rows with one version the later one holds. A token of its own: an earlier taxonomy may be back.
+    newer = pl.max_horizontal("ver", pl.lit(ver, pl.UInt64)).alias("ver")
+    for _, day in fresh.with_columns(newer).group_by(pl.col("ingest_ms") // _DAY_MS, maintain_order=True):
+        client.insert("texts", day, f"topics:{uuid.uuid4()}")
+    forget_texts(client, where.topic, where.epoch, where.part, (bounds["low"], bounds["high"]))
+    return fresh.height
 
 
 def count_labelled(client: ClickHouse, from_ms: int, to_ms: int, tier: str) -> pl.DataFrame:

@@ -19,17 +19,17 @@ from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
 from pipeline.errors import UsageError
 from pipeline.ledger import identities
 from pipeline.ledger.corrections import Corrected, counted_late, without_doubles
-from pipeline.ledger.relabelling import RELABEL, relabel
+from pipeline.ledger.relabelling import RELABEL, TOPICS, relabel
 from pipeline.ledger.rewriting import Rewritten
 from pipeline.scores.kept import by_width
 from pipeline.scores.recompute import Part, recompute, rewritten, stored
 from pipeline.scores.rolling import rolled_days
 from schemas.vocabulary import Reason
 
-#: Kinds of requests that rewrite ledger rows.
+#: Kinds of requests that rewrite ledger rows, or what stands beside them.
 RESTATE: Final = "restate"
 DUPLICATES: Final = "duplicates"
-KINDS: Final = (RESTATE, DUPLICATES, RELABEL, identities.MERGE, identities.ERASE)
+KINDS: Final = (RESTATE, DUPLICATES, RELABEL, TOPICS, identities.MERGE, identities.ERASE)
 #: Reasons under which they are noted.
 _REASONS = [str(each) for each in (Reason.RESTATED, Reason.SAME_EVENT, Reason.RELABELLED, Reason.MERGED, Reason.ERASED)]
 #: Above every offset: an epoch that is over is read to its end.

@@ -16,6 +16,7 @@ import pytest
 from agents import score
 from pipeline.clickhouse import ClickHouse
 from pipeline.desk import Desk
+from pipeline.followed import Followed
 from pipeline.ledger import identities, positions, relabelling, requests, restating
 from pipeline.ledger.identities import Identity
 from pipeline.ledger.rebuild import compare
@@ -23,6 +24,7 @@ from pipeline.scores.history import histories
 from pipeline.scores.reading import Question, read_scores
 from pipeline.scores.recompute import Part
 from pipeline.slices import Partition, Record
+from pipeline.texts.declared import read_taxonomy
 from pipeline.texts.labeller import Labeller, Options
 from tests.chaos.generator import moment
 from tests.stages import records
@@ -122,6 +124,34 @@ async def test_a_new_model_relabels_a_range_and_the_past_keeps_its_number(bench:
     assert told["minilm"][-1].reading.histogram[:3] == (0, 0, 2)
     assert told["minilm"][-1].reasons == {"relabelled": 2}
     assert told["static"][-1].reading.histogram[:3] == (2, 0, 0)
+    client.close()
+
+
+async def test_texts_get_the_topics_of_a_new_taxonomy_and_an_erased_one_does_not_come_back(bench: Bench) -> None:
+    desk, _ = bench
+    said_by = {at: {"customer_id": "anna-77" if at == 3 else "visitor-1"} for at in range(4)}
+    story = [said(at, "the parcel is fine", **fields) for at, fields in said_by.items()]
+    await score.fold(desk, [await recorded(desk, FEEDBACK, story)])
+    client = ClickHouse(desk.settings)
+    ledger = client.query("SELECT * FROM ledger ORDER BY off, ver").rows()
+    asked = "SELECT off, topics, taxonomy, text FROM texts FINAL ORDER BY off"
+    bundled, text = desk.taxonomy.held.version, "the parcel is fine"
+    assert client.query(asked).rows() == [(at, "delivery", bundled, text) for at in range(4)]
+    file = desk.settings.state_dir / "taxonomy.toml"
+    file.write_text('[topics.mood.words]\nen = ["fine"]')
+    desk.taxonomy = Followed(file, read_taxonomy)
+    span = (SPAN[0], records.NOW_MS - 1_000 + 2)  # two are on time, two lie outside of the span that is asked for
+    fresh = desk.taxonomy.held.version
+    for _ in range(2):  # the second finds nothing more to do
+        await done(desk, relabelling.TOPICS, relabelling.Wish(*span, "").body())
+        known = [(0, "mood", fresh, text), (1, "mood", fresh, text), (2, "delivery", bundled, text)]
+        assert client.query(asked).rows() == [*known, (3, "delivery", bundled, text)]
+        assert client.query("SELECT count() AS n FROM texts")["n"][0] in (4, 6)
+    assert client.query("SELECT * FROM ledger ORDER BY off, ver").rows() == ledger
+    # Erased, and the command that deletes the text died before it did: whoever reads texts anew brings nothing back.
+    await done(desk, identities.ERASE, identities.body_of(identity(desk, "anna-77")))
+    await done(desk, relabelling.TOPICS, relabelling.Wish(*SPAN, "").body())
+    assert client.query(asked).rows() == [(at, "mood", fresh, text) for at in range(3)]
     client.close()
 
 
