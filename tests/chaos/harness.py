@@ -24,13 +24,16 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
+from typer.testing import CliRunner, Result
 
 from pipeline.clickhouse import ClickHouse
+from pipeline.command.main import COMMANDS
 from pipeline.ledger.migrate import migrate
 from pipeline.settings import Settings, load_settings
 from pipeline.stack import tied
@@ -296,6 +299,11 @@ class Case:
             timeout=120,
             check=False,
         )
+
+    def here(self, *arguments: str) -> Result:
+        """The same within this process: of a command that only asks, most of the time goes into imports."""
+        app = import_module(COMMANDS[arguments[0]][0]).app
+        return CliRunner().invoke(app, arguments, env=self.environment())
 
     def feed(self, rate: float, seed: int, **mix: float) -> Feed:
         """Numbered events of a seed at a rate, straight to the broker. `mix`: see Generator."""

@@ -69,13 +69,13 @@ def run(case: Case, sql: str) -> None:
 
 def audited(case: Case) -> tuple[int, str]:
     """Exit code, and every sentence of what is wrong."""
-    done = case.command("audit", "--json")
-    if done.returncode not in (0, 3):
-        return done.returncode, done.stderr
+    done = case.here("audit", "--json")
+    if done.exit_code not in (0, 3):
+        return done.exit_code, done.stderr
     found = json.loads(done.stdout)
-    assert found["holds"] == (done.returncode == 0)
+    assert found["holds"] == (done.exit_code == 0)
     sentences = [*found["strays"], *(text for account in found["partitions"] for text in account["wrong"])]
-    return done.returncode, "; ".join(sentences)
+    return done.exit_code, "; ".join(sentences)
 
 
 def where(row: dict[str, Any]) -> str:
@@ -222,8 +222,8 @@ class TestHours:
         code, said = audited(hourly)
         assert code == 3
         assert "differ from the ledger" in said or "written late, read by nobody" in said
-        done = hourly.command("rebuild")
-        assert done.returncode == 0, done.stdout
+        done = hourly.here("rebuild")
+        assert done.exit_code == 0, done.output
         assert audited(hourly) == (0, "")
 
 
