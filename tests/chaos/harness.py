@@ -29,6 +29,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import typer
 from aiokafka import AIOKafkaProducer
 from typer.testing import CliRunner, Result
 
@@ -303,7 +304,8 @@ class Case:
     def here(self, *arguments: str) -> Result:
         """The same within this process: of a command that only asks, most of the time goes into imports."""
         app = import_module(COMMANDS[arguments[0]][0]).app
-        return CliRunner().invoke(app, arguments, env=self.environment())
+        inside = arguments[0] in getattr(typer.main.get_command(app), "commands", {})
+        return CliRunner().invoke(app, arguments if inside else arguments[1:], env=self.environment())
 
     def feed(self, rate: float, seed: int, **mix: float) -> Feed:
         """Numbered events of a seed at a rate, straight to the broker. `mix`: see Generator."""
