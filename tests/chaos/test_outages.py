@@ -1,10 +1,14 @@
-"""ClickHouse and Kafka that die, hang, drop answers and forget everything while events flow."""
+"""ClickHouse and Kafka that die, hang, drop answers and forget everything while events flow.
+
+Two scenarios with stacks of their own run beside the tests that take turns on the stack of the file.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -48,6 +52,59 @@ def committed(case: Case) -> dict[tuple[str, int], int]:
             await consumer.stop()
 
     return asyncio.run(go())
+
+
+def connections_are_cut(tmp_path: Path, cut: float = 8, hung: float = 20) -> None:
+    """T20; seconds of each."""
+    inside = free_port()
+    outside = free_port(frozenset({inside}))
+    with (
+        running(tmp_path / "stack", behind=(inside, outside)) as stack,
+        FaultProxy(inside, outside) as proxy,
+        deployed(
+            Case(f"127.0.0.1:{proxy.port}", stack.clickhouse_url, tmp_path, direct_bootstrap=stack.bootstrap)
+        ) as case,
+    ):
+        worker = case.worker("0")
+        with case.feed(RATE // 2, seed=20):
+            case.flowing(1)
+            for mode, seconds in (("cut", cut), ("hang", hung)):
+                case.in_flight()
+                proxy.mode(mode)
+                time.sleep(seconds)
+                proxy.mode("ok")
+                case.flowing(RATE)
+        case.verify()
+        assert worker.running
+
+
+def topics_are_made_again(tmp_path: Path) -> None:
+    """T21, second half."""
+    with running(tmp_path / "stack") as stack, deployed(Case(stack.bootstrap, stack.clickhouse_url, tmp_path)) as case:
+        worker = case.worker("0")
+        with case.feed(RATE, seed=22):
+            case.flowing(2 * RATE)
+        first = case.verify()
+        worker.kill()
+        stack.stop_kafka()
+        stack.wipe_kafka()
+        stack.start_kafka()
+        case.apply_topics()
+        with case.feed(RATE / 10, seed=23) as feed:
+            eventually(lambda: feed.acknowledged > 50, "new events")
+        refusing = case.worker("0")
+        assert refusing.ended(60) not in (0, 137)
+        assert refusing.said("the topic was deleted")
+        assert refusing.said("touchline offsets reset")
+        for topic in evidence.TOPICS:
+            done = case.command("offsets", "reset", "--topic", topic)
+            assert done.returncode == 0, done.stderr
+            case.epochs[topic] = 2
+        case.worker("1")
+        second = case.verify()
+        assert 0 < second.offsets < first.offsets
+        kept = case.rows("SELECT count() AS n FROM ledger FINAL WHERE epoch = 1")
+        assert kept[0]["n"] == first.offsets
 
 
 def test_a_worker_asked_to_end_while_clickhouse_is_down_ends_and_commits_nothing_unwritten(
@@ -129,37 +186,6 @@ def test_clickhouse_killed_while_inserting_loses_nothing(frail: Case, fragile: S
     assert worker.running
 
 
-@pytest.mark.parametrize(
-    ("cut", "hung"),
-    [
-        pytest.param(8, 20, id="short"),
-        pytest.param(15, 110, id="full", marks=pytest.mark.prove),
-    ],
-)
-def test_connections_to_kafka_cut_and_hung_are_survived(tmp_path: Path, cut: int, hung: int) -> None:
-    """T20: the worker goes on by itself, within seconds after the network does."""
-    inside = free_port()
-    outside = free_port(frozenset({inside}))
-    with (
-        running(tmp_path / "stack", behind=(inside, outside)) as stack,
-        FaultProxy(inside, outside) as proxy,
-        deployed(
-            Case(f"127.0.0.1:{proxy.port}", stack.clickhouse_url, tmp_path, direct_bootstrap=stack.bootstrap)
-        ) as case,
-    ):
-        worker = case.worker("0")
-        with case.feed(RATE // 2, seed=20):
-            case.flowing(1)
-            for mode, seconds in (("cut", cut), ("hang", hung)):
-                case.in_flight()
-                proxy.mode(mode)
-                time.sleep(seconds)
-                proxy.mode("ok")
-                case.flowing(RATE)
-        case.verify()
-        assert worker.running
-
-
 def test_kafka_killed_and_started_again_loses_nothing(frail: Case, fragile: Stack) -> None:
     """T21, first half."""
     worker = frail.worker("0")
@@ -173,30 +199,19 @@ def test_kafka_killed_and_started_again_loses_nothing(frail: Case, fragile: Stac
     assert worker.running
 
 
-def test_a_worker_refuses_topics_that_were_made_again_until_a_new_epoch_begins(tmp_path: Path) -> None:
+@pytest.mark.parametrize("beside", [connections_are_cut], indirect=True)
+def test_connections_to_kafka_cut_and_hung_are_survived(beside: Future[None]) -> None:
+    """T20: the worker goes on by itself, within seconds after the network does."""
+    beside.result()
+
+
+@pytest.mark.prove
+def test_connections_to_kafka_cut_and_hung_for_long_are_survived(tmp_path: Path) -> None:
+    """T20 at its full length."""
+    connections_are_cut(tmp_path, cut=15, hung=110)
+
+
+@pytest.mark.parametrize("beside", [topics_are_made_again], indirect=True)
+def test_a_worker_refuses_topics_that_were_made_again_until_a_new_epoch_begins(beside: Future[None]) -> None:
     """T21, second half: Kafka has lost everything; the old epoch's rows stay, the new one is counted by itself."""
-    with running(tmp_path / "stack") as stack, deployed(Case(stack.bootstrap, stack.clickhouse_url, tmp_path)) as case:
-        worker = case.worker("0")
-        with case.feed(RATE, seed=22):
-            case.flowing(2 * RATE)
-        first = case.verify()
-        worker.kill()
-        stack.stop_kafka()
-        stack.wipe_kafka()
-        stack.start_kafka()
-        case.apply_topics()
-        with case.feed(RATE / 10, seed=23) as feed:
-            eventually(lambda: feed.acknowledged > 50, "new events")
-        refusing = case.worker("0")
-        assert refusing.ended(60) not in (0, 137)
-        assert refusing.said("the topic was deleted")
-        assert refusing.said("touchline offsets reset")
-        for topic in evidence.TOPICS:
-            done = case.command("offsets", "reset", "--topic", topic)
-            assert done.returncode == 0, done.stderr
-            case.epochs[topic] = 2
-        case.worker("1")
-        second = case.verify()
-        assert 0 < second.offsets < first.offsets
-        kept = case.rows("SELECT count() AS n FROM ledger FINAL WHERE epoch = 1")
-        assert kept[0]["n"] == first.offsets
+    beside.result()
