@@ -28,8 +28,9 @@ LONGEST = (
     "chaos/test_gateway.py",
     "chaos/test_identity.py",
     "chaos/test_times.py",
-    "integration/test_page_browser.py",
-    "integration/test_page_robust.py",
+    "integration/test_page_staying.py",
+    "integration/test_page_arriving.py",
+    "integration/test_page_looks.py",
 )
 
 

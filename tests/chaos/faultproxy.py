@@ -63,9 +63,11 @@ class FaultProxy:
     async def _stop(self) -> None:
         self._server.close()
         self._reset_all()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:  # one that was just accepted begins meanwhile
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # what was reset is closed in the loop's next turn, which is the last one
 
     async def _set(self, mode: str, times: int) -> None:
         self._mode, self._budget = mode, times
@@ -87,6 +89,7 @@ class FaultProxy:
         try:
             await self._connection(reader, writer)
         finally:
+            writer.transport.abort()  # also who was waiting to be let through
             self._tasks.discard(task)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+import aiohttp
 import polars as pl
 from aiokafka import AIOKafkaProducer
 
@@ -180,3 +181,17 @@ async def until(condition: Any, what: str, seconds: float = 30.0) -> Any:
             return found
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
         await asyncio.sleep(0.05)
+
+
+async def asked(server: Server, path: str, **headers: str) -> tuple[int, bytes, Mapping[str, str]]:
+    """Status, body and headers of a GET."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"http://127.0.0.1:{server.port}{path}", headers=headers, allow_redirects=False) as answer,
+    ):
+        return answer.status, await answer.read(), answer.headers.copy()
+
+
+def iso(second: int) -> str:
+    """A moment as the API writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
