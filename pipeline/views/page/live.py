@@ -68,6 +68,7 @@ class Live:
         self._era = int(clock() * 1000)
         self._channels: dict[View, Looked] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._connecting: asyncio.Task[None] | None = None
         self._imported = pl.DataFrame()
         self._feedback: deque[dict[str, Any]] = deque(maxlen=readings.NEWEST)
         self._positions: dict[tuple[int, int], int] = {}
@@ -96,6 +97,15 @@ class Live:
             "imported": self._every(_IMPORTED_S, "clickhouse", self._look_at_imported),
         }
         self._tasks = [asyncio.create_task(work, name=f"page {name}") for name, work in loops.items()]
+        # What costs more the first time is done once, so that the first visitor does not wait for it.
+        hour, now = View.of("1h", {}), int(self._clock())
+        await self.sections(hour, now, Compared(), hour.first(now))
+        self._connecting = asyncio.create_task(self._connect(), name="page connects")
+
+    async def _connect(self) -> None:
+        """A connection to ClickHouse for each thread; where it does not answer, the loops say so."""
+        asking = (self._pool.call(readings.progress) for _ in range(Pool.THREADS))
+        await asyncio.gather(*asking, return_exceptions=True)
 
     def _takers(self) -> dict[str, tuple[Take, int]]:
         """What is read from Kafka: by topic who takes it, and how far back."""
@@ -114,9 +124,10 @@ class Live:
             for viewer in looked.channel.viewers:
                 viewer.close()
         saying = [task for looked in self._channels.values() for task in looked.tasks]
-        for task in (*self._tasks, *saying):
+        connecting = [] if self._connecting is None else [self._connecting]
+        for task in (*self._tasks, *saying, *connecting):
             task.cancel()
-        await asyncio.gather(*self._tasks, *saying, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *saying, *connecting, return_exceptions=True)
         self._pool.close()
 
     @property
@@ -298,14 +309,16 @@ class Live:
         mine = [alert for alert in self.alarms.newest(now) if concerns(view, alert["scope"])]
         self.sent += said("alerts", orjson.dumps(mine))
         since = _since(view, now, mine)
-        if view.live:
-            self._compare(view, looked, now, since)
-            if not self._following.caught_up:
-                return  # a part of the hour is no score of it
+        if view.live and not self._following.caught_up:
+            return  # a part of the hour is no score of it
         told = (self.board.changes, since, looked.compared.turn)
         state = (view.first(now), *told) if view.live else now // view.every_s
-        if state == looked.state:
-            return
+        if state != looked.state:
+            await self._draw(view, looked, now, since, state)
+        if view.live:
+            self._compare(view, looked, now, since)
+
+    async def _draw(self, view: View, looked: Looked, now: int, since: int, state: object) -> None:
         try:
             sections = await self.sections(view, now, looked.compared, since)
         except Unavailable as error:
@@ -313,7 +326,7 @@ class Live:
             return
         looked.state = state
         for section, content in sections.items():
-            self.sent += said(section, orjson.dumps(content))
+            self.sent += looked.channel.say(section, orjson.dumps(content))
 
     def _compare(self, view: View, looked: Looked, now: int, since: int) -> None:
         """Has what a live view is compared with read beside it: its scores wait for no table."""
