@@ -27,6 +27,9 @@ def picture(url: str) -> bytes:
         expect(page.locator(".map .cell").first).to_be_visible(timeout=60_000)
         expect(page.locator(".feed .text").first).to_be_visible(timeout=60_000)
         expect(page.locator(".strip")).to_contain_text("events/s", timeout=60_000)
+        expect(page.locator(".tile .change").first).not_to_contain_text("looking", timeout=60_000)
+        # The incident of the demo is what it shows; the line is drawn anew once its earlier steps are read.
+        expect(page.locator("#line-title")).to_contain_text("began", timeout=60_000)
         shot = page.context.new_cdp_session(page).send("Page.captureScreenshot", {"format": "webp", "quality": 82})
         browser.close()
     return base64.b64decode(shot["data"])
