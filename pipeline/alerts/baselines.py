@@ -25,6 +25,11 @@ _EPOCH_HOUR = 3 * 24
 ENOUGH = 1_000
 #: A day of a scope tells of day effects from this many answers on.
 _DAY_ENOUGH = 30
+#: Share of a day's effect that is left the day after, until a history tells; it weighs as much as so many pairs of
+#: days that are known without noise.
+STAYS, _PAIRS = 0.6, 100.0
+#: Between these: an effect that were gone overnight still lasts its day, one that stays for ever is no effect of days.
+_STAYS_LEAST, _STAYS_MOST = 0.3, 0.95
 #: One-sided 95 %: while it learns, a scope's own mean may be off by this many standard errors.
 _UNSURE = 1.645
 _MONTH_HOURS = 720.0
@@ -36,7 +41,8 @@ Bools = NDArray[np.bool_]
 class Baseline:
     """What is normal for k scopes: `shares` [k, 168, 3]; `answers` a 30 days [k]; `learned` answers it rests on [k].
 
-    `days` [k] is the span of the history; `tau` the standard deviation of harmless effects of a day, a fraction.
+    `days` [k] is the span of the history; `tau` the standard deviation of harmless effects of a day, a fraction, and
+    `stays` the share of one that is left the day after.
     """
 
     shares: Floats
@@ -44,6 +50,7 @@ class Baseline:
     learned: Counts
     days: Floats
     tau: float
+    stays: float = STAYS
 
     @property
     def mean(self) -> Floats:
@@ -93,7 +100,7 @@ def learn(hours: Counts, start: int) -> Baseline:
     answers = learned / np.maximum(span, 1) * _MONTH_HOURS
     # A scope that began within the first day of the span has the whole of it behind it.
     days = np.ceil(span / 24.0)
-    return Baseline(shares, answers, learned.astype(np.int64), days, _tau(hours, shares[:, of_week]))
+    return Baseline(shares, answers, learned.astype(np.int64), days, *_effects(hours, shares[:, of_week]))
 
 
 def _shares(cells: Floats) -> Floats:
@@ -169,19 +176,45 @@ def _own(deviations: Floats, n: Floats, spread: Floats) -> Floats:
     return np.asarray(fitted + shrunk(deviations - n * fitted, n, spread[:, None]))
 
 
-def _tau(hours: Counts, shares: Floats) -> float:
-    """Standard deviation of day effects, by moments over all scopes and days with enough answers; 0 without any."""
+def _effects(hours: Counts, shares: Floats) -> tuple[float, float]:
+    """Standard deviation of day effects, and the share of one that is left a day later; 0 without any.
+
+    By moments over all scopes and days with enough answers.
+    """
     whole = hours.shape[1] // 24 * 24
     if not whole:
-        return 0.0
+        return 0.0, STAYS
     n = hours[:, :whole].sum(axis=2)
     residual = (hours[:, :whole, 2] - hours[:, :whole, 0]) - n * net(shares[:, :whole])
     days = (len(hours), -1, 24)
     answers = n.reshape(days).sum(axis=2)
     enough = answers >= _DAY_ENOUGH
     if not enough.any():
-        return 0.0
-    noise = np.broadcast_to(variance(shares.mean(axis=1))[:, None], answers.shape)[enough] / answers[enough]
-    effect = residual.reshape(days).sum(axis=2)[enough] / answers[enough]
-    weight = 1.0 / (noise + 0.0004) ** 2
-    return float(np.sqrt(max(float((weight * (effect * effect - noise)).sum() / weight.sum()), 0.0)))
+        return 0.0, STAYS
+    noise = variance(shares.mean(axis=1))[:, None] / np.maximum(answers, 1)
+    effect = residual.reshape(days).sum(axis=2) / np.maximum(answers, 1)
+    weight = np.where(enough, 1.0 / (noise + 0.0004), 0.0)
+    square = max(float((weight**2 * (effect * effect - noise)).sum() / (weight**2).sum()), 0.0)
+    return float(np.sqrt(square)), _stays(effect, noise, weight, square)
+
+
+def _stays(effect: Floats, noise: Floats, weight: Floats, square: float) -> float:
+    """The share of a day's effect that is left a day later, from effects [k, days] with their noise."""
+    pairs = weight[:, 1:] * weight[:, :-1]
+    known = square / (square + noise)
+    sure = float((known[:, 1:] * known[:, :-1] * (pairs > 0.0)).sum())
+    if square <= 0.0 or sure <= 0.0:
+        return STAYS
+    together = float((pairs * effect[:, 1:] * effect[:, :-1]).sum() / pairs.sum()) / square
+    found = STAYS
+    for _ in range(5):
+        # Around their own mean effects look smaller and less alike than they are.
+        left = float(averaged(np.float64(effect.shape[1]), found))
+        found = min(max(together * (1.0 - left) + left, _STAYS_LEAST), _STAYS_MOST)
+    return (sure * found + _PAIRS * STAYS) / (sure + _PAIRS)
+
+
+def averaged(days: Floats | np.float64, stays: float) -> Floats:
+    """Share of the variance of an effect that is left in its mean over so many days; `stays`: of it, a day later."""
+    way = -np.log(stays) * np.asarray(days, dtype=np.float64)
+    return np.asarray(2.0 * (way - 1.0 + np.exp(-way)) / way**2)

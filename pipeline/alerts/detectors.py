@@ -21,14 +21,13 @@ FLOOR = 0.01
 _LEAST_BETWEEN = 0.001
 #: Logarithms below it are rounding.
 _SAME = 1e-12
-#: Drops below the dead-band that are looked for side by side: with it they are 13 and 24 points below the baseline.
-#: Weighed so, a drop of 10 points and one of 20 are found soonest at the false alarms that days with effects give;
-#: the smaller size sees slow harm, the larger one is fast. A threshold for each, both for the whole of the false
-#: alarms wanted: they see the same answers, and the two together stay below it (docs/benchmarks.md).
-SIZES: tuple[float, ...] = (0.11, 0.22)
-#: Shifts from day to day that harm nobody: no drop below it is looked for.
+#: Drops below the dead-band that are looked for side by side: with it they are 10 and 20 points below the baseline.
+#: The smaller size sees slow harm, the larger one is fast. A threshold for each, both for the whole of the false alarms
+#: wanted: that the two together stay within them is the dead-band's business (bands.py).
+SIZES: tuple[float, ...] = (0.08, 0.18)
+#: Shifts that harm nobody, whatever the volume: no drop below it is looked for.
 DEAD_BAND = 0.02
-#: The dead-band in standard deviations of harmless days, where that is more.
+#: The e-detector's dead-band in standard deviations of harmless days, where that is more.
 _OF_DAYS = 1.25
 #: No threshold below it: at two or three answers a day the formula would give almost nothing.
 LEAST_THRESHOLD = 2.0
@@ -92,7 +91,7 @@ def detectable(variance: Floats, limit: Floats, answers: Floats, dead_band: Floa
 
 
 def dead_band(tau: float) -> float:
-    """Wide enough for what days differ by without harm: max(2 points, 1.25 tau)."""
+    """The e-detector's: wide enough for what days differ by without harm, max(2 points, 1.25 tau)."""
     return max(DEAD_BAND, _OF_DAYS * tau)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.alerts import detectors as d
+from pipeline.alerts.bands import dead_bands
 from pipeline.alerts.baselines import Baseline, hour_of_week
 from pipeline.alerts.classes import Counts, Floats, net, variance
 from pipeline.alerts.detectors import Cusum, Weights
@@ -33,7 +34,10 @@ class Drops:
 
     def __post_init__(self) -> None:
         baseline = self.baseline
-        bands = max(self.dead_band, d.dead_band(baseline.tau)) + baseline.unsure
+        bands = dead_bands(baseline, self.sizes, self.false_alarms, self.dead_band)
+        # Few days do not tell what days differ by, nor does what was learned of them alone.
+        early = max(self.dead_band, d.dead_band(baseline.tau)) + baseline.unsure
+        bands = np.where(baseline.learning, np.maximum(bands, early), bands)
         by_hour = [d.weights(baseline.shares, bands[:, None], size) for size in self.sizes]
         mean = [d.weights(baseline.mean, bands, size).information for size in self.sizes]
         limits = [d.threshold(one, baseline.answers, self.false_alarms) for one in mean]

@@ -24,8 +24,8 @@ _POINTS = "points below the baseline"
 #: Detector -> its numbers. Windows are five minutes, so times are not below them; trailing sums reach back a day.
 DETECTORS: Final[Mapping[str, Mapping[str, Parameter]]] = {
     "drop": {
-        "small": Parameter(13.0, 4.0, 100.0, f"the smaller drop that is looked for, {_POINTS}"),
-        "large": Parameter(24.0, 4.0, 100.0, f"the larger drop, {_POINTS}"),
+        "small": Parameter(10.0, 4.0, 100.0, f"the smaller drop that is looked for, {_POINTS}"),
+        "large": Parameter(20.0, 4.0, 100.0, f"the larger drop, {_POINTS}"),
         "dead_band": Parameter(2.0, 0.0, 50.0, "shifts below it harm nobody, points"),
     },
     "guarantee": {"dead_band": Parameter(3.0, 0.0, 50.0, "shifts below it harm nobody, points")},

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.alerts.baselines import DAYS, ENOUGH, Baseline, Bools, learn
+from pipeline.alerts.baselines import DAYS, ENOUGH, STAYS, Baseline, Bools, learn
 from pipeline.alerts.classes import Counts, Floats, three
 from pipeline.scores.windows import BINS
 from pipeline.slices import CORE, FURTHER
@@ -153,6 +153,7 @@ class Group:
             "levels": [list(level) for level in self.level_of],
             "hours_from": self.hours_from,
             "tau": base.tau,
+            "stays": base.stays,
             "arrays": {
                 "hours": self.hours.astype(np.int32),
                 "shares": base.shares,
@@ -169,7 +170,12 @@ class Group:
         arrays = kept["arrays"]
         count = len(arrays["answers"])
         self.baseline = Baseline(
-            arrays["shares"], arrays["answers"], arrays["learned"], arrays["days"], float(kept["tau"])
+            arrays["shares"],
+            arrays["answers"],
+            arrays["learned"],
+            arrays["days"],
+            tau=float(kept["tau"]),
+            stays=float(kept.get("stays", STAYS)),  # not in what older versions kept
         )
         self.hours, self.hours_from = arrays["hours"].astype(np.int64), int(kept["hours_from"])
         assert count <= len(self)
@@ -184,7 +190,7 @@ class Group:
         if len(self.baseline.answers) < count:
             nothing = Baseline.empty(count)
             held = np.arange(count) < len(self.baseline.answers)
-            self.baseline = chosen(held, self.baseline, nothing, self.baseline.tau)
+            self.baseline = chosen(held, self.baseline, nothing, self.baseline)
 
     def _into_hours(self, counts: Counts, end: int) -> None:
         """Adds a window to its hour; hours that nobody saw are empty."""
@@ -232,8 +238,11 @@ def _scopes(rows: pl.DataFrame, level: Level) -> Iterable[Scope]:
     return (tuple(zip(level, values, strict=True)) for values in rows.select(level).iter_rows())
 
 
-def chosen(held: Bools, old: Baseline, new: Baseline, tau: float | None = None) -> Baseline:
-    """`old` where held, else `new`; the two may differ in length, the result is as long as `new`."""
+def chosen(held: Bools, old: Baseline, new: Baseline, days: Baseline | None = None) -> Baseline:
+    """`old` where held, else `new`; the two may differ in length, the result is as long as `new`.
+
+    What is known of effects of days is that of `new`, or of `days`.
+    """
     count = len(new.answers)
 
     def mixed(before: Any, after: Any) -> Any:
@@ -246,7 +255,8 @@ def chosen(held: Bools, old: Baseline, new: Baseline, tau: float | None = None) 
         mixed(old.answers, new.answers),
         mixed(old.learned, new.learned),
         mixed(old.days, new.days),
-        new.tau if tau is None else tau,
+        (days or new).tau,
+        (days or new).stays,
     )
 
 

@@ -44,7 +44,7 @@ def test_the_bundled_rules_hold() -> None:
         (FALLBACK + RULE.replace('"total", ', '"brand,touchpoint", '), "names something twice"),
         (FALLBACK + RULE.replace("warning = 0", "warning = 5"), "no severity begins at 0 points"),
         (FALLBACK + RULE.replace("critical", "terrible"), "no severity 'terrible'"),
-        (FALLBACK + RULE + "parameters = { dead_band = 14 }", "the dead-band of 14 points swallows the drop of 13"),
+        (FALLBACK + RULE + "parameters = { dead_band = 14 }", "the dead-band of 14 points swallows the drop of 10"),
         (FALLBACK + RULE + "parameters = { small = 300 }", "small is 300, it must be 4 to 100"),
         (FALLBACK + RULE + "parameters = { speed = 3 }", "drop has no parameter 'speed'"),
         (FALLBACK + RULE + 'owner = "nobody"', "the owner 'nobody', which is none of"),
