@@ -27,6 +27,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_default
 
     An answer that is edited comes again with the same (`brand`, `source`, `submission_id`, `question_id`), a higher
     `revision` and an `event_id` of its own; it replaces the former. Without `submission_id` an answer stands alone.
+    `reach` is how many people a public post may have reached (followers, views): a burst of bad ones weighs by it.
     """
 
     event_id: Name
@@ -52,6 +53,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_default
     campaign: OptionalName = None
     stage: OptionalName = None
     ref: Reference | None = None
+    reach: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | None = None
     version: Version = 1
     attributes: Attributes = {}
 

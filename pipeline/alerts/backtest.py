@@ -53,8 +53,8 @@ def replay(client: ClickHouse, rules: Rules, start: int, end: int) -> Iterator[F
         ends = list(range(begin, min(begin + _AT_ONCE * WINDOW_S, end + 1), WINDOW_S))
         closed = recorded.closed(client, ends[0] - WINDOW_S, ends[-1])
         live = set(closed)
-        frames = recorded.windows(client, closed, judge.dims)
-        frames |= recorded.unclosed(client, [each for each in ends if each not in live], judge.dims)
+        frames = recorded.windows(client, closed, judge.dims, loud=judge.weighs)
+        frames |= recorded.unclosed(client, [each for each in ends if each not in live], judge.dims, loud=judge.weighs)
         rejected = recorded.rejected(client, closed) if rejects.wanted else {}
         for each in ends:
             until = judge.due(each)

@@ -52,6 +52,15 @@ def three(metric: str, scale: str, histograms: Counts) -> Counts:
     return np.stack([negative, histograms.sum(axis=-1) - negative - positive, positive], axis=-1)
 
 
+def negative_sql(metric: str, scale: str, bin_: str) -> str:
+    """SQL of whether an answer is negative; the arguments are column names."""
+    edges = ", ".join(
+        f"{metric} = '{name}' AND " + (f"{scale} = '{of}', " if of else "1, ") + f"{bin_} < {edge}"
+        for (name, of), (edge, _) in _EDGES.items()
+    )
+    return f"multiIf({metric} = '{_EFFORT[0]}' AND {scale} = '{_EFFORT[1]}', {bin_} >= 3, {edges}, 0)"
+
+
 def net(counts: Counts | Floats) -> Floats:
     """[..., 3] counts or shares as (positive - negative) / all; NaN without any."""
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -30,6 +30,9 @@ from pipeline.scores.intervals import Net, Sample, adjusted_wald, difference, ne
 
 #: Looks in 30 days: each window, and each whole hour.
 _WINDOWS_MONTH, _HOURS_MONTH = 8_640.0, 720.0
+_DAY_S = 86_400
+#: Posts in public below which nothing is a burst, whatever their reach: one account alone is no trend.
+_FEWEST = 2
 
 
 def _net(counts: Counts) -> Net:
@@ -175,16 +178,22 @@ def volume(watcher: SumWatcher, group: Group, end: int) -> tuple[Outcome, Callab
 
 
 def burst(watcher: SumWatcher, group: Group, end: int) -> tuple[Outcome, Callable[[int], Detail]]:
-    """Many more negative answers in public than usual for these hours, and by no chance."""
+    """Many more negative answers in public than usual for these hours, weighed by their reach, and by no chance."""
     p = watcher.rule.parameters
     span = int(p["window_minutes"] * 60)
     public = np.array([dict(scope).get("channel") in p["channels"] for scope in group.scopes], dtype=np.bool_)
-    seen = group.lately(end, span)[:, 0].astype(np.float64)
+    posts, day = (group.lately(end, seconds)[:, 0].astype(np.float64) for seconds in (span, _DAY_S))
+    louder, day_louder = (group.louder(end, seconds) for seconds in (span, _DAY_S))
+    seen = posts + louder[:, 0]
+    # How loud a post of this scope is on other hours of the day; a scope that knows none takes it for a quiet one.
+    usually = 1.0 + (day_louder[:, 0] - louder[:, 0]) / (day - posts + 1.0)
     # One more than usual: without history ten at once are a burst, and one is none.
-    usual = p["times"] * (expected(group, end, span)[:, 0] + 1.0)
-    high = public & (seen >= p["min_n"]) & (seen > usual)
+    usual = p["times"] * (expected(group, end, span)[:, 0] + 1.0) * usually
+    high = public & (posts >= _FEWEST) & (seen >= p["min_n"]) & (seen > usual)
+    # Few loud posts say less of chance than as many quiet ones as they weigh: a Poisson number of steps of that size.
+    step = (posts[high] + louder[high, 1]) / seen[high]
     chance = np.ones(len(group))
-    chance[high] = poisson_tail(seen[high], usual[high], above=True)
+    chance[high] = poisson_tail(seen[high] / step, usual[high] / step, above=True)
     alpha = min(p["alpha"], watcher.false_alarms / _WINDOWS_MONTH)
     codes = np.where(high & (chance < alpha), RAISED, np.where(seen <= usual, CALM, UNDECIDED)).astype(np.int8)
     return Outcome(codes, seen, usual), lambda at: Detail(end - span)

@@ -110,6 +110,11 @@ class Judge:
         return columns_of(self.levels)
 
     @property
+    def weighs(self) -> bool:
+        """Whether any rule weighs answers by their reach: windows must have it then."""
+        return any(rule.detector == "burst" for rule in self._scored())
+
+    @property
     def cells(self) -> int:
         """Rules times scopes that share the budget."""
         return sum(int(each.mask.sum()) for each in self.watched if each.rule.detector in _BUDGETED)

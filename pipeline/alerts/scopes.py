@@ -21,6 +21,10 @@ from pipeline.slices import CORE, FURTHER
 #: Seconds of a window, and how many are kept: a day.
 WINDOW_S = 300
 KEPT = 288
+#: Columns of a window beside its bins where a rule weighs by reach: what the reach of negative answers adds to their
+#: number, and to the sum of the squares of their weights; in hundredths and ten-thousandths, so that sums are exact.
+LOUD: tuple[str, ...] = ("loud", "loud_squares")
+LOUD_UNITS = np.array([100.0, 10_000.0])
 _HOUR_S = 3_600
 #: Hours of history that are kept for learning and comparing.
 HOURS = DAYS * 24
@@ -56,6 +60,7 @@ class Group:
     seen: Counts = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     _came: Counts = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     _ring: Counts = field(default_factory=lambda: np.zeros((0, KEPT, 3), dtype=np.int64))
+    _loud: Counts = field(default_factory=lambda: np.zeros((0, KEPT, len(LOUD)), dtype=np.int64))
     _ends: Counts = field(default_factory=lambda: np.zeros(KEPT, dtype=np.int64))
     _sums: dict[int, Counts] = field(default_factory=dict)
     _members: dict[tuple[str, ...], Counts] = field(default_factory=dict)
@@ -91,6 +96,7 @@ class Group:
         np.maximum(counts, 0, out=counts)
         slot = end // WINDOW_S % KEPT
         self._ring[:, slot] = counts
+        self._take_loudness(rows, members, slot)
         self._ends[slot] = end
         self._sums.clear()
         self.seen[counts.sum(axis=1) > 0] = end
@@ -103,6 +109,13 @@ class Group:
             wanted = (self._ends > end - seconds) & (self._ends <= end)
             self._sums[seconds] = self._ring[:, wanted].sum(axis=1)
         return self._sums[seconds]
+
+    def louder(self, end: int, seconds: int) -> Floats:
+        """What the reach of negative answers adds to their number and to the sum of their squared weights [k, 2]."""
+        if not len(self._loud):
+            return np.zeros((len(self), len(LOUD)))
+        wanted = (self._ends > end - seconds) & (self._ends <= end)
+        return np.asarray(self._loud[:, wanted].sum(axis=1) / LOUD_UNITS)
 
     def covers(self, end: int, seconds: int) -> bool:
         """Whether every window of the `seconds` up to `end` was seen: a sum over fewer is no sum of that time."""
@@ -180,6 +193,20 @@ class Group:
         self.hours, self.hours_from = arrays["hours"].astype(np.int64), int(kept["hours_from"])
         assert count <= len(self)
         self._grow()
+
+    def _take_loudness(self, rows: pl.DataFrame, members: list[Counts], slot: int) -> None:
+        """The columns LOUD of a window where it has them: only with a rule that weighs by reach."""
+        if len(self._loud):
+            self._loud = grown(self._loud, len(self))
+            self._loud[:, slot] = 0
+        if LOUD[0] not in rows.columns or not members:
+            return
+        found = rows.select(LOUD).to_numpy().astype(np.int64)
+        if not found.any():
+            return
+        self._loud = grown(self._loud, len(self))
+        numbers, times = np.concatenate(members), [len(some) for some in members]
+        np.add.at(self._loud[:, slot], numbers, np.repeat(found, times, axis=0))
 
     def _grow(self) -> None:
         count = len(self)

@@ -102,7 +102,7 @@ class Watch:
         self._waiting.clear()
 
     async def _judged(self, judge: Judge, ends: Sequence[int]) -> None:
-        frames = await self._pool.call(partial(recorded.windows, ends=ends, dims=judge.dims))
+        frames = await self._pool.call(partial(recorded.windows, ends=ends, dims=judge.dims, loud=judge.weighs))
         rejected = await self._pool.call(partial(recorded.rejected, ends=ends)) if self._rejects.wanted else {}
         for end in ends:
             await self._learn(judge, end)
@@ -159,7 +159,7 @@ class Watch:
         if learned is not None:
             judge.load_learned(learned)
         ends = await self._pool.call(partial(recorded.closed, after=self._until - KEPT * WINDOW_S, until=self._until))
-        frames = await self._pool.call(partial(recorded.windows, ends=ends, dims=judge.dims))
+        frames = await self._pool.call(partial(recorded.windows, ends=ends, dims=judge.dims, loud=judge.weighs))
         for end in ends:
             judge.fill(frames[end], end)
         judge.load(state["judge"])

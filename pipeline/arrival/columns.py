@@ -108,7 +108,7 @@ def of_feedback(events: Sequence[Feedback]) -> tuple[Columns, Scores]:
     """Columns of feedback but for scale, answer and bin, which checks.py makes of the scores."""
     count = len(events)
     own = {column: words(events, attribute) for column, attribute in _FEEDBACK_WORDS.items()}
-    own["value"] = _constant(0.0, count, pl.Float64())
+    own["value"] = _numbers(events, "reach", pl.Float64()).fill_null(0.0)
     own["currency"] = _constant("", count)
     own["duration_ms"] = _constant(0, count, pl.Int64())
     revision = np.fromiter(map(attrgetter("revision"), events), dtype=np.int64, count=count)

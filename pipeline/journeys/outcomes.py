@@ -114,7 +114,7 @@ def _parameters(question: OutcomeQuestion) -> dict[str, Any]:
 
 
 #: A purchase: a touchpoint of that name that did not fail and was not abandoned.
-_BOUGHT = "has({purchases:Array(String)}, toString(touchpoint)) AND bin NOT IN (2, 3)"
+_BOUGHT = "metric = 'volume' AND has({purchases:Array(String)}, toString(touchpoint)) AND bin NOT IN (2, 3)"
 
 
 def _currency(client: Database, given: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +63,16 @@ def late(client: ClickHouse, moment: int, count: int, off: int) -> None:
         {"moment": [moment] * count, "bin": [0] * count, "touchpoint": ["delivery"] * count}
     ).with_columns(pl.lit("u01").alias("unit"), pl.lit("web").alias("channel"))
     client.insert("ledger", _rows(rows, "feedback", 0, DAY * 1000 + 86_400_000, first=off))
+
+
+def shout(client: ClickHouse, moment: int, reaches: Sequence[int]) -> None:
+    """Terrible posts on social media within one window, which is closed; nothing else was ever said there."""
+    rows = pl.DataFrame({"moment": [moment] * len(reaches), "bin": [0] * len(reaches), "value": map(float, reaches)})
+    rows = rows.with_columns(unit=pl.lit(""), touchpoint=pl.lit("checkout"), channel=pl.lit("social"))
+    client.insert("ledger", _rows(rows, "feedback", 0, None).with_columns(rows["value"], label=pl.lit("")))
+    start = moment // WINDOW * WINDOW
+    for number in range(PARTS):
+        close(client, rows if number == 0 else rows.clear(), number, start, start + WINDOW)
 
 
 def _answers(seed: int, count: int, start: int, end: int, fall: Fall | None) -> pl.DataFrame:

@@ -17,7 +17,7 @@ from pipeline.customers.registry import Registry
 from pipeline.ledger.migrate import migrate
 from pipeline.settings import load_settings
 from pipeline.stack.launch import Stack
-from tests.integration.recording import DAY, Fall, late, record
+from tests.integration.recording import DAY, Fall, late, record, shout
 
 pytestmark = [pytest.mark.clickhouse, pytest.mark.slow]
 
@@ -126,6 +126,28 @@ async def test_killed_after_any_step_it_goes_on_to_the_same_findings_and_late_an
     # The same rules over the record say the same, to the last bit, whatever came since.
     again = await pool.call(lambda client: list(replay(client, rules(), DAY, DAY + 10 * 3600)))
     assert again == bare(whole)
+
+
+async def test_a_burst_weighs_posts_by_their_reach_live_and_over_the_record(pool: Pool) -> None:
+    text = """fallback_owner = "customer-experience"
+        [[rules]]
+        id = "burst"
+        metric = "nps"
+        detector = "burst"
+        scope = ["brand,channel"]
+        severity = { error = 0 }
+        route = "default"
+        runbook = "docs/alerts.md" """
+    one = parse(text, Registry.parse(REGISTRY.read_text()))
+    reaches = (0, 9_000, 99_000, 999_000, *[10_000_000] * 9)
+    await pool.call(lambda client: shout(client, DAY + 3_600, reaches))
+    found = await watched(Watch(pool, one, lambda: 1))
+    # 1 + 2 + 3 + 4 + 9 x 4
+    assert [(each.verdict, each.statistic, each.window_end - DAY) for each in found] == [(Verdict.RAISED, 46.0, 3_900)]
+    assert await pool.call(lambda client: list(replay(client, one, DAY + 3_600, DAY + 3_900))) == found
+    again = await pool.call(lambda client: list(replay(client, one, DAY + 3_600, DAY + 3_900)))
+    await pool.call(lambda client: client.command("TRUNCATE TABLE frontiers"))
+    assert await pool.call(lambda client: list(replay(client, one, DAY + 3_600, DAY + 3_900))) == again
 
 
 async def test_a_single_event_is_told_once_and_again_until_it_is_settled(pool: Pool) -> None:

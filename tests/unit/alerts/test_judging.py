@@ -12,6 +12,8 @@ from pipeline.alerts.keeping import pack, unpack
 from pipeline.alerts.rules import DEFAULT_PATH, Rules, parse
 from pipeline.customers.registry import DEFAULT_PATH as REGISTRY
 from pipeline.customers.registry import Registry
+from pipeline.scores.windows import BINS
+from pipeline.slices import CORE, FURTHER
 from tests.unit.alerts.recorded_day import DAY, Recorded, run
 
 FALLEN = Recorded(fall="delivery", hour=6.0, until=10.0)
@@ -175,6 +177,47 @@ def test_many_negative_answers_in_public_at_once_are_a_burst() -> None:
     assert not [
         each for _, group in run(Judge(one("burst", '"brand,channel"', "times = 1.5")), private) for each in group
     ]
+
+
+def posts(end: int, *reaches: int) -> pl.DataFrame:
+    """A window with one terrible post on social media for each reach, as the ledger gives it: hundredths."""
+    extra = [round(100 * min(3.0, np.log10(1.0 + reach / 1000.0))) for reach in reaches]
+    dims = {name: [""] * len(reaches) for name in (*CORE, *FURTHER)}
+    dims |= {"brand": ["acme"] * len(reaches), "channel": ["social"] * len(reaches)}
+    bins = {name: [int(name == "b0")] * len(reaches) for name in BINS}
+    loud = {"loud": extra, "loud_squares": [(100 + each) ** 2 - 10_000 for each in extra]}
+    return pl.DataFrame({"end": end, "metric": "nps", "scale": "0-10", **dims, **bins, **loud})
+
+
+def bursting(*windows: tuple[int, ...]) -> list[Finding]:
+    """What the burst rule says of windows of posts with these reaches."""
+    judge, found = Judge(one("burst", '"brand,channel"')), []
+    for number, reaches in enumerate(windows):
+        end = DAY + 300 * (number + 1)
+        found = judge.step(posts(end, *reaches), end)
+    return found
+
+
+def test_a_burst_weighs_posts_by_their_reach() -> None:
+    """Nine posts that a million may have read weigh 36; usual are 3 x 1: P(N >= 36 / 4 | 3 / 4) = 1.1e-7."""
+    (found,) = bursting((2_000_000,) * 9)
+    assert (found.verdict, found.statistic, found.threshold) == (Verdict.RAISED, 36.0, 3.0)
+    assert bursting((0,) * 9) == [], "nine that nobody reads are not even the fewest"
+    assert bursting((0,) * 14) == [], "P(N >= 14 | 3) = 3.4e-6"
+    assert bursting((0,) * 15)[0].verdict == Verdict.RAISED, "P(N >= 15 | 3) = 6.7e-7"
+
+
+def test_the_loudest_account_does_not_decide_alone() -> None:
+    assert bursting((10_000_000,)) == []
+    assert bursting((10_000_000,) * 5) == [], "it weighs 20 and is five posts: P(N >= 5 | 3 / 4) = 1e-3"
+
+
+def test_where_posts_are_always_loud_loud_ones_are_no_burst() -> None:
+    """Twenty loud ones earlier in the day: one usually weighs 1 + 60 / 21, so 11.6 are usual and 36 no wonder."""
+    quiet_hour = ((),) * 12
+    assert bursting((2_000_000,) * 20, *quiet_hour, (2_000_000,) * 9) == []
+    (found,) = bursting((0,) * 9, *quiet_hour, (2_000_000,) * 9)
+    assert found.verdict == Verdict.RAISED
 
 
 def test_a_scale_that_is_new_where_much_is_known_is_learned_when_it_has_doubled_and_not_every_hour() -> None:

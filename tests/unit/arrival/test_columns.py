@@ -44,6 +44,11 @@ def test_every_word_of_feedback_stands_in_its_column() -> None:
     }
 
 
+def test_the_reach_of_a_post_stands_where_a_touchpoint_has_its_value() -> None:
+    own = of_feedback([feedback(reach=12_000), feedback(reach=0), feedback()])[0].own
+    assert own["value"].to_list() == [12_000.0, 0.0, 0.0]
+
+
 def test_a_touchpoint_counts_in_its_volume_by_outcome() -> None:
     events = [touchpoint(outcome=outcome) for outcome in (None, Outcome.OK, Outcome.FAIL, Outcome.ABANDON)]
     own = of_touchpoints(events).own
