@@ -14,7 +14,7 @@ from pipeline.clickhouse import ClickHouse
 from pipeline.command.rejects import app
 from pipeline.intake.rejects import Filter
 from pipeline.intake.repair import Edits
-from pipeline.intake.replaying import COUNTED, REPLAYED, SENT, STILL_BAD, Replay
+from pipeline.intake.replaying import COUNTED, GIVEN_UP, REPLAYED, SENT, STILL_BAD, TRIES, Replay
 from pipeline.ledger.rollcall import Muster
 from pipeline.slices import Partition
 from tests.chaos import probe
@@ -103,6 +103,11 @@ def test_of_a_batch_with_one_bad_event_four_count_and_the_mended_fifth_counts_on
     # A run that was killed after sending and before writing so: the mark of the sending alone is there.
     case.rows("INSERT INTO replays SELECT * REPLACE (0 AS done, ver + 9 AS ver) FROM replays FINAL")
     assert replayed(case, "--set", "score=9", "--reason", "out_of_range")["verdicts"] == {COUNTED: 1}
+    # Whatever was tried too often is left to people.
+    for tries, verdict in ((TRIES - 1, COUNTED), (TRIES, GIVEN_UP)):
+        tried = f"INSERT INTO replays SELECT * REPLACE ({tries} AS tries, 0 AS done, ver + 9 AS ver) FROM replays FINAL"
+        case.rows(tried)
+        assert replayed(case, "--set", "score=9", "--reason", "out_of_range")["verdicts"] == {verdict: 1}
     case.settle()
     assert dispositions(case) == {"aggregated": 6, "dead_letter": 3}
     assert case.command("audit").returncode == 0
