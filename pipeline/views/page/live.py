@@ -77,6 +77,7 @@ class Live:
         self._pace = Pace()
         self._heard = asyncio.Event()
         self._joined = asyncio.Event()
+        self._known = False
         self._settled: dict[tuple[int, int], int] = {}
         self._log = log("page")
         self.board = Board()
@@ -85,7 +86,7 @@ class Live:
         self.sent = 0
         self.gaps = 0
         self.trouble: dict[str, str] = {}
-        self._following = Following(settings, self._takers(), self.trouble, clock, self._heard.set)
+        self._following = Following(settings, self._takers(), self.trouble, clock, self._hear)
 
     async def start(self) -> None:
         """Begins to read; nothing has to be reachable yet."""
@@ -110,6 +111,13 @@ class Live:
     def _takers(self) -> dict[str, tuple[Take, int]]:
         """What is read from Kafka: by topic who takes it, and how far back."""
         return {"scores": (self._take, KEPT_S), "alerts": (self.alarms.take, ALARMS_S), "ticks": (self._tock, 1)}
+
+    def _hear(self) -> None:
+        """There is something new; when all that was there has been read, those who came before are told at once."""
+        self._heard.set()
+        if self._following.caught_up and not self._known:
+            self._known = True
+            self._joined.set()
 
     def _tock(self, _: bytes | None) -> None:
         self._ticked_at = self._clock()
@@ -309,8 +317,9 @@ class Live:
         mine = [alert for alert in self.alarms.newest(now) if concerns(view, alert["scope"])]
         self.sent += said("alerts", orjson.dumps(mine))
         since = _since(view, now, mine)
-        if view.live and not self._following.caught_up:
-            return  # a part of the hour is no score of it
+        if view.live and not self._known:
+            looked.said_at = float("-inf")  # as if it were new: a part of the hour is no score of it
+            return
         told = (self.board.changes, since, looked.compared.turn)
         state = (view.first(now), *told) if view.live else now // view.every_s
         if state != looked.state:
