@@ -55,6 +55,7 @@ def place(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
         client = ClickHouse(case.settings)
         filled(client, seed=11, touchpoints=("checkout", "delivery", HOSTILE))
         lived(client)
+        restated(client)
         texts_of(client, HOSTILE)
         client.close()
         beside(lambda: asyncio.run(published(case.settings)))
@@ -73,6 +74,21 @@ def lived(client: ClickHouse) -> None:
             lives.did(customer, at + 180, "delivery", brand="aurora")
         lives.said(customer, at + HOUR, 2 if customer % 4 == 0 else 9, "checkout", brand="aurora")
     lives.write(client)
+
+
+def restated(client: ClickHouse) -> None:
+    """A late answer changed the step of half an hour ago ten minutes after it was final."""
+    step = int(time.time()) // 300 * 300 - 1_800
+    final_ms, known_ms = (step + 360) * 1000, (step + 960) * 1000
+    place = "'feedback', 1, 0, 7"
+    client.command(
+        "INSERT INTO frontiers (topic, epoch, part, off, window_end, closed_ms, ver)"
+        f" VALUES ({place}, {step + 300}, {final_ms}, 1)"
+    )
+    client.command(
+        "INSERT INTO changes (topic, epoch, part, off, minute, reason, known_ms, ver)"
+        f" VALUES ({place}, {step}, 'delayed', {known_ms}, 1)"
+    )
 
 
 @pytest.fixture(scope="session")

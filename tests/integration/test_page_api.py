@@ -30,14 +30,18 @@ from pipeline.views.page import frames
 from pipeline.views.page.server import Server
 from pipeline.views.page.streams import Viewer
 from pipeline.views.page.view import View
+from schemas.codec import encode
 from tests.chaos.harness import Case, deployed
 from tests.integration.lives import DAY, HOUR, Lives
 from tests.integration.page_place import asked, iso, published, serving, until
 from tests.terminal import at_terminal
+from tests.unit.views.page.test_board import score
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
 
+#: One place of the board.
+SCOPE = {"brand": "aurora", "channel": "web", "touchpoint": "checkout"}
 DIMS = ("brand", "unit", "channel", "touchpoint", "mode")
 
 
@@ -126,6 +130,29 @@ async def shown_by(server: Server, view: View) -> dict[str, Any]:
         return {name: orjson.loads(data) for name, (data, _) in channel.latest.items()}
     finally:
         server.live.leave(view, viewer)
+
+
+async def test_a_view_is_told_twice_a_second_at_most_however_much_comes(read_place: Case) -> None:
+    async with serving(read_place.settings) as server:
+        live, hour = server.live, View.of("1h", {})
+        await shown_by(server, hour)
+        live.join(hour, viewer := Viewer(), "")
+        channel, began, revision = live._channels[hour].channel, time.monotonic(), 0
+
+        def one_more() -> bool:
+            nonlocal revision
+            revision += 1
+            start = int(time.time()) // 300 * 300
+            live._take(encode(score({9: 20 + revision}, start=start, scope=dict(SCOPE), revision=revision)))
+            live._hear()
+            return time.monotonic() > began + 2.5
+
+        before = channel.number
+        await until(one_more, "there was a lot for a while")
+        told = [frame for frame in channel.ring if frame.number > before and frame.section == "tiles"]
+        assert revision > 25
+        assert 2 <= len(told) <= 2.5 / 0.45 + 1
+        live.leave(hour, viewer)
 
 
 @pytest.mark.parametrize("view", [View.of("24h", {}), View.of("1h", {"unit": ("u1",)})], ids=["24 hours", "one unit"])

@@ -60,6 +60,7 @@ def test_a_chart_says_the_same_as_a_table(context: BrowserContext, served: Serve
     page, _ = opened(context, served.url)
     page.locator(".line").get_by_role("button", name="Show as table").click()
     assert page.locator(".line table tbody tr").count() in (12, 36)  # further back where an alert began
+    expect(page.locator(".line tbody tr").filter(has_text="restated")).to_have_count(1, timeout=30_000)
     assert "NPS over the last " in (page.locator(".plot").get_attribute("aria-label") or "")
     assert page.locator(".line th", has_text="Expected").count() == 1
     for part, row in (("journey", "Lost here"), ("drivers", "Pull on the score")):
