@@ -53,9 +53,12 @@ def _expected(baseline: Baseline, size: float, false_alarms: Floats | float) -> 
     mean, bands = baseline.mean, _TRIED[:, None]
     weighed, calm = weights(mean, bands, size), shifted(mean, bands)
     information = weighed.information
-    limit = threshold(information, baseline.answers, false_alarms)
+    limit = threshold(weighed.information, baseline.answers, false_alarms)
     squares = np.stack([weighed.negative**2, weighed.between**2, weighed.positive**2], axis=-1)
-    spread = (calm * squares).sum(axis=-1) - information**2
+    # At the end of the scale nothing can fall: no answer moves the statistic, and no band is needed.
+    fixed = information <= _TINY
+    information = np.where(fixed, 1.0, information)
+    spread = np.where(fixed, 1.0, (calm * squares).sum(axis=-1) - weighed.information**2)
     slope = (weighed.negative - weighed.positive) / 2.0  # what a fall of the score adds to an answer's mean
     daily = np.maximum(baseline.answers / 30.0, _TINY)
     barrier = limit + _OVERSHOOT * np.sqrt(spread * np.maximum(daily / _WINDOWS, 1.0))
@@ -66,7 +69,7 @@ def _expected(baseline: Baseline, size: float, false_alarms: Floats | float) -> 
     for shift, weight in zip(_SHIFTS, _WEIGHTS, strict=True):
         drift = -information - slope * (bands + shift * sd)
         total += weight * np.minimum(30.0 * daily / _answers_to_alarm(drift, spread, barrier), _MOST)
-    return np.asarray(total)
+    return np.where(fixed, 0.0, total)
 
 
 def _answers_to_alarm(drift: Floats, spread: Floats, barrier: Floats) -> Floats:

@@ -47,6 +47,11 @@ def test_a_smaller_budget_widens_it_and_each_size_that_looks_along_as_well() -> 
     assert (dead_bands(known(0.5), SIZES, 0.1, 0.0) == 0.10).all(), "the widest that is tried"
 
 
+def test_at_the_end_of_the_scale_nothing_can_fall_and_no_band_is_needed() -> None:
+    worst = np.broadcast_to(np.array([0.98, 0.01, 0.01]), (3, WEEK, 3)).copy()
+    assert (dead_bands(replace(known(0.02), shares=worst), SIZES, 0.1, 0.02) == 0.02).all()
+
+
 def test_the_time_to_an_alarm_is_that_of_a_brownian_walk() -> None:
     """Drift -1/2, variance 1, barrier 3: 2 (e^3 - 3 - 1); without drift b^2; upwards nearly b / drift."""
     drift, spread, barrier = np.array([-0.5, 0.0, 2.0]), np.ones(3), np.full(3, 3.0)
