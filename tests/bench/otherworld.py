@@ -2,17 +2,21 @@
 
 Single answers 0..10 from a rounded normal mood; the mood moves by a schedule of day parts, by a walk from day to day
 that is pulled back, and by Sunday; volumes are log-normal and uneven within the hour. In a drop a share of the answers
-become those of angry customers, so passives become fewer too.
+become those of angry customers, so passives become fewer too. Run by
+`python -m tests.bench.otherworld SEED...`.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.alerts import trials
 
 Floats = NDArray[np.float64]
 
@@ -91,3 +95,15 @@ def _erfinv(values: Floats) -> Floats:
         less = np.array([math.erf(each) for each in middle]) < values
         low, high = np.where(less, middle, low), np.where(less, high, middle)
     return low
+
+
+def main(seeds: list[str]) -> None:
+    """The whole trial in this world, one line a seed."""
+    for seed in map(int, seeds):
+        found = trials.measured(trials.Plan(seed=seed), OtherWorld.drawn(200, seed), answers)
+        delays = ", ".join(f"{each.points} points {each.minutes:.0f} min" for each in found.delays[1:])
+        sys.stdout.write(f"seed {seed}: {found.false_alarms:.3f} false alarms, {delays}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
