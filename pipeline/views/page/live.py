@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 import orjson
@@ -18,10 +17,9 @@ import polars as pl
 from pipeline.clickhouse import ClickHouse, Pool
 from pipeline.customers.registry import Registry
 from pipeline.errors import Unavailable
-from pipeline.scores.backlog import CATCHING_UP
 from pipeline.settings import Settings
 from pipeline.telemetry import log
-from pipeline.views.demo import LogEnds, Pace
+from pipeline.views.demo import LogEnds
 from pipeline.views.page import frames, readings
 from pipeline.views.page.alarms import ALARMS_S, Alarms, began
 from pipeline.views.page.board import BINS, KEPT_S, Board
@@ -31,6 +29,7 @@ from pipeline.views.page.frames import Cells
 from pipeline.views.page.items import concerns, matches, shown
 from pipeline.views.page.looked import Looked
 from pipeline.views.page.streams import Channel, Viewer
+from pipeline.views.page.strip import Strip
 from pipeline.views.page.view import View
 from schemas.outgoing import Score
 
@@ -49,9 +48,6 @@ _KEPT_VIEW_S: Final = 60.0
 _STATUS_S, _FEEDBACK_S, _IMPORTED_S = 1.0, 1.0, 30.0
 #: Away from a part that does not answer, seconds.
 _AGAIN_S: Final = 2.0
-_HOUR_MS: Final = 3_600_000
-#: The owner of `ticks` writes one a second: without one for so long no worker works.
-_QUIET_S: Final = 15.0
 
 _decode = msgspec.json.Decoder(Score).decode
 
@@ -73,15 +69,12 @@ class Live:
         self._feedback: deque[dict[str, Any]] = deque(maxlen=readings.NEWEST)
         self._positions: dict[tuple[int, int], int] = {}
         self.alarms = Alarms()
-        self._status: dict[str, Any] = {}
-        self._pace = Pace()
         self._heard = asyncio.Event()
         self._joined = asyncio.Event()
         self._known = False
-        self._settled: dict[tuple[int, int], int] = {}
         self._log = log("page")
         self.board = Board()
-        self._ticked_at = 0.0
+        self._strip = Strip(self._pool, self.board, self.alarms, settings.gateway_url, clock())
         self.viewers = 0
         self.sent = 0
         self.gaps = 0
@@ -120,7 +113,7 @@ class Live:
             self._joined.set()
 
     def _tock(self, _: bytes | None) -> None:
-        self._ticked_at = self._clock()
+        self._strip.tock(self._clock())
 
     def _take(self, value: bytes | None) -> None:
         with contextlib.suppress(msgspec.MsgspecError):
@@ -188,7 +181,7 @@ class Live:
     @property
     def status(self) -> dict[str, Any]:
         """What the status strip says now."""
-        return self._status
+        return self._strip.said
 
     def _forget(self, kept_s: float) -> None:
         now = self._clock()
@@ -215,51 +208,16 @@ class Live:
         try:
             async with LogEnds(self._settings) as ends:
                 while self.viewers:
-                    await self._say_status(now_ms, ends)
+                    await self._strip.look(now_ms, ends, self.trouble)
                     await asyncio.sleep(_STATUS_S)
                     now_ms = int(self._clock() * 1000)
         except Unavailable:
-            await self._say_status(now_ms, None)
+            await self._strip.look(now_ms, None, self.trouble)
             raise
-
-    async def _say_status(self, now_ms: int, ends: LogEnds | None) -> None:
-        try:
-            at_ends = {} if ends is None else await ends.read()
-            rows = await self._pool.call(readings.progress)
-            found = await self._pool.call(lambda client: readings.rejected(client, now_ms - _HOUR_MS))
-        finally:
-            self._status = {**self._status, "at": now_ms, "trouble": sorted(self.trouble.values())}
-        settled = {(topic, part): off for topic, part, _, off, _ in rows.iter_rows()}
-        counted = sum(min(settled.get((p.topic, p.part), -1) + 1, end) for p, end in at_ends.items())
-        clocks = [clock for _, _, _, _, clock in rows.iter_rows() if clock]
-        lag = max(0, sum(at_ends.values()) - counted)
-        self._status = {
-            "at": now_ms,
-            # A partition's clock is its newest event less a minute (design.md 4).
-            "newest": max(clocks) + 60_000 if clocks else 0,
-            "rate": round(self._pace.of(counted), 1),
-            "lag": lag,
-            # Only who has not sent anything yet wants to know whether somebody would take it.
-            "gateway": counted > 0 or await _answers(self._settings.gateway_url),
-            "worker": self._worker(now_ms / 1000),
-            "catching_up": lag > CATCHING_UP,
-            "rejected": sum(found.values()),
-            "reasons": found,
-            "alerts": self.alarms.open(now_ms / 1000),
-            "as_of": self.board.as_of,
-            "trouble": sorted(self.trouble.values()),
-            "incomplete": len(self.board) >= 0.9 * self.board.most,
-        }
-        self._settled = {(epoch, part): off for topic, part, epoch, off, _ in rows.iter_rows() if topic == "feedback"}
-
-    def _worker(self, now: float) -> bool | None:
-        """Whether one counts; None as long as the server is too young to know."""
-        heard = now - self._ticked_at < _QUIET_S
-        return True if heard else None if now - self._era / 1000 < _QUIET_S else False
 
     async def _look_at_feedback(self) -> None:
         # What is settled now is in the ledger, so the rows that come back reach at least so far.
-        settled = dict(self._settled)
+        settled = dict(self._strip.settled)
         first = {place: max(-1, off - readings.NEWEST) for place, off in settled.items()}
         positions = {**first, **self._positions}
         rows = await self._pool.call(lambda client: readings.feedback_after(client, positions))
@@ -310,9 +268,10 @@ class Live:
         looked.said_at = time.monotonic()
         now = int(self._clock())
         said = looked.channel.say
-        status = {"at": self._status.get("at"), "newest": self._status.get("newest")} if view.narrow else self._status
-        if self._status and self._status is not looked.status:
-            looked.status = self._status
+        strip = self._strip.said
+        status = {"at": strip.get("at"), "newest": strip.get("newest")} if view.narrow else strip
+        if strip and strip is not looked.status:
+            looked.status = strip
             self.sent += said("status", orjson.dumps({**status, "said": int(self._clock() * 1000)}))
         mine = [alert for alert in self.alarms.newest(now) if concerns(view, alert["scope"])]
         self.sent += said("alerts", orjson.dumps(mine))
@@ -406,20 +365,6 @@ def _since(view: View, now: int, alerts: Sequence[Mapping[str, Any]]) -> int:
     """Where the line of a view begins: earlier where the trouble of an alert that is shown began shortly before."""
     first, earliest = view.first(now), view.earliest(now)
     return earliest if any(earliest <= began(alert) < first for alert in alerts) else first
-
-
-async def _answers(url: str) -> bool:
-    """Whether somebody listens at the address."""
-    where = urlsplit(url)
-    try:
-        async with asyncio.timeout(0.5):
-            _, writer = await asyncio.open_connection(
-                where.hostname, where.port or {"https": 443}.get(where.scheme, 80)
-            )
-    except (OSError, TimeoutError, ValueError):
-        return False
-    writer.close()
-    return True
 
 
 async def _at_most(event: asyncio.Event, seconds: float) -> None:
