@@ -17,6 +17,8 @@ from types import TracebackType
 from typing import Any, Self
 
 _CHUNK = 1 << 16
+#: Seconds until those that began meanwhile are looked for.
+_TURN_S = 0.02
 
 
 class FaultProxy:
@@ -61,12 +63,15 @@ class FaultProxy:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _stop(self) -> None:
-        self._server.close()
-        self._reset_all()
-        while self._tasks:  # one that was just accepted begins meanwhile
+        # Not closed yet: asyncio drops whom it has just accepted, socket and all, when the server is closed meanwhile.
+        for listening in self._server.sockets:
+            self._loop.remove_reader(listening.fileno())
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            self._reset_all()
             for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.wait(others, timeout=_TURN_S)
+        self._server.close()
         await asyncio.sleep(0)  # what was reset is closed in the loop's next turn, which is the last one
 
     async def _set(self, mode: str, times: int) -> None:
