@@ -28,8 +28,8 @@ function said(one, short) {
   return `${NAMES[one.metric] ?? plain(one.metric)} ${figure}${before}${size}`;
 }
 
-// The hour, or day and hour where that is not the last one.
-const at = text => Number.isNaN(Date.parse(text)) ? 'some time' : moment(Date.parse(text) / 1000, Date.now() - Date.parse(text) < 72e6 ? '1h' : '');
+// The hour, with the day where that is not today.
+const at = text => Number.isNaN(Date.parse(text)) ? 'some time' : moment(Date.parse(text) / 1000, new Date(text).toDateString() === new Date().toDateString() ? '1h' : '');
 // When the trouble itself began, which is before anybody could know: of an incident the first of its alerts.
 const began = one => members(one).map(member => member.began).filter(Boolean).sort()[0] ?? one.since ?? one.at;
 const time = (one, now) => isOver(one) ? `${at(began(one))} to ${at(one.at ?? one.resolved)}` : `since ${at(began(one))}, ${lasting(now - Date.parse(began(one)))}`;
@@ -115,7 +115,7 @@ export function Headline({ tiles, alerts, now, pick, open }) {
   if (!tile || tile.score === null) return null;
   const c = tile.change;
   const feel = !c ? tiles.compared ? 'There is nothing to compare it with yet.' : ''
-    : c.verdict === 'steady' ? `That is about the same as a week earlier (${difference(c.value, tile.unit)}, within chance).`
+    : c.verdict === 'steady' ? `No difference from a week earlier is sure (${difference(c.value, tile.unit)} may be chance).`
     : `That is ${difference(c.value, tile.unit)} against a week earlier: a real ${c.verdict === 'worse' ? 'drop' : 'rise'}, not chance.`;
   const w = lead.worst;
   const firing = ranked(alerts ?? []).filter(one => !isOver(one));
