@@ -25,7 +25,7 @@ from pipeline.errors import SettingsError
 DEFAULT_PATH: Final = Path(__file__).with_name("taxonomy.toml")
 #: The key of words that belong to no language: names of firms, words that all languages share.
 ANY: Final = "any"
-#: One bit each where topics are told apart (journeys/topics.py); a person does not overlook more either.
+#: One bit each where topics are told apart (journeys/mentions.py); a person does not overlook more either.
 MOST_TOPICS: Final = 63
 #: Words of all topics together: the automaton is built anew for each slice, 1 ms for so many.
 MOST_WORDS: Final = 5_000
