@@ -67,12 +67,17 @@ def page() -> str:
         "# Data dictionary",
         "",
         "Made from `deploy/migrations` and `pipeline/views/dictionary.toml` by `python -m pipeline.views.dictionary`.",
-        "Views are what saved queries may build on: their columns are only ever added to. Tables may change; read them",
-        "with `FINAL`. How to ask: [SQL](sql.md).",
+        "Views are what saved queries may build on: columns are only ever added to them, names and types stay. Tables",
+        "may change; read them with `FINAL`. How to ask: [SQL](sql.md).",
     ]
     for name, view in known["views"].items():
-        lines += ["", f"## `{name}` (view)", "", view["about"], "", "| column | meaning |", "|---|---|"]
-        lines += [f"| `{c}` | {known['view_columns'].get(c) or meaning(c, known)} |" for c in view["columns"]]
+        lines += ["", f"## `{name}` (view)", "", view["about"]]
+        if asked := view.get("parameters"):
+            lines += ["", "| parameter | meaning |", "|---|---|"]
+            lines += [f"| `{parameter}` | {text} |" for parameter, text in asked.items()]
+        lines += ["", "| column | type | meaning |", "|---|---|---|"]
+        own = known["view_columns"] | view.get("meanings", {})
+        lines += [f"| `{c}` | {kind} | {own.get(c) or meaning(c, known)} |" for c, kind in view["columns"].items()]
     for name, columns in tables().items():
         lines += ["", f"## `{name}`", "", known["tables"][name], "", "| column | type | meaning |", "|---|---|---|"]
         lines += [f"| `{column}` | {kind} | {meaning(column, known)} |" for column, kind in columns]

@@ -258,6 +258,16 @@ def test_random_lives_give_what_a_plain_walk_in_python_gives(tables: ClickHouse)
     assert {(way["from"], way["to"]): way["n"] for way in found.ways if way["n"]} == dict(ways)
     assert {fate: found.totals[fate] for fate in ("lost", "arrived", "open")} == dict(fates)
     assert min(fates.values()) > 20
+    view = tables.query(
+        "SELECT toFloat64(began) AS began, toFloat64(ended) AS ended, stages, has_arrived, is_open FROM "
+        "journeys(first = '2026-05-01 00:00:00', last = '2026-05-31 00:00:00', silence_days = 14, "
+        "arrived = {arrived:Array(String)})",
+        {"arrived": list(REGISTRY.journey.arrived)},
+    )
+    assert sorted(view.rows()) == sorted(
+        (walk.began, walk.ended, walk.stages, int(walk.arrived), int(walk.ended > END - 14 * DAY))
+        for walk in walked(lives)
+    )
 
 
 @dataclass

@@ -43,7 +43,7 @@ def story(client: ClickHouse) -> None:
     rows += [said(80 + i, metric="csat", scale="1-5", bin=4 if i else 0, answer=5 if i else 1) for i in range(10)]
     late = yesterday - 86_400_000
     rows += [said(95, late, ingest_ms=hour_ms, bin=1, disposition="late", reason="beyond_lateness")]
-    recorded(client, rows)
+    recorded(client, rows + walked(hour_ms - 40 * 86_400_000))
     texts = [{"topics": "delivery,price" if i < 10 else "delivery", "off": i, "text": "So."} for i in range(12)]
     place = {"topic": "feedback", "epoch": 1, "part": 0, "ver": 1, "ingest_ms": hour_ms + 1000}
     client.insert("texts", pl.DataFrame([{**each, **place} for each in texts]))
@@ -56,11 +56,24 @@ def story(client: ClickHouse) -> None:
     )
 
 
-def test_the_eleven_questions_of_the_page_give_the_right_numbers(tables: ClickHouse) -> None:
+def walked(start_ms: int) -> list[dict[str, Any]]:
+    """Forty days ago 20 customers begin: 12 pay, eight give up at the checkout; two more are still on their way."""
+
+    def did(off: int, customer: int, days: float, touchpoint: str, bin: int = 1) -> dict[str, Any]:
+        at = start_ms + int(days * 86_400_000)
+        own = {"topic": "touchpoints", "metric": "volume", "scale": "outcome", "touchpoint": touchpoint, "stage": "buy"}
+        return answered(off, **own, bin=bin, customer=customer, occurred_ms=at, ingest_ms=at + 1000)
+
+    paid = [did(i, 1 + i % 12, i // 12, ("checkout", "payment")[i // 12]) for i in range(24)]
+    gave_up = [did(30 + i, 20 + i, 0, "checkout", bin=2) for i in range(8)]
+    return paid + gave_up + [did(40 + i, 30 + i % 2, i // 2 * 10, "page_viewed") for i in range(8)]
+
+
+def test_the_thirteen_questions_of_the_page_give_the_right_numbers(tables: ClickHouse) -> None:
     story(tables)
     found = {title: tables.query(sql) for title, sql in EXAMPLES.items()}
-    assert len(found) == 11
-    channels, shares, published, fates, late, segments, voices, stars, change, why, topics = found.values()
+    assert len(found) == 13
+    channels, shares, published, fates, late, segments, voices, stars, change, why, topics, *journeys = found.values()
     # On the web: 10 of the happy ones, three unhappy answers, yesterday 10 happy and 10 passive ones.
     assert channels.select("channel", "n").rows() == [("app", 10), ("web", 33)]
     assert channels["score"].to_list() == [100.0, pytest.approx(100 * (20 - 3) / 33)]
@@ -76,19 +89,22 @@ def test_the_eleven_questions_of_the_page_give_the_right_numbers(tables: ClickHo
     assert 0 < change["p"][0] < 1
     assert why.select("reason", "rows").rows() == [("delayed", 1)]
     assert topics.rows() == [("delivery", 12, 100.0), ("price", 10, 100.0)]
+    arrived, stopped = journeys
+    assert arrived.select("decided", "share").rows() == [(20, 0.6)]
+    assert 0.38 < arrived["low"][0] < 0.6 < arrived["high"][0] < 0.79
+    assert stopped.rows() == [("buy", "checkout", "fail", 8)]
 
 
 def columns_of(client: ClickHouse, table: str) -> list[tuple[str, str]]:
-    rows = client.query(
-        "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = {t:String} "
-        "ORDER BY position",
-        {"t": table},
-    )
-    return rows.rows()
+    """Name and type of what `SELECT *` of a table, a view or a call of one gives."""
+    return client.query(f"DESCRIBE TABLE (SELECT * FROM {table})").select("name", "type").rows()
 
 
 def test_views_have_the_columns_they_promise_and_tables_those_of_the_dictionary(tables: ClickHouse) -> None:
     for name, view in meanings()["views"].items():
-        assert [column for column, _ in columns_of(tables, name)] == view["columns"], name
+        call = re.search(rf"`({name}\(.*?\))`", view["about"])
+        assert (call is None) == ("parameters" not in view)
+        assert columns_of(tables, call[1] if call else name) == list(view["columns"].items()), name
+        assert call is None or re.findall(r"(\w+) = ", call[1]) == list(view["parameters"])
     for name, columns in described().items():
         assert sorted(columns_of(tables, name)) == sorted(columns), name
