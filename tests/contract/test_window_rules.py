@@ -1,4 +1,4 @@
-"""The rules of windows in docs/scores.md name the tests that hold them: none is forgotten, none is gone."""
+"""The rules of windows, W1 to W12, stand in docs/scores.md, each with a test that is there."""
 
 from __future__ import annotations
 
@@ -6,24 +6,40 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Rules that this page holds; W12 (alerts read final windows only) belongs to the alerts.
-RULES = {f"W{number}" for number in range(1, 12)}
 
 
-def rules(text: str) -> dict[str, str]:
-    """Rule -> the test file that its row names; a row may hold several rules."""
-    found: dict[str, str] = {}
-    for head, path in re.findall(r"^\| ((?:W\d+(?:, )?)+) .*\| `(tests/[\w/]+\.py)` \|$", text, re.M):
-        found |= dict.fromkeys(head.split(", "), path)
+def held(page: str) -> dict[str, list[str]]:
+    """Each rule of the table and the tests that are said to hold it: `file` or `file::test`."""
+    found: dict[str, list[str]] = {}
+    for rules, tests in re.findall(r"^\| ((?:W\d+(?:, )?)+) .*\| ([^|]+) \|$", page, re.M):
+        for rule in rules.split(", "):
+            found[rule] = re.findall(r"`(tests/[^`]+)`", tests)
     return found
 
 
-def test_every_rule_names_a_test_file_that_is_there() -> None:
-    found = rules((ROOT / "docs" / "scores.md").read_text())
-    assert set(found) == RULES
-    assert [path for path in found.values() if not (ROOT / path).is_file()] == []
+def missing(tests: list[str]) -> list[str]:
+    """Those of these tests that are not there."""
+    gone = []
+    for test in tests:
+        file, _, name = test.partition("::")
+        path = ROOT / file
+        if not path.exists() or (name and f"def {name}(" not in path.read_text()):
+            gone.append(test)
+    return gone
 
 
-def test_the_reader_of_the_table_sees_several_rules_of_a_row() -> None:
-    text = "| W1 a rule | `tests/a.py` |\n| W2, W3 two | `tests/b/c.py` |\n| W4 none | nothing |\n"
-    assert rules(text) == {"W1": "tests/a.py", "W2": "tests/b/c.py", "W3": "tests/b/c.py"}
+def test_every_rule_of_windows_has_its_test() -> None:
+    found = held((ROOT / "docs" / "scores.md").read_text())
+    assert list(found) == [f"W{number}" for number in range(1, 13)]
+    assert all(found.values())
+    assert missing([test for tests in found.values() for test in tests]) == []
+
+
+def test_a_rule_without_its_test_is_found() -> None:
+    page = "| W1, W2 so it is | `tests/contract/test_window_rules.py::test_gone` |\n| W3 so | by hand |\n"
+    found = held(page)
+    assert found == {"W1": ["tests/contract/test_window_rules.py::test_gone"], "W2": found["W1"], "W3": []}
+    assert missing([*found["W1"], "tests/gone.py", "tests/contract/test_window_rules.py"]) == [
+        "tests/contract/test_window_rules.py::test_gone",
+        "tests/gone.py",
+    ]

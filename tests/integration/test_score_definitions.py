@@ -31,7 +31,7 @@ from tests.integration.test_score_view import (
     window,
     written,
 )
-from tests.unit.scores.test_definitions import two_versions
+from tests.unit.scores.test_definitions import STRICT, two_versions
 
 pytestmark = pytest.mark.clickhouse
 
@@ -79,6 +79,8 @@ def test_two_versions_are_shown_with_their_difference(
     text = (Path(__file__).parents[2] / "pipeline/scores/scores.toml").read_text()
     own = tmp_path / "scores.toml"
     weighted = text.replace('metric = "nps"', 'metric = "nps"\nweighting = "one_voice"', 1)
+    second = STRICT.replace("minimum_n = 30\n", "minimum_n = 20\n")
+    weighted = weighted.replace("version = 1", "version = 1\nin_force = true", 1) + second
     own.write_text(weighted.replace("top = [9, 10]", "top = [10]", 1))
     monkeypatch.setenv("TOUCHLINE_SCORES", str(own))
     assert Definitions.parse(own.read_text()).find("nps").boxes("0-10") is not None
@@ -87,6 +89,11 @@ def test_two_versions_are_shown_with_their_difference(
     (score,) = shown("--metric", "nps", *span)["scores"]
     assert score["score"] == 50.0, "a file of one's own says what a score means"
     assert "voice_score" in score, "and that customers weigh the same"
+    (both,) = shown("--metric", "nps", "--beside", "nps@2", *span)["scores"]
+    assert (both["score"], both["other"], both["other_score"], both["other_difference"]) == (50.0, "nps@2", 100.0, 50.0)
+    text = CliRunner().invoke(app, ["--metric", "nps", "--beside", "nps@2", *span[:-1]]).stdout.splitlines()
+    assert "nps@2  difference" in text[0]
+    assert "+100.0       +50.0" in text[1]
     (ces,) = shown("--metric", "ces_net", "--beside", "ces_agree", *span)["scores"]
     assert (ces["score"], ces["other_score"], ces["other_difference"]) == (0.0, 0.0, None)
     wrong = CliRunner().invoke(app, ["--metric", "nps", "--beside", "csat", *span])

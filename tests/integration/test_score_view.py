@@ -204,7 +204,22 @@ def test_a_customer_in_three_segments_counts_in_each_but_once_in_the_whole(table
     assert [r["n"] for r in asked(tables, filters={"segment": ("a", "c")})] == [10]
 
 
-def test_sentiment_keeps_its_tiers_apart(tables: ClickHouse) -> None:
+def test_scales_and_tiers_never_meet_in_one_number(tables: ClickHouse) -> None:
+    """Easy is 7 of 7 and 1 of 5: a mean over both would be 4. Stars of five and of ten stay apart alike."""
+    written(
+        tables,
+        [
+            window(START, {6: 20}, metric="ces", scale="1-7"),
+            window(START, {0: 20}, metric="ces", scale="1-5"),
+            *(window(START, {4: 10}, metric="rating", scale=f"1-{most}") for most in (5, 10)),
+        ],
+    )
+    for metric, expected in (
+        ("ces", [("1-5", 20, 1.0), ("1-7", 20, 7.0)]),
+        ("rating", [("1-10", 10, 5.0), ("1-5", 10, 5.0)]),
+    ):
+        assert [(r["scale"], r["n"], r["score"]) for r in asked(tables, metric, grain_s=None)] == expected
+        assert [(r["scale"], r["n"], r["score"]) for r in asked(tables, metric, by=("channel",))] == expected
     written(
         tables,
         [

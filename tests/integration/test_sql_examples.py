@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.clickhouse import ClickHouse
 from pipeline.scores.defined import read_definitions, write_definitions
+from pipeline.scores.reading import Question, read_scores
 from pipeline.scores.recompute import Part, recompute
 from pipeline.views.dictionary import meanings
 from pipeline.views.dictionary import tables as described
@@ -93,6 +94,20 @@ def test_the_thirteen_questions_of_the_page_give_the_right_numbers(tables: Click
     assert arrived.select("decided", "share").rows() == [(20, 0.6)]
     assert 0.38 < arrived["low"][0] < 0.6 < arrived["high"][0] < 0.79
     assert stopped.rows() == [("buy", "checkout", "fail", 8)]
+
+
+def test_the_recipe_of_the_page_reads_sums_and_gives_the_digits_of_the_command(
+    tables: ClickHouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    story(tables)
+    (recipe,) = re.findall(r"python - <<'END'\n(.*?)\nEND", PAGE.read_text(), re.S)
+    with pl.Config(tbl_cols=-1):
+        exec(compile(recipe, "docs/sql.md", "exec"), {})
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│ t ")]
+    whole = read_scores(tables, Question("nps", 0, int(time.time()), by=("touchpoint",))).row(0, named=True)
+    assert whole["n"] == 43
+    shown = [float(cell) for cell in row.strip("│ ").split(" ┆ ")[1:]]
+    assert shown == pytest.approx([whole[name] for name in ("n", "score", "low", "high")], abs=1e-5)
 
 
 def columns_of(client: ClickHouse, table: str) -> list[tuple[str, str]]:

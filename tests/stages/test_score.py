@@ -176,6 +176,14 @@ async def test_a_change_of_a_closed_window_is_published_as_a_revision_with_its_r
         (2, True, "revised", 12),
     ]
     assert whole[2]["score"] < whole[1]["score"]
+    client = ClickHouse(desk.settings)
+    written = client.query("SELECT window_end, part, count() AS n FROM frontiers GROUP BY ALL ORDER BY ALL")
+    changes = client.query("SELECT off, reason, count() AS n FROM changes GROUP BY ALL").rows()
+    client.close()
+    assert written["part"].to_list() == [0, 1] * (written.height // 2)
+    assert written["window_end"].diff().drop_nulls().to_list()[1::2] == [300] * (written.height // 2 - 1)
+    assert set(written["n"]) == {1}, "a row a partition and five minutes"
+    assert changes == [(12, "revised", 1)], "a row a change"
 
 
 async def test_between_two_ticks_the_owner_publishes_what_changed_and_nobody_else_does(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 from typing import Any
 
@@ -97,17 +98,21 @@ def test_every_parent_is_exactly_its_children_and_what_it_was_given_itself(seed:
         here = [r for r in found.iter_rows(named=True) if r["start"] == window]
         total = sum(n for (start, _), n in given_.items() if window <= start < window + HOUR)
         assert sum(sum(r["histogram"]) for r in here if r["depth"] == 0) == total
+        own: Counter[str] = Counter()
         for parent in here:
-            children = sum(
-                sum(r["histogram"]) for r in here
-                if r["path"].startswith(parent["path"] + "\x1f") and r["depth"] == parent["depth"] + 1
-            )  # fmt: skip
-            own = sum(parent["histogram"]) - children
-            assert (
-                0
-                <= own
-                <= sum(n for (s, name), n in given_.items() if name == parent["unit"] and window <= s < window + HOUR)
-            )
+            below = [r for r in here if r["path"].startswith(parent["path"] + "\x1f")]
+            children = sum(sum(r["histogram"]) for r in below if r["depth"] == parent["depth"] + 1)
+            own[parent["unit"]] += sum(parent["histogram"]) - children
+        given_here = Counter(
+            {
+                name: sum(n for (s, u), n in given_.items() if u == name and window <= s < window + HOUR)
+                for name in names
+            }
+        )
+        assert +own == +given_here, (
+            "whatever is not a child's was given to the unit itself, nothing lost, nothing twice"
+        )
+        assert min(own.values(), default=0) >= 0
 
 
 def test_lines_that_go_round_in_a_circle_end() -> None:
