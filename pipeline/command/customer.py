@@ -12,6 +12,7 @@ from pipeline.command.guarding import answering
 from pipeline.command.journeys import connected, whole_days
 from pipeline.command.output import emit, emit_json, note
 from pipeline.command.tables import columns, csv_table
+from pipeline.command.watching import Lasts, Watch, repeated
 
 if TYPE_CHECKING:
     from pipeline.journeys.customer import Customer
@@ -27,6 +28,8 @@ def customer(
     back: Annotated[str, typer.Option(help="How far back is looked.")] = "365d",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document with every field.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="The timeline as comma-separated values.")] = False,
+    watch: Watch = False,
+    lasts: Lasts = 1e9,
 ) -> None:
     """Read one customer: timeline across channels, experience index point by point, last scores.
 
@@ -39,17 +42,20 @@ def customer(
     with answering("customer", as_json, as_csv):
         settings = load_settings()
         key_id, number = pseudonym(identity, settings)
-        now_ms = int(datetime.now(UTC).timestamp() * 1000)
-        question = CustomerQuestion(key_id, number, now_ms, whole_days(back), limit)
-        definition = read_definition(settings.experience_index)
-        with connected(settings) as client:
-            found = read_customer(client, question, definition)
-        if as_json:
-            emit_json(found.document())
-        elif as_csv:
-            csv_table(_HEADS, ([entry.get(name) for name in _HEADS] for entry in found.timeline))
-        else:
-            _show(found)
+        definition, days = read_definition(settings.experience_index), whole_days(back)
+
+        def look() -> None:
+            now_ms = int(datetime.now(UTC).timestamp() * 1000)
+            with connected(settings) as client:
+                found = read_customer(client, CustomerQuestion(key_id, number, now_ms, days, limit), definition)
+            if as_json:
+                emit_json(found.document())
+            elif as_csv:
+                csv_table(_HEADS, ([entry.get(name) for name in _HEADS] for entry in found.timeline))
+            else:
+                _show(found)
+
+        repeated(look, lasts) if watch else look()
 
 
 def pseudonym(identity: str, settings: Settings) -> tuple[int, int]:

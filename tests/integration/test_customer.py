@@ -138,6 +138,9 @@ def test_the_command_takes_a_plain_id_or_a_pseudonym_and_prints_neither_plain(
     assert document["timeline"][0]["outcome"] == "fail"
     assert CliRunner().invoke(app, ["alice@example.org", "--csv"]).stdout.splitlines()[1].split(",")[2:5] == [
         "touchpoint", "web", "checkout"]  # fmt: skip
+    for watched in (["alice@example.org"], ["alice@example.org", "--json"]):
+        seen = CliRunner().invoke(app, [*watched, "--watch", "--for", "0.1"])
+        assert (seen.exit_code, "fail" in seen.stdout, "alice" in seen.stdout) == (0, True, False), seen.output
     nobody = CliRunner().invoke(app, ["nobody"])
     assert (nobody.exit_code, nobody.stdout) == (0, "")
     assert "nothing is known" in nobody.stderr
