@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import random
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -24,12 +25,19 @@ from pipeline.command.customer import app as customer_command
 from pipeline.command.drivers import app as drivers_command
 from pipeline.command.journeys import app as journeys_command
 from pipeline.command.scores import app as scores_command
+from pipeline.command.scores import asked as scores_asked
+from pipeline.command.typed import Windows, names
+from pipeline.scores.defined import definitions_of
 from pipeline.scores.meters import FORMS
+from pipeline.settings import load_settings
 from pipeline.stack.launch import Stack
+from pipeline.views.answered import More
+from pipeline.views.answers import answer
 from pipeline.views.page import frames
 from pipeline.views.page.server import Server
 from pipeline.views.page.streams import Viewer
 from pipeline.views.page.view import View
+from pipeline.views.score_lines import document as score_document
 from schemas.codec import encode
 from tests.chaos.harness import Case, deployed
 from tests.integration.lives import DAY, HOUR, Lives
@@ -43,6 +51,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 #: One place of the board.
 SCOPE = {"brand": "aurora", "channel": "web", "touchpoint": "checkout"}
 DIMS = ("brand", "unit", "channel", "touchpoint", "mode")
+FIGURES = ("n", "score", "low", "high")
 
 
 def drawn(rng: random.Random) -> tuple[list[tuple[str, str]], list[str]]:
@@ -52,7 +61,7 @@ def drawn(rng: random.Random) -> tuple[list[tuple[str, str]], list[str]]:
     grain = rng.choice(("5m", "15m", "1h", "all"))
     since = f"-{rng.choice((1, 2, 4))}h"
     pairs = [("metric", metric), ("by", by), ("grain", grain), ("from", since)]
-    arguments = ["--metric", metric, "--by", by, "--grain", grain, "--from", since, "--json"]
+    arguments = ["--metric", metric, "--by", by, "--grain", grain, "--from", since]
     for name in rng.sample(("brand", "unit", "channel"), rng.randrange(3)):
         value = rng.choice({"brand": ("aurora", "birch"), "unit": ("u0", "u1", "u0,u2"), "channel": ("web", "x")}[name])
         pairs.append((name, value))
@@ -61,29 +70,64 @@ def drawn(rng: random.Random) -> tuple[list[tuple[str, str]], list[str]]:
 
 
 async def test_api_command_and_view_give_the_same_digits_on_200_random_questions(read_place: Case) -> None:
+    """Each question to all three: windows, groups and histograms are equal, and so is every figure of every row."""
     rng = random.Random(5)
     every: list[dict[str, Any]] = []
+    client = ClickHouse(read_place.settings)
+    view = client.query("SELECT * FROM scores_1m WHERE cut = 'core'")
     async with serving(read_place.settings) as server, aiohttp.ClientSession() as http:
         for number in range(200):
             pairs, arguments = drawn(rng)
             to = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            given = [*pairs, ("to", to)]
-            async with http.get(f"http://127.0.0.1:{server.port}/v1/scores", params=given) as answer:
-                assert answer.status == 200, await answer.text()
-                found = await answer.json()
-            if number < 10:  # a command is a hundred times the work of a question
-                result = await asyncio.to_thread(CliRunner().invoke, scores_command, [*arguments, "--to", to])
+            async with http.get(f"http://127.0.0.1:{server.port}/v1/scores", params=[*pairs, ("to", to)]) as got:
+                assert got.status == 200, await got.text()
+                found = await got.json()
+            if number < 10:  # as it is typed; the others without a process's begin and end
+                result = await asyncio.to_thread(CliRunner().invoke, scores_command, [*arguments, "--json", "--to", to])
                 said = json.loads(result.stdout)
-                assert {**said, "from": "", "to": ""} == {**found, "from": "", "to": ""}, arguments
+            else:
+                said = await asyncio.to_thread(commanded, client, arguments, to)
+            assert {**said, "from": "", "to": ""} == {**found, "from": "", "to": ""}, arguments
+            assert by_view(view, found) == [of_row(found["by"], one) for one in found["scores"]], arguments
             every += found["scores"]
     assert len(every) > 1_000
-    client = ClickHouse(read_place.settings)
-    assert by_functions(client, every) == [[one[name] for name in ("n", "score", "low", "high")] for one in every]
+    assert by_functions(client, every) == [[one[name] for name in FIGURES] for one in every]
     client.close()
 
 
+def commanded(client: ClickHouse, arguments: list[str], to: str) -> Any:
+    """What `touchline scores --json` does with these arguments."""
+    given = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    where = [value for name, value in zip(arguments[::2], arguments[1::2], strict=True) if name == "--where"]
+    what, known = (given["--metric"], names(given["--by"]), where), definitions_of(load_settings())
+    question = scores_asked(what, (given["--from"], to), Windows(given["--grain"]), known)
+    found = answer(client, question, More(), known)
+    return json.loads(orjson.dumps(score_document(question, found.rows, found.extras)))
+
+
+def of_row(by: list[str], one: dict[str, Any]) -> tuple[Any, ...]:
+    scope = tuple(one["scope"][name] for name in by)
+    return (one["start"], *scope, one["scale"], one["histogram"])
+
+
+def by_view(view: pl.DataFrame, asked: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The same question by hand: the minutes of the view `scores_1m` that it is about, added up row by row."""
+    first, last, seconds = _second(asked["from"]), _second(asked["to"]), asked["seconds"]
+    human = {"store": "human", "call": "human", "chat": "human", "": ""}
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    for row in view.iter_rows(named=True):
+        row["mode"] = human.get(row["channel"], "digital")
+        if row["metric"] != asked["metric"] or not first <= row["minute"] < last:
+            continue
+        if all(row[name] in chosen for name, chosen in asked["where"].items()):
+            start = first + (row["minute"] - first) // seconds * seconds
+            key = (start, *(row[name] for name in asked["by"]), row["scale"])
+            sums[key] = [a + b for a, b in zip(sums.get(key, [0] * 11), row["histogram"], strict=True)]
+    return [(iso(key[0]), *key[1:], histogram) for key, histogram in sorted(sums.items())]
+
+
 def by_functions(client: ClickHouse, scores: list[dict[str, Any]]) -> list[list[Any]]:
-    """n, score, low and high of the same histograms by the functions that the SQL view is made of."""
+    """n, score, low and high of these histograms by the SQL functions: all at once, an engine reads them slowly."""
     client.command("CREATE TABLE IF NOT EXISTS asked (i UInt32, m String, s String, h Array(Int64)) ENGINE = Memory")
     rows = [(i, one["metric"], one["scale"], one["histogram"]) for i, one in enumerate(scores)]
     columns: dict[str, Any] = {"i": pl.UInt32, "m": pl.String, "s": pl.String, "h": pl.List(pl.Int64)}
@@ -202,6 +246,9 @@ def lived(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
             lives.did(customer, at, "page_viewed")
             lives.did(customer, at + 60, "checkout", "fail" if customer % 4 == 0 else "ok")
             lives.said(customer, at + HOUR, 2 if customer % 4 == 0 else 9, "checkout", unit=f"u{customer % 2}")
+        former = lives.rows[-1]
+        old = {name: former[name.removeprefix("old_")] for name in former if name.startswith("old_")}
+        lives.said(40, at + 2 * HOUR, 6, "checkout", unit="u0", **old, revision=1)
         client = ClickHouse(case.settings)
         lives.write(client)
         client.close()
@@ -235,6 +282,13 @@ async def test_journeys_drivers_and_customers_are_read_as_by_the_commands(lived:
             api, said = orjson.loads(body), json.loads(result.stdout)
             assert steady(api) == steady(said), path
         assert orjson.loads(body)["events"] > 0
+        _, body, _ = await asked(server, "/v1/events/feedback:1:0:120")
+        event = orjson.loads(body)
+        assert (event["revision"], event["replaces"]) == (1, "feedback:1:0:119")
+        assert (event["disposition"], event["reason"], event["answer"]) == ("aggregated", "", 6)
+        (counts,) = event["counts_in"]
+        assert (counts["metric"], counts["definition"], counts["scale"]) == ("nps", "nps@1", "0-10")
+        assert counts["minute"] == iso(event["occurred_ms"] // 60_000 * 60)
         for path in (
             "/v1/journeys?of=colour",
             "/v1/drivers?within=90s",
@@ -283,6 +337,15 @@ async def test_a_late_listener_hears_everything_once_and_a_silent_server_beats(r
         assert heard[0] == "hello"
         await until(lambda: server.live.viewers == 0, "the viewer is forgotten")
     assert frames.MEASURES == ("nps", "csat", "ces", "sentiment")
+
+
+def test_watched_scores_are_drawn_at_a_terminal(read_place: Case) -> None:
+    command = [str(Path(sys.executable).with_name("touchline")), "scores", "--metric", "nps", "--by", "channel"]
+    said = at_terminal([*command, "--from", "-4h", "--watch", "--for", "0.1"], {}, [])
+    assert re.search(r"nps at \d\d:\d\d:\d\d, n and 95 % interval; Ctrl-C ends", said)
+    assert {"app", "call", "web"} <= set(said.split())
+    assert re.search("[▁▂▃▄▅▆▇█]{2}", said), "each with its path"
+    assert "●" in said, "and its interval as a picture"
 
 
 def test_top_at_a_terminal_takes_keys_to_choose_measure_order_time_and_filter(read_place: Case) -> None:
