@@ -58,12 +58,20 @@ def drivers(
     """
     from pipeline.journeys.drivers import DriverQuestion, read_drivers
     from pipeline.journeys.outcomes import OutcomeQuestion, read_outcomes
+    from pipeline.settings import load_settings
 
     def look() -> None:
         now = datetime.now(UTC)
         span, chosen = (moment(since, now), moment(until, now)), conditions(where or ())
         if not outcomes:
-            question = DriverQuestion(*span, metric=metric, of=of, within_days=whole_days(within), filters=chosen)
+            question = DriverQuestion(
+                *span,
+                metric=metric,
+                of=of,
+                within_days=whole_days(within),
+                filters=chosen,
+                least_by_agent=load_settings().agent_answers,
+            )
             with connected() as client:
                 _drivers(read_drivers(client, question), as_json, as_csv)
             return
@@ -100,10 +108,12 @@ def consistency(
     Exit codes: 0 read, 2 usage, 4 ClickHouse did not answer.
     """
     from pipeline.journeys.evenness import EvennessQuestion, read_evenness, read_trend
+    from pipeline.settings import load_settings
 
     with answering("consistency", as_json, as_csv):
         now = datetime.now(UTC)
-        asked = EvennessQuestion(moment(since, now), moment(until, now), by, metric, conditions(where or ()))
+        least = load_settings().agent_answers
+        asked = EvennessQuestion(moment(since, now), moment(until, now), by, metric, conditions(where or ()), least)
         with connected() as client:
             if grain:
                 _trend(read_trend(client, asked, duration(grain)), as_json, as_csv)

@@ -27,6 +27,7 @@ from pipeline.journeys.facts import (
 )
 from pipeline.journeys.impacts import Drivers, Exposed, drivers_of
 from pipeline.journeys.mentions import mentions
+from pipeline.scores.privacy import LEAST
 from pipeline.scores.reading import DIMENSIONS, Question, read_scores
 
 #: Things that are met before an answer; a moment is a touchpoint with how it ended.
@@ -60,6 +61,7 @@ class DriverQuestion:
     filters: Filters = field(default_factory=dict)
     critical_top: int = 3
     critical_reach: float = 0.1
+    least_by_agent: int = LEAST
 
     def __post_init__(self) -> None:
         answers.check_metric(self.metric)
@@ -169,7 +171,14 @@ def _of_answers(client: Database, question: DriverQuestion) -> Exposed:
     def asked(*by: str) -> pl.DataFrame:
         return read_scores(
             client,
-            Question(metric=question.metric, start=question.start, end=question.end, by=by, filters=question.filters),
+            Question(
+                metric=question.metric,
+                start=question.start,
+                end=question.end,
+                by=by,
+                filters=question.filters,
+                least_by_agent=question.least_by_agent,
+            ),
         )
 
     whole = asked()

@@ -13,7 +13,9 @@ from pipeline.journeys import answers
 from pipeline.journeys.consistency import Consistency, consistency
 from pipeline.journeys.facts import Database, Filters, check_filters
 from pipeline.journeys.refusing import Refusal
-from pipeline.scores.intervals import Sample, Z, difference
+from pipeline.scores.comparing import change
+from pipeline.scores.intervals import Sample
+from pipeline.scores.privacy import LEAST
 from pipeline.scores.reading import DIMENSIONS, Question, read_scores
 
 #: Windows of a trend: a year of weeks fits on a screen.
@@ -29,6 +31,7 @@ class EvennessQuestion:
     by: str
     metric: str = "nps"
     filters: Filters = field(default_factory=dict)
+    least_by_agent: int = LEAST
 
     def __post_init__(self) -> None:
         answers.check_metric(self.metric)
@@ -67,9 +70,7 @@ class Evenness:
 
 def read_evenness(client: Database, question: EvennessQuestion) -> Evenness:
     """The consistency index, or why there is none; groups by their shrunken score, the lowest first."""
-    asked = Question(
-        metric=question.metric, start=question.start, end=question.end, by=(question.by,), filters=question.filters
-    )
+    asked = _asked(question, None)
     found = read_scores(client, asked)
     if not found.height:
         return Evenness(question, "", Refusal("no answer in this time", 0).document(), [], {})
@@ -84,7 +85,7 @@ def read_evenness(client: Database, question: EvennessQuestion) -> Evenness:
 def read_trend(client: Database, question: EvennessQuestion, grain_s: int) -> list[dict[str, Any]]:
     """The index of each window of `grain_s` seconds (start, seconds, index fields), oldest first, of the scale with the
     most answers. Raises UsageError for a grain that is none."""
-    asked = Question(question.metric, question.start, question.end, grain_s, (question.by,), question.filters)
+    asked = _asked(question, grain_s)
     if asked.last - asked.first > _MOST_WINDOWS * grain_s:
         raise UsageError(f"more than {_MOST_WINDOWS} windows: take a wider --grain or less time")
     found = read_scores(client, asked)
@@ -96,6 +97,18 @@ def read_trend(client: Database, question: EvennessQuestion, grain_s: int) -> li
         {"start": int(str(start)), "seconds": grain_s, **evenness_of(question, scale, part, {}).index}
         for (start,), part in found.filter(pl.col("scale") == scale).group_by("start", maintain_order=True)
     ]
+
+
+def _asked(question: EvennessQuestion, grain_s: int | None) -> Question:
+    return Question(
+        metric=question.metric,
+        start=question.start,
+        end=question.end,
+        grain_s=grain_s,
+        by=(question.by,),
+        filters=question.filters,
+        least_by_agent=question.least_by_agent,
+    )
 
 
 def evenness_of(question: EvennessQuestion, scale: str, found: pl.DataFrame, totals: dict[str, int]) -> Evenness:
@@ -136,8 +149,7 @@ def _shrunk(result: Consistency | Refusal, place: int, unit: float) -> float | N
 
 def _index(result: Consistency, groups: Sample, names: list[str], unit: float) -> dict[str, Any]:
     low, high = result.worst
-    pair = difference(*(Sample(*(column[[place]] for column in groups)) for place in (low, high)))
-    apart, half = unit * float(pair.difference[0]), unit * Z * float(pair.error[0])
+    pair = change(*(Sample(*(column[[place]] for column in groups)) for place in (low, high)))
     return {
         "value": result.index,
         "low": result.low,
@@ -151,7 +163,10 @@ def _index(result: Consistency, groups: Sample, names: list[str], unit: float) -
         "worst_pair": {
             "low": names[low],
             "high": names[high],
-            "difference": {"value": apart, "low": apart - half, "high": apart + half},
+            "difference": {
+                name: unit * float(end[0])
+                for name, end in (("value", pair.change), ("low", pair.low), ("high", pair.high))
+            },
         },
         "status": "ok",
     }

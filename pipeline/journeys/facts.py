@@ -45,7 +45,10 @@ class Database(Protocol):
 
 
 def check_filters(filters: Filters) -> None:
-    """Raises UsageError for a name that is no dimension."""
+    """Raises UsageError for a name that is no dimension, and for employees: with what customers did around an answer,
+    a few answers are too many to tell who said what of whom."""
+    if "agent" in filters:
+        raise UsageError("single employees are read with `touchline scores --where agent=...`, which keeps a threshold")
     for name in filters:
         if name not in DIMENSIONS:
             raise UsageError(f"there is no dimension {name!r}; there are {', '.join(DIMENSIONS)}")

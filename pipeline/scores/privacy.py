@@ -40,5 +40,19 @@ def together(rows: pl.DataFrame, by: Sequence[str], least: int) -> pl.DataFrame:
 
 
 def enough(rows: pl.DataFrame, least: int) -> pl.DataFrame:
-    """Counted rows of chosen agents without those of fewer than `least` answers."""
+    """Counted rows by agent of chosen ones, without those of fewer than `least` answers: with a name that is chosen
+    beside them, or left out, the difference of two sums would be theirs."""
     return rows.filter(pl.col("histogram").list.sum() >= least)
+
+
+def added_up(rows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """Counted rows by agent as rows by `by` alone."""
+    keys, bins = ["start", "seconds", *by, "scale"], [f"h{i}" for i in range(11)]
+    return (
+        rows.with_columns(pl.col("histogram").list.to_array(11).arr.to_struct(bins).struct.unnest())
+        .group_by(keys)
+        .agg(pl.col(*bins, "s1", "s2").sum())
+        .with_columns(pl.concat_list(bins).alias("histogram"))
+        .select(*keys, "histogram", "s1", "s2")
+        .sort(keys)
+    )

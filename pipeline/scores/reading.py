@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from pipeline.scores.comparing import detectable
 from pipeline.scores.defined import read_definitions
 from pipeline.scores.definitions import Definition, Definitions
 from pipeline.scores.meters import bounds
-from pipeline.scores.privacy import LEAST, enough, together
+from pipeline.scores.privacy import LEAST, added_up, enough, together
 from pipeline.scores.sources import statement
 from pipeline.scores.spans import sessions
 from pipeline.slices import CORE, FURTHER
@@ -97,6 +97,8 @@ class Question:
             raise UsageError("a session ends after a pause of at least a second")
         if self.gap_s is not None and self.one_voice:
             raise UsageError("a session has no voices: a customer's newest answer depends on where the session ends")
+        if self.chosen_agents and len(self.filters["agent"]) > 1 and (self.one_voice or self.gap_s is not None):
+            raise UsageError("voices and sessions of several employees are not added up: name one, or group by agent")
         if self.edges and (len(self.edges) < 2 or any(edge % _MINUTE for edge in self.edges)):
             raise UsageError("windows need at least two edges on whole minutes")
 
@@ -123,6 +125,11 @@ class Question:
     def seconds(self) -> int:
         """Width of a window; of windows between edges the width of the whole."""
         return self.last - self.first if self.edges else self.grain_s or self.last - self.first
+
+    @property
+    def chosen_agents(self) -> bool:
+        """Whether employees are chosen and added up: each of them is judged by what was answered about them alone."""
+        return "agent" in self.filters and "agent" not in self.by
 
     def hourly(self, until: int) -> bool:
         """Whether all windows before `until` (Unix seconds) begin and end with an hour."""
@@ -153,6 +160,8 @@ def read_scores(client: Database, question: Question) -> pl.DataFrame:
 
 def counted(client: Database, question: Question) -> pl.DataFrame:
     """The same without scores: start, seconds, `by`, scale, histogram, s1, s2, of scales that the definition reads."""
+    if question.chosen_agents:
+        return added_up(counted(client, replace(question, by=(*question.by, "agent"))), question.by)
     until = rolled_until(client, question) if question.cut is not None else 0
     sql, parameters = statement(question, until)
     rows = client.query(sql, parameters, _SETTINGS)
@@ -168,9 +177,9 @@ def counted(client: Database, question: Question) -> pl.DataFrame:
         rows = rows.with_columns(pl.lit(question.seconds, pl.Int64).alias("seconds"))
     known = [scale for scale in rows["scale"].unique() if question.defined.boxes(scale) is not None]
     rows = rows.filter(pl.col("scale").is_in(known)).select(*_empty(question))
-    if "agent" in question.by:
-        return together(rows, question.by, question.least_by_agent)
-    return enough(rows, question.least_by_agent) if "agent" in question.filters else rows
+    if "agent" in question.filters:
+        return enough(rows, question.least_by_agent)
+    return together(rows, question.by, question.least_by_agent) if "agent" in question.by else rows
 
 
 def rolled_until(client: Database, question: Question) -> int:

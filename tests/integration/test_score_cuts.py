@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.clickhouse import ClickHouse
+from pipeline.command.drivers import app as drivers_app
 from pipeline.command.scores import app
 from pipeline.customers.unit_rows import write_units
 from pipeline.customers.units import FOR_EVER, Unit
@@ -135,11 +136,24 @@ def test_units_are_summed_to_their_parents_as_then_and_as_now(tables: ClickHouse
 def test_nobody_with_few_answers_is_shown_alone(tables: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     other = {"cut": "agent", "unit": "", "channel": "", "touchpoint": ""}
     written(tables, [window(START, {10: n}, dim=f"a{n}", **other) for n in (4, 8, 15, 30)])
+    written(tables, [window(START, {10: 57})])
     by = ["--metric", "nps", "--by", "agent", *SPAN]
     assert {r["scope"]["agent"]: r["n"] for r in scores(*by)} == {"(others)": 12, "a15": 15, "a30": 30}
     assert scores("--metric", "nps", "--where", "agent=a8", *SPAN) == []
+    # Chosen beside somebody with enough: the difference to that one's own sum would be the other's.
+    assert [r["n"] for r in scores("--metric", "nps", "--where", "agent=a8,a15", *SPAN)] == [15]
+    chosen = ["--metric", "nps", "--where", "agent=a8,a15,a30", *SPAN]
+    assert [r["n"] for r in scores(*chosen)] == [45]
+    assert {r["scope"]["agent"]: r["n"] for r in scores(*chosen, "--by", "agent")} == {"a15": 15, "a30": 30}
+    wrong = CliRunner().invoke(app, [*chosen, "--voices"])
+    assert (wrong.exit_code, "name one" in wrong.stderr) == (2, True)
     monkeypatch.setenv("TOUCHLINE_AGENT_ANSWERS", "20")
     assert {r["scope"]["agent"]: r["n"] for r in scores(*by)} == {"(others)": 27, "a30": 30}
+    for command in (["consistency", "--by", "agent"], ["drivers", "--of", "answer.agent"]):
+        shown = CliRunner().invoke(drivers_app, [*command, *SPAN])
+        assert shown.exit_code == 0, shown.output
+        assert "a30" in shown.stdout
+        assert "a15" not in shown.stdout, "the threshold of the deployment, not the one of the package"
 
 
 def test_csv_guards_against_formulas_and_has_the_further_columns(tables: ClickHouse) -> None:

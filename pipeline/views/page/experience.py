@@ -82,6 +82,7 @@ class Experience:
             of=once["of"] or "touchpoint",
             within_days=_days(once["within"]) if once["within"] else WITHIN_DAYS,
             filters=kept,
+            least_by_agent=self._settings.agent_answers,
         )
         found = await self._live.call(lambda client: read_drivers(client, question))
         return orjson.dumps(found.document())
@@ -98,6 +99,7 @@ class Experience:
             by=once["by"] or "unit",
             metric=once["metric"] or "nps",
             filters=kept,
+            least_by_agent=self._settings.agent_answers,
         )
         found = await self._live.call(lambda client: read_evenness(client, question))
         return orjson.dumps(found.document())

@@ -48,6 +48,9 @@ _ONLY: Final = tuple(
     for name in DIMENSIONS
 )
 
+#: Where answers stand beside what customers did: no single employees.
+_FEWER: Final = tuple(parameter for parameter in _ONLY if parameter.name != "agent")
+
 SCORES: Final = (_METRIC, _BY, _FROM, _TO, _GRAIN, _AS_OF, _LIMIT, *_ONLY)
 
 _SINCE: Final = Parameter("from", _FROM.about, "-30d")
@@ -58,7 +61,7 @@ JOURNEYS: Final = (
     _SINCE,
     _TO,
     Parameter("silence", "what ends a journey; the registry's by default", "14d"),
-    *_ONLY,
+    *_FEWER,
 )
 DRIVERS: Final = (
     _NPS,
@@ -70,14 +73,14 @@ DRIVERS: Final = (
     _SINCE,
     _TO,
     Parameter("within", "how long before the answer something was met", "30d"),
-    *_ONLY,
+    *_FEWER,
 )
 CONSISTENCY: Final = (
     Parameter("by", "between what: unit, channel, product or any other dimension", "unit"),
     _NPS,
     _SINCE,
     _TO,
-    *_ONLY,
+    *_FEWER,
 )
 CUSTOMER: Final = (
     Parameter("id", "a plain id, a pseudonym, or the id of one of the customer's events", "k1:00c0ffee", required=True),

@@ -48,6 +48,15 @@ def test_an_unreachable_clickhouse_is_named_with_what_to_do(app: object, argumen
         (drivers.app, ["drivers", "--within", "0d"], "is not a duration"),
         (drivers.app, ["drivers", "--outcomes", "--left", "sadness", "--to", "-30d"], "not left by 'sadness'"),
         (drivers.app, ["consistency", "--by", "mood"], "no dimension 'mood'"),
+        *(
+            (each, [*words, "--where", "agent=a1"], "single employees")
+            for each, words in (
+                (journeys.app, []),
+                (drivers.app, ["drivers"]),
+                (drivers.app, ["consistency"]),
+                (responses.app, ["waits", "a", "b"]),
+            )
+        ),
         (responses.app, ["waits", "a", "a"], "another thing that ends it"),
         (responses.app, ["waits", "a", "b", "--cohort", "moon"], "no cohort 'moon'"),
         (responses.app, ["gap", "5/4"], "5 of 4 cannot believe"),
