@@ -182,6 +182,15 @@ def counted(client: Database, question: Question) -> pl.DataFrame:
     return together(rows, question.by, question.least_by_agent) if "agent" in question.by else rows
 
 
+def closed_until(client: Database, as_of_ms: int | None) -> int:
+    """End (Unix seconds) of the newest window that was closed, by that moment where one is given; 0: none yet."""
+    rows = client.query(
+        "SELECT max(window_end) AS until FROM frontiers WHERE topic = 'feedback' AND closed_ms <= {as_of:Int64}",
+        {"as_of": 2**62 if as_of_ms is None else as_of_ms},
+    )
+    return int(rows["until"][0] or 0) if rows.height else 0
+
+
 def rolled_until(client: Database, question: Question) -> int:
     """End (Unix seconds) of the newest day that is kept by the hour; 0 where the question lies behind all of them."""
     rows = client.query("SELECT max(day) AS day, count() AS n FROM rolled")

@@ -23,8 +23,9 @@ def answer(client: ClickHouse, question: Question, more: More, known: Definition
         if more.compare or more.rank or more.voices or more.beside:
             raise UsageError("--tree shows the units as they add up, without --compare, --rank, --voices and --beside")
         return _tree(client, question, more)
-    voices = more.voices or question.defined.weighting == "one_voice"
-    by_voice = replace(question, one_voice=True) if voices else question
+    led, by_voice = beside.weighs_voices(question), question
+    if more.voices or led:
+        by_voice = replace(question, one_voice=True)
     if more.compare or more.rank:
         compared.comparable(question, groups=more.rank)
     counted = reading.counted(client, question)
@@ -33,9 +34,11 @@ def answer(client: ClickHouse, question: Question, more: More, known: Definition
     if more.beside:
         rows = beside.add_version(rows, question, counted, known.find(more.beside))
         extras += beside.version_columns(more.beside)
-    if voices:
+    if by_voice.one_voice:
         rows = beside.add_voices(rows, question, reading.read_scores(client, by_voice))
-        extras += beside.VOICES
+        extras += beside.VOICES if not led else beside.LEADING
+    if led:
+        rows = beside.add_leading(rows, reading.closed_until(client, question.as_of_ms))
     if more.compare:
         rows = compared.compare(client, question, rows, zone(more.tz))
         extras += beside.CHANGES
@@ -43,6 +46,15 @@ def answer(client: ClickHouse, question: Question, more: More, known: Definition
         rows = compared.rank(question, rows)
         extras += beside.RANKING
     return Answer(question, rows.to_dicts(), extras)
+
+
+def led(client: ClickHouse, question: Question) -> pl.DataFrame:
+    """Scores as `read_scores` has them; where the definition weighs customers, with the columns of `beside.LEADING`."""
+    rows = reading.read_scores(client, question)
+    if not beside.weighs_voices(question):
+        return rows
+    rows = beside.add_voices(rows, question, reading.read_scores(client, replace(question, one_voice=True)))
+    return beside.add_leading(rows, reading.closed_until(client, question.as_of_ms))
 
 
 def _tree(client: ClickHouse, question: Question, more: More) -> Answer:

@@ -73,6 +73,26 @@ VOICES = [
 ]
 
 
+def weighs_voices(question: Question) -> bool:
+    """Whether the definition weighs customers and not answers; sessions and several employees have no voices."""
+    apart = question.gap_s is not None or (question.chosen_agents and len(question.filters["agent"]) > 1)
+    return question.defined.weighting == "one_voice" and not apart
+
+
+def add_leading(rows: pl.DataFrame, closed_s: int) -> pl.DataFrame:
+    """Which figure is the score of record, `leads`: live every answer counts, in windows that were closed by then (Unix
+    seconds) the definition's one voice per customer."""
+    closed = pl.col("start") + pl.col("seconds") <= closed_s
+    return rows.with_columns(pl.when(closed).then(pl.lit("one_voice")).otherwise(pl.lit("raw")).alias("leads"))
+
+
+#: The columns of `add_voices` and `add_leading`, where a definition weighs so.
+LEADING = [
+    *VOICES,
+    Extra("leads", lambda row: "one voice" if row["leads"] == "one_voice" else "every answer", ("leads",)),
+]
+
+
 def _change(name: str) -> Extra:
     def text(row: Mapping[str, Any]) -> str:
         if row[f"{name}_change"] is None:

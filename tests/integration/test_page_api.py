@@ -299,6 +299,23 @@ async def test_journeys_drivers_and_customers_are_read_as_by_the_commands(lived:
             assert (await asked(server, path))[0] == 400, path
 
 
+async def test_a_definition_that_weighs_customers_has_both_figures_in_every_form(lived: Case, tmp_path: Path) -> None:
+    own = tmp_path / "scores.toml"
+    text = (Path(__file__).parents[2] / "pipeline/scores/scores.toml").read_text()
+    own.write_text(text.replace('metric = "nps"', 'metric = "nps"\nweighting = "one_voice"', 1))
+    path = "/v1/scores?metric=nps&from=-2d"
+    async with serving(lived.settings.model_copy(update={"scores": own})) as server:
+        _, as_json, _ = await asked(server, path)
+        _, as_csv, _ = await asked(server, path, Accept="text/csv")
+        _, as_arrow, _ = await asked(server, path, Accept="application/vnd.apache.arrow.stream")
+        _, document, _ = await asked(server, "/v1/openapi.json")
+    (one,) = orjson.loads(as_json)["scores"]
+    assert (one["n"], one["voice_n"], one["voice_score"], one["leads"]) == (40, 40, one["score"], "raw")
+    jsonschema.validate(one, orjson.loads(document)["components"]["schemas"]["Score"])
+    for frame in (pl.read_csv(as_csv), pl.read_ipc_stream(io.BytesIO(as_arrow))):
+        assert frame.select("n", "voice_n", "voice_score", "leads").rows() == [(40, 40, one["score"], "raw")]
+
+
 async def test_the_document_describes_the_answer(read_place: Case) -> None:
     async with serving(read_place.settings) as server:
         _, body, _ = await asked(server, "/v1/openapi.json")

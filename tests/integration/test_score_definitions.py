@@ -123,6 +123,38 @@ def test_a_customer_who_answers_a_hundred_times_weighs_one(tables: ClickHouse) -
     assert (score["voice_n"], round(score["voice_score"], 4)) == (11, 81.8182)
 
 
+def test_a_definition_that_weighs_customers_leads_in_closed_windows_only(
+    tables: ClickHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hours of the hundred answers and the ten others; the first hour has been closed."""
+    own = tmp_path / "scores.toml"
+    text = (Path(__file__).parents[2] / "pipeline/scores/scores.toml").read_text()
+    own.write_text(text.replace('metric = "nps"', 'metric = "nps"\nweighting = "one_voice"', 1))
+    monkeypatch.setenv("TOUCHLINE_SCORES", str(own))
+    hours = [(hour, (START + hour * HOUR) * 1000, 200 * hour) for hour in range(2)]
+    recorded(
+        tables,
+        [
+            answered(first + i, bin=0 if i < 100 else 10, customer=7 if i < 100 else i, occurred_ms=at)
+            for hour, at, first in hours
+            for i in range(110)
+        ],
+    )
+    fresh = recompute(tables, Part("feedback", 1, 0, 1_000))
+    tables.insert("windows", fresh.with_columns(pl.lit(1, pl.UInt64).alias(name) for name in ("ver", "seq")))
+    span = ["--metric", "nps", "--from", "2026-05-01T08:00", "--to", "2026-05-01T10:00"]
+    assert [row["leads"] for row in shown(*span, "--json")["scores"]] == ["raw", "raw"], "nothing is closed"
+    closings(tables, [(START + HOUR - 300, 109, 1), (START + HOUR, 109, 2), (START + HOUR + 300, 309, 3)])
+    for row, leads in zip(shown(*span, "--json")["scores"], ["one_voice", "raw"], strict=True):
+        assert (row["leads"], row["n"], row["voice_n"]) == (leads, 110, 11)
+        assert (round(row["score"], 4), round(row["voice_score"], 4)) == (-81.8182, 81.8182)
+    assert [row["leads"] for row in shown(*span, "--as-of", "1970-01-01T00:00:00Z", "--json")["scores"]] == []
+    head, first, second = CliRunner().invoke(app, span).stdout.splitlines()
+    assert head.endswith("one voice  customers         leads")
+    assert (first.split()[-2:], second.split()[-2:]) == (["one", "voice"], ["every", "answer"])
+    assert "leads" not in shown(*span, "--session", "30m", "--json")["scores"][0], "a session has no voices"
+
+
 def test_a_voice_is_the_newest_answer_of_the_window_and_group(tables: ClickHouse) -> None:
     recorded(
         tables,

@@ -11,7 +11,8 @@ import orjson
 import polars as pl
 
 from pipeline.scores.reading import Question
-from pipeline.views.score_lines import document, iso
+from pipeline.views.beside import LEADING, weighs_voices
+from pipeline.views.score_lines import Extra, document, iso
 
 JSON: Final = "application/json"
 CSV: Final = "text/csv"
@@ -42,7 +43,11 @@ def _number(text: str) -> float:
 
 def as_json(question: Question, rows: Sequence[Mapping[str, Any]], more: Mapping[str, Any]) -> bytes:
     """The document that `touchline scores --json` gives, and `more`."""
-    return orjson.dumps({**document(question, rows), **more})
+    return orjson.dumps({**document(question, rows, _extras(question)), **more})
+
+
+def _extras(question: Question) -> Sequence[Extra]:
+    return LEADING if weighs_voices(question) else ()
 
 
 def as_csv(question: Question, rows: Sequence[Mapping[str, Any]]) -> bytes:
@@ -50,14 +55,16 @@ def as_csv(question: Question, rows: Sequence[Mapping[str, Any]]) -> bytes:
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\r\n")
     figures = (*_FIGURES, "score_unit", "method", "status")
+    beside = ["detectable", *(key for extra in _extras(question) for key in extra.keys)]
     table.writerow(
-        ["start", "seconds", "metric", *question.by, "scale", *figures, *(f"b{i}" for i in range(11)), "detectable"]
+        ["start", "seconds", "metric", *question.by, "scale", *figures, *(f"b{i}" for i in range(11)), *beside]
     )
     for row in rows:
         words = [guarded(str(row[name])) for name in (*question.by, "scale")]
         numbers = [row[name] for name in figures]
+        further = [row.get(key) for key in beside]
         table.writerow(
-            [iso(row["start"]), row["seconds"], question.metric, *words, *numbers, *row["histogram"], row["detectable"]]
+            [iso(row["start"]), row["seconds"], question.metric, *words, *numbers, *row["histogram"], *further]
         )
     return out.getvalue().encode()
 

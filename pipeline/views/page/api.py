@@ -21,6 +21,7 @@ from pipeline.scores.definitions import Definition, Definitions
 from pipeline.scores.meters import FORMS
 from pipeline.scores.reading import Question, read_scores
 from pipeline.settings import Settings
+from pipeline.views.answers import led
 from pipeline.views.page import answers, readings
 from pipeline.views.page.acting import Acting
 from pipeline.views.page.alert_api import AlertApi
@@ -119,7 +120,7 @@ class Api:
         if question is None:
             return outside(grant)
         rows = await self._sharing.answer(
-            _words(question), lambda: self._live.call(lambda client: read_scores(client, question))
+            _words(question), lambda: self._live.call(lambda client: led(client, question))
         )
         if rows.height > found.limit:
             raise UsageError(

@@ -171,6 +171,12 @@ _SCORE: Final = {
         **{name: {"type": "integer"} for name in ("seconds", "n", "s1", "s2")},
         **dict.fromkeys(("score", "low", "high", "detectable"), _NUMBER),
         "status": {"enum": ["ok", "insufficient"]},
+        "leads": {
+            "enum": ["raw", "one_voice"],
+            "description": "where the definition weighs customers: which figure is the score of record, this one or"
+            " that of one voice per customer (`voice_n`, `voice_score`, `voice_low`, `voice_high`)",
+        },
+        **dict.fromkeys(("voice_n", "voice_score", "voice_low", "voice_high"), _NUMBER),
         "histogram": {"type": "array", "items": {"type": "integer"}},
     },
 }
