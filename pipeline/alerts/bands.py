@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.alerts.baselines import DAYS, Baseline, averaged
+from pipeline.alerts.baselines import DAYS, Baseline
 from pipeline.alerts.classes import Floats, variance
 from pipeline.alerts.detectors import shifted, threshold, weights
+from pipeline.alerts.effects import averaged
 
 #: Dead-bands that are tried, fractions; in between is interpolated.
 _TRIED = np.linspace(0.0, 0.10, 21)
 #: A sum of steps overshoots its threshold by so many standard deviations of a step (Siegmund).
 _OVERSHOOT = 1.166
-#: Numbers that are learned for an hour and hold for all of them: the mean, and how strongly the profile is followed.
-_LEARNED = 2.0
 #: Windows in a day.
 _WINDOWS = 288.0
 #: A shift that lasts raises one alarm a day at most: it is open that long.
@@ -80,10 +79,17 @@ def _answers_to_alarm(drift: Floats, spread: Floats, barrier: Floats) -> Floats:
 
 
 def _shift_variance(baseline: Baseline, days: Floats) -> Floats:
-    """Variance of a scope's mean over so many days [m, k] against its baseline, without the noise of those answers."""
+    """Variance of a scope's mean over so many days [m, k] against its baseline, without the noise of those answers.
+
+    Two numbers of few answers hold for all hours: the mean, and how strongly the profile is followed.
+    """
     looked = np.clip(baseline.days, 1.0, float(DAYS))
+    of_days = baseline.effects
     # What days differ by was measured around their own mean, which took a part of it.
-    left = averaged(looked, baseline.stays)
-    effect = baseline.tau**2 / np.maximum(1.0 - left, _TINY) * (averaged(days, baseline.stays) + left)
-    noise = _LEARNED * variance(baseline.mean) / np.maximum(baseline.learned, 1)
-    return np.asarray(effect + noise)
+    left = averaged(looked, of_days.stays)
+    passing = of_days.tau**2 / np.maximum(1.0 - left, _TINY)
+    own = variance(baseline.mean) / np.maximum(baseline.learned, 1)
+    # A level that wanders is off its mean by a third of what it gained in the days learned; one that was found is not.
+    mean = np.where(baseline.level > 0.0, baseline.level, passing * left + of_days.wander * looked / 3.0 + own)
+    ahead = passing * averaged(days, of_days.stays) + of_days.wander * days / 3.0
+    return np.asarray(ahead + mean + own)

@@ -1,19 +1,23 @@
 """What is normal: shares of three classes by hour of the week, learned from hourly counts (pure, numpy).
 
-Segment mean + pooled profile (hour of day, day of week, hour of week) times the segment's slope + its own deviation.
+Segment mean + pooled profile (hour of day, day of week, hour of week) times the segment's slope + its own deviation;
+the daily cycle in it as strong as it is by now, and a mean that wanders where it stands by now.
 Every part is shrunk by what its counts can bear: the spread beyond sampling noise is estimated by moments, so a profile
 that is noise comes out as none. The hours that are given are all that is used: the caller leaves out what is tested.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.alerts.classes import Counts, Floats, net, variance
 from pipeline.alerts.detectors import FLOOR
+from pipeline.alerts.effects import STAYS, Effects, effects, levels
+from pipeline.alerts.strength import strength
 
 #: Hours of a week; hour 0 is Monday 00:00 UTC.
 WEEK = 168
@@ -23,13 +27,6 @@ DAYS = 28
 _EPOCH_HOUR = 3 * 24
 #: Answers of a scope before anything is said of it.
 ENOUGH = 1_000
-#: A day of a scope tells of day effects from this many answers on.
-_DAY_ENOUGH = 30
-#: Share of a day's effect that is left the day after, until a history tells; it weighs as much as so many pairs of
-#: days that are known without noise.
-STAYS, _PAIRS = 0.6, 100.0
-#: Between these: an effect that were gone overnight still lasts its day, one that stays for ever is no effect of days.
-_STAYS_LEAST, _STAYS_MOST = 0.3, 0.95
 #: One-sided 95 %: while it learns, a scope's own mean may be off by this many standard errors.
 _UNSURE = 1.645
 _MONTH_HOURS = 720.0
@@ -41,16 +38,19 @@ Bools = NDArray[np.bool_]
 class Baseline:
     """What is normal for k scopes: `shares` [k, 168, 3]; `answers` a 30 days [k]; `learned` answers it rests on [k].
 
-    `days` [k] is the span of the history; `tau` the standard deviation of harmless effects of a day, a fraction, and
-    `stays` the share of one that is left the day after.
+    `days` [k] is the span of the history; `effects` what days differ by without harm. `cycle` [168, 2] is what the
+    negative and the positive share of all scopes do within a day, as strong as it is by now, `slope` [k] how strongly
+    each scope follows it; `level` [k] the variance of where a level that wanders was found, 0 where the mean is taken.
     """
 
     shares: Floats
     answers: Floats
     learned: Counts
     days: Floats
-    tau: float
-    stays: float = STAYS
+    slope: Floats
+    level: Floats
+    cycle: Floats
+    effects: Effects
 
     @property
     def mean(self) -> Floats:
@@ -76,8 +76,14 @@ class Baseline:
     @classmethod
     def empty(cls, scopes: int) -> Baseline:
         """Nothing is known."""
-        shares = np.full((scopes, WEEK, 3), 1.0 / 3.0)
-        return cls(shares, np.zeros(scopes), np.zeros(scopes, dtype=np.int64), np.zeros(scopes), 0.0)
+        zeros, shares = np.zeros(scopes), np.full((scopes, WEEK, 3), 1.0 / 3.0)
+        none = np.zeros(scopes, dtype=np.int64)
+        return cls(shares, zeros, none, zeros, zeros, zeros, np.zeros((WEEK, 2)), Effects(0.0, STAYS, 0.0))
+
+    def in_cycle(self, cycle: Floats) -> Floats:
+        """The shares [k, 168, 3] if the daily cycle of all scopes were this one [168, 2]."""
+        moved = self.shares[:, :, (0, 2)] + self.slope[:, None, None] * (cycle - self.cycle)
+        return whole(moved[:, :, 0], moved[:, :, 1])
 
 
 def hour_of_week(second: int) -> int:
@@ -85,26 +91,73 @@ def hour_of_week(second: int) -> int:
     return (second // 3600 + _EPOCH_HOUR) % WEEK
 
 
-def learn(hours: Counts, start: int) -> Baseline:
-    """The baseline of [k, h, 3] counts of h consecutive hours from Unix second `start` on."""
+def learn(hours: Counts, start: int, newest: Counts | None = None) -> Baseline:
+    """The baseline of [k, h, 3] counts of h consecutive hours from Unix second `start` on.
+
+    `newest` [k] is each scope's newest hour, where hours have taken the place of those that many weeks before.
+    """
     if not hours.shape[0] or not hours.shape[1]:
         return Baseline.empty(hours.shape[0])
     of_week = (start // 3600 + _EPOCH_HOUR + np.arange(hours.shape[1])) % WEEK
     cells = np.zeros((hours.shape[0], WEEK, 3))
     for hour in range(WEEK):
         cells[:, hour] = hours[:, of_week == hour].sum(axis=1)
-    shares = _shares(cells)
+    shares, slope, cycle = _shares(cells)
     filled = hours.sum(axis=2) > 0
     learned = hours.sum(axis=(1, 2))
     span = np.where(filled.any(axis=1), hours.shape[1] - filled.argmax(axis=1), 0)
     answers = learned / np.maximum(span, 1) * _MONTH_HOURS
     # A scope that began within the first day of the span has the whole of it behind it.
     days = np.ceil(span / 24.0)
-    return Baseline(shares, answers, learned.astype(np.int64), days, *_effects(hours, shares[:, of_week]))
+    past = _Past.of(hours, shares, slope[:, None] * (cycle[:, 1] - cycle[:, 0]), of_week, newest)
+    by_day = past.residual.sum(axis=2), past.n.sum(axis=2), past.spread
+    found = effects(*by_day)
+    off, level = levels(*by_day, found)
+    fitted = Baseline(shares, answers, learned.astype(np.int64), days, slope, level, cycle, found)
+    by_now = strength(*past) * cycle
+    moved = fitted.in_cycle(by_now)
+    return replace(
+        fitted,
+        shares=whole(moved[:, :, 0] - off[:, None] / 2.0, moved[:, :, 2] + off[:, None] / 2.0),
+        # While a scope is learning it follows nothing: a cycle is not told yet from a drop of one day.
+        slope=np.where(fitted.learning, 0.0, slope),
+        cycle=by_now,
+    )
 
 
-def _shares(cells: Floats) -> Floats:
-    """Shares by hour of the week [k, 168, 3] from counts."""
+class _Past(NamedTuple):
+    """Whole days of k scopes in order, [k, days, 24], the last ones there are; `spread` [k]: variance of an answer."""
+
+    residual: Floats
+    n: Floats
+    cycle: Floats
+    spread: Floats
+
+    @classmethod
+    def of(cls, hours: Counts, shares: Floats, cycle: Floats, of_week: Counts, newest: Counts | None) -> _Past:
+        """From counts [k, h, 3], what was learned of them by hour of the week, and each scope's newest hour."""
+        count = hours.shape[1]
+        n = hours.sum(axis=2).astype(np.float64)
+        residual = (hours[:, :, 2] - hours[:, :, 0]) - n * net(shares)[:, of_week]
+        cycle = cycle[:, of_week]
+        if newest is not None:
+            order = (newest[:, None] + 1 + np.arange(count)) % count
+            residual, n, cycle = (np.take_along_axis(each, order, axis=1) for each in (residual, n, cycle))
+        days = (len(hours), -1, 24)
+        residual, n, cycle = (each[:, count % 24 :].reshape(days) for each in (residual, n, cycle))
+        return cls(residual, n, cycle, variance(shares.mean(axis=1)))
+
+
+def whole(negative: Floats, positive: Floats) -> Floats:
+    """Shares of three classes [..., 3] from those of two, floored."""
+    negative, positive = (np.clip(each, FLOOR, 1.0 - FLOOR) for each in (negative, positive))
+    outer = np.maximum(negative + positive, 1.0)
+    negative, positive = negative / outer, positive / outer
+    return np.stack([negative, np.maximum(1.0 - negative - positive, 0.0), positive], axis=-1)
+
+
+def _shares(cells: Floats) -> tuple[Floats, Floats, Floats]:
+    """Shares by hour of the week [k, 168, 3] from counts; how strongly each scope follows the cycle, and the cycle."""
     n = cells.sum(axis=2)
     total = n.sum(axis=1)
     pooled = cells.sum(axis=(0, 1)) / max(float(n.sum()), 1.0) if n.sum() else np.full(3, 1.0 / 3.0)
@@ -114,15 +167,18 @@ def _shares(cells: Floats) -> Floats:
     noise = np.maximum(mean * (1.0 - mean), 0.01)  # variance of one answer in each class
     profiles = np.stack([_profile(cells[:, :, c] - n * mean[:, None, c], n, noise[:, c]) for c in (0, 2)])
     slope = _slope(net(np.maximum(cells, 0.0)) - net(mean)[:, None], n, profiles[1] - profiles[0], spread)
-    shares = np.empty_like(cells)
-    for at, c in enumerate((0, 2)):
-        fitted = mean[:, None, c] + slope[:, None] * profiles[at]
-        own = _own(cells[:, :, c] - n * fitted, n, noise[:, c])
-        shares[:, :, c] = np.clip(fitted + own, FLOOR, 1.0 - FLOOR)
-    outer = shares[:, :, 0] + shares[:, :, 2]
-    shares[:, :, (0, 2)] /= np.maximum(outer, 1.0)[:, :, None]
-    shares[:, :, 1] = np.maximum(1.0 - shares[:, :, 0] - shares[:, :, 2], 0.0)
-    return shares
+    outer = []
+    for profile, c in zip(profiles, (0, 2), strict=True):
+        fitted = mean[:, None, c] + slope[:, None] * profile
+        outer.append(fitted + _own(cells[:, :, c] - n * fitted, n, noise[:, c]))
+    return whole(*outer), slope, np.stack([_within_days(each, n.sum(axis=0)) for each in profiles], axis=-1)
+
+
+def _within_days(profile: Floats, n: Floats) -> Floats:
+    """What of a profile [168] lies within its days: without what makes one day of the week better than another."""
+    by_day, answers = profile.reshape(7, 24), n.reshape(7, 24)
+    mean = (by_day * answers).sum(axis=1) / np.maximum(answers.sum(axis=1), 1.0)
+    return np.asarray((by_day - mean[:, None]).reshape(WEEK))
 
 
 def shrunk(sums: Floats, n: Floats, spread: Floats | float) -> Floats:
@@ -174,47 +230,3 @@ def _own(deviations: Floats, n: Floats, spread: Floats) -> Floats:
     by_hour = shrunk(deviations.reshape(days).sum(axis=1), n.reshape(days).sum(axis=1), spread[:, None])
     fitted = np.tile(by_hour, (1, 7))
     return np.asarray(fitted + shrunk(deviations - n * fitted, n, spread[:, None]))
-
-
-def _effects(hours: Counts, shares: Floats) -> tuple[float, float]:
-    """Standard deviation of day effects, and the share of one that is left a day later; 0 without any.
-
-    By moments over all scopes and days with enough answers.
-    """
-    whole = hours.shape[1] // 24 * 24
-    if not whole:
-        return 0.0, STAYS
-    n = hours[:, :whole].sum(axis=2)
-    residual = (hours[:, :whole, 2] - hours[:, :whole, 0]) - n * net(shares[:, :whole])
-    days = (len(hours), -1, 24)
-    answers = n.reshape(days).sum(axis=2)
-    enough = answers >= _DAY_ENOUGH
-    if not enough.any():
-        return 0.0, STAYS
-    noise = variance(shares.mean(axis=1))[:, None] / np.maximum(answers, 1)
-    effect = residual.reshape(days).sum(axis=2) / np.maximum(answers, 1)
-    weight = np.where(enough, 1.0 / (noise + 0.0004), 0.0)
-    square = max(float((weight**2 * (effect * effect - noise)).sum() / (weight**2).sum()), 0.0)
-    return float(np.sqrt(square)), _stays(effect, noise, weight, square)
-
-
-def _stays(effect: Floats, noise: Floats, weight: Floats, square: float) -> float:
-    """The share of a day's effect that is left a day later, from effects [k, days] with their noise."""
-    pairs = weight[:, 1:] * weight[:, :-1]
-    known = square / (square + noise)
-    sure = float((known[:, 1:] * known[:, :-1] * (pairs > 0.0)).sum())
-    if square <= 0.0 or sure <= 0.0:
-        return STAYS
-    together = float((pairs * effect[:, 1:] * effect[:, :-1]).sum() / pairs.sum()) / square
-    found = STAYS
-    for _ in range(5):
-        # Around their own mean effects look smaller and less alike than they are.
-        left = float(averaged(np.float64(effect.shape[1]), found))
-        found = min(max(together * (1.0 - left) + left, _STAYS_LEAST), _STAYS_MOST)
-    return (sure * found + _PAIRS * STAYS) / (sure + _PAIRS)
-
-
-def averaged(days: Floats | np.float64, stays: float) -> Floats:
-    """Share of the variance of an effect that is left in its mean over so many days; `stays`: of it, a day later."""
-    way = -np.log(stays) * np.asarray(days, dtype=np.float64)
-    return np.asarray(2.0 * (way - 1.0 + np.exp(-way)) / way**2)

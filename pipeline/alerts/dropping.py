@@ -36,7 +36,7 @@ class Drops:
         baseline = self.baseline
         bands = dead_bands(baseline, self.sizes, self.false_alarms, self.dead_band)
         # Few days do not tell what days differ by, nor does what was learned of them alone.
-        early = max(self.dead_band, d.dead_band(baseline.tau)) + baseline.unsure
+        early = max(self.dead_band, d.dead_band(baseline.effects.of_month)) + baseline.unsure
         bands = np.where(baseline.learning, np.maximum(bands, early), bands)
         by_hour = [d.weights(baseline.shares, bands[:, None], size) for size in self.sizes]
         mean = [d.weights(baseline.mean, bands, size).information for size in self.sizes]
@@ -73,7 +73,7 @@ class Guarantee:
     bands: Floats = field(init=False)
 
     def __post_init__(self) -> None:
-        bands = max(self.dead_band, d.dead_band(self.baseline.tau)) + self.baseline.unsure
+        bands = max(self.dead_band, d.dead_band(self.baseline.effects.of_month)) + self.baseline.unsure
         steps = np.clip(self.baseline.answers, 1.0, _STEPS_MONTH)
         object.__setattr__(self, "bands", bands)
         object.__setattr__(self, "limit", np.log(np.maximum(steps / self.false_alarms, np.e)))

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.alerts.baselines import DAYS, ENOUGH, STAYS, Baseline, Bools, learn
+from pipeline.alerts.baselines import DAYS, ENOUGH, WEEK, Baseline, Bools, learn
 from pipeline.alerts.classes import Counts, Floats, three
+from pipeline.alerts.effects import STAYS, Effects
 from pipeline.scores.windows import BINS
 from pipeline.slices import CORE, FURTHER
 
@@ -165,14 +166,16 @@ class Group:
             "scopes": [[list(pair) for pair in scope] for scope in self.scopes],
             "levels": [list(level) for level in self.level_of],
             "hours_from": self.hours_from,
-            "tau": base.tau,
-            "stays": base.stays,
+            "effects": list(base.effects),
             "arrays": {
                 "hours": self.hours.astype(np.int32),
                 "shares": base.shares,
                 "answers": base.answers,
                 "learned": base.learned,
                 "days": base.days,
+                "slope": base.slope,
+                "level": base.level,
+                "cycle": base.cycle,
             },
         }
 
@@ -187,8 +190,11 @@ class Group:
             arrays["answers"],
             arrays["learned"],
             arrays["days"],
-            tau=float(kept["tau"]),
-            stays=float(kept.get("stays", STAYS)),  # not in what older versions kept
+            # What older versions kept lacks these: its scopes follow no cycle until the next midnight.
+            arrays.get("slope", np.zeros(count)),
+            arrays.get("level", np.zeros(count)),
+            arrays.get("cycle", np.zeros((WEEK, 2))),
+            Effects(*kept.get("effects", (kept.get("tau", 0.0), kept.get("stays", STAYS), 0.0))),
         )
         self.hours, self.hours_from = arrays["hours"].astype(np.int64), int(kept["hours_from"])
         assert count <= len(self)
@@ -265,10 +271,10 @@ def _scopes(rows: pl.DataFrame, level: Level) -> Iterable[Scope]:
     return (tuple(zip(level, values, strict=True)) for values in rows.select(level).iter_rows())
 
 
-def chosen(held: Bools, old: Baseline, new: Baseline, days: Baseline | None = None) -> Baseline:
+def chosen(held: Bools, old: Baseline, new: Baseline, common: Baseline | None = None) -> Baseline:
     """`old` where held, else `new`; the two may differ in length, the result is as long as `new`.
 
-    What is known of effects of days is that of `new`, or of `days`.
+    What all scopes share, effects of days and the daily cycle, is that of `new`, or of `common`.
     """
     count = len(new.answers)
 
@@ -277,13 +283,16 @@ def chosen(held: Bools, old: Baseline, new: Baseline, days: Baseline | None = No
         mask = held.reshape(-1, *([1] * (after.ndim - 1)))
         return np.where(mask, padded, after)
 
+    shared = common or new
     return Baseline(
-        mixed(old.shares, new.shares),
+        mixed(old.in_cycle(shared.cycle), new.shares),
         mixed(old.answers, new.answers),
         mixed(old.learned, new.learned),
         mixed(old.days, new.days),
-        (days or new).tau,
-        (days or new).stays,
+        mixed(old.slope, new.slope),
+        mixed(old.level, new.level),
+        shared.cycle,
+        shared.effects,
     )
 
 

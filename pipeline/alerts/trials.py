@@ -71,6 +71,11 @@ class Memory:
 
     hours: Ints
     phase: Ints
+    newest: Ints = field(init=False)
+
+    def __post_init__(self) -> None:
+        # The window before the first one.
+        self.newest = (self.phase - 1) // HOUR % HOURS
 
     def take(self, at: int, counts: Ints) -> None:
         """Window number `at` of a trial."""
@@ -80,10 +85,11 @@ class Memory:
         fresh = (moment % HOUR == 0) | (at == 0)
         self.hours[rows[fresh], column[fresh]] = 0
         self.hours[rows, column] += counts
+        self.newest = column
 
     def learned(self) -> Baseline:
         """What is normal by now."""
-        return learn(self.hours, _monday())
+        return learn(self.hours, _monday(), self.newest)
 
     def mean(self) -> Floats:
         """The score of each segment over all of it [k], a fraction."""
@@ -193,7 +199,7 @@ def calm_alarms(plan: Plan, world: Segments, generate: Generate, first: Ints) ->
         crying = charts.step(at, counts[at], month, baseline.shares[:, hour])
         theirs.ring(crying & ~cried, at)
         cried = crying
-    return Calm(ours.rung, theirs.rung, baseline.tau)
+    return Calm(ours.rung, theirs.rung, baseline.effects.of_month)
 
 
 @dataclass(slots=True)

@@ -9,9 +9,10 @@ import pytest
 
 from pipeline.alerts import detectors as d
 from pipeline.alerts.bands import _answers_to_alarm, dead_bands
-from pipeline.alerts.baselines import STAYS, WEEK, Baseline, averaged, learn
+from pipeline.alerts.baselines import WEEK, Baseline, learn
 from pipeline.alerts.detectors import SIZES
 from pipeline.alerts.dropping import Drops
+from pipeline.alerts.effects import STAYS, Effects, averaged
 from pipeline.alerts.worlds import DAY, World
 
 MONDAY = 4 * 86_400
@@ -19,11 +20,13 @@ MONDAY = 4 * 86_400
 ANSWERS = np.array([7_200.0, 36_000.0, 216_000.0])
 
 
-def known(tau: float, stays: float = STAYS, days: float = 28.0) -> Baseline:
+def known(tau: float, stays: float = STAYS, days: float = 28.0, wander: float = 0.0) -> Baseline:
     """Three scopes with shares (.2, .3, .5) all week."""
     shares = np.broadcast_to(np.array([0.2, 0.3, 0.5]), (3, WEEK, 3)).copy()
     learned = (ANSWERS * days / 30.0).astype(np.int64)
-    return Baseline(shares, ANSWERS, learned, np.full(3, days), tau, stays)
+    effects = Effects(tau, stays, wander)
+    none = np.zeros(3)
+    return Baseline(shares, ANSWERS, learned, np.full(3, days), none, none, np.zeros((WEEK, 2)), effects)
 
 
 def test_busy_scopes_need_a_wider_band_than_quiet_ones_in_which_effects_of_several_days_cancel() -> None:
@@ -68,13 +71,21 @@ def test_what_is_left_of_an_effect_in_the_mean_of_several_days() -> None:
 def test_how_long_effects_stay_is_learned_and_none_is_taken_for_granted() -> None:
     hours = World.drawn("day-effects", 60, 5).answers(6, 28 * DAY).reshape(672, 12, 60, 3).sum(axis=1)
     found = learn(hours.transpose(1, 0, 2).astype(np.int64), MONDAY)
-    assert found.stays == pytest.approx(0.6, abs=0.08)
+    assert found.effects.stays == pytest.approx(0.6, abs=0.08)
     alike = World.drawn("clean", 60, 5).answers(6, 28 * DAY).reshape(672, 12, 60, 3).sum(axis=1)
-    assert learn(alike.transpose(1, 0, 2).astype(np.int64), MONDAY).stays == pytest.approx(STAYS, abs=0.1)
-    assert learn(np.zeros((2, 672, 3), dtype=np.int64), MONDAY).stays == STAYS
+    assert learn(alike.transpose(1, 0, 2).astype(np.int64), MONDAY).effects.stays == pytest.approx(STAYS, abs=0.1)
+    assert learn(np.zeros((2, 672, 3), dtype=np.int64), MONDAY).effects.stays == STAYS
 
 
 def test_a_detector_that_is_learning_has_no_narrower_band_than_the_uncertainty_of_its_mean() -> None:
     early = known(0.0, days=3.0)
     assert (Drops(early).bands >= d.DEAD_BAND + early.unsure).all()
     assert (early.unsure > 0.0).all()
+
+
+def test_a_level_that_wanders_needs_a_wider_band_and_less_of_it_where_it_was_found() -> None:
+    steady, wandering = known(0.02), known(0.02, wander=0.00006)
+    found = replace(wandering, level=np.full(3, 0.0002))
+    bands = [dead_bands(each, SIZES, 0.1, 0.0) for each in (steady, found, wandering)]
+    assert (bands[0] < bands[1]).all()
+    assert (bands[1] < bands[2]).all()

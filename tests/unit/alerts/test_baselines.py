@@ -49,7 +49,7 @@ def test_the_daily_cycle_and_the_weekend_are_recovered(world: World, learned: Ba
 
 def test_the_effect_of_days_is_recovered_by_moments(learned: Baseline) -> None:
     """1.73 points were recovered of a true 2.0 where this was worked out: the mean takes part of it away."""
-    assert learned.tau == pytest.approx(0.0173, abs=0.002)
+    assert learned.effects.tau == pytest.approx(0.0173, abs=0.002)
 
 
 def test_a_profile_that_is_noise_comes_out_as_none() -> None:
@@ -58,7 +58,7 @@ def test_a_profile_that_is_noise_comes_out_as_none() -> None:
     score = net(learn(counts, MONDAY).shares)
     # One cell of one scope has a standard error of 0.2; of that next to nothing may be left.
     assert float((score - score.mean(axis=1, keepdims=True)).std()) < 0.04
-    assert learn(counts, MONDAY).tau < 0.012
+    assert learn(counts, MONDAY).effects.tau < 0.012
 
 
 def test_means_are_drawn_to_zero_as_far_as_they_are_noise() -> None:
