@@ -18,8 +18,8 @@ from pipeline.scores.windows import FOLDED
 from pipeline.slices import Slice
 from schemas.vocabulary import Reason
 
-#: Four inserts a second and topic; of slices so many that with a megabyte a fetch it stays below a block of ClickHouse.
-_PATIENCE = Patience(within_s=0.25, slices=32)
+#: Four inserts a second and topic; the rows bound the memory, and keep an insert below a block of ClickHouse.
+_PATIENCE = Patience(within_s=0.25, slices=32, rows=120_000)
 #: Arrivals by producer are written, and looked at by one worker, this often: a bad producer is named within a minute.
 _ROLL_S = 10.0
 

@@ -76,6 +76,13 @@ class Columns(NamedTuple):
     revision: Ints
 
 
+def joined(parts: Sequence[Columns]) -> Columns:
+    """The columns of consecutive events, one part after the other."""
+    own = {name: pl.concat([part.own[name] for part in parts], rechunk=True) for name in parts[0].own}
+    numbers = (np.concatenate([part[at] for part in parts]) for at in range(1, len(Columns._fields)))
+    return Columns(own, *numbers)
+
+
 #: Stands for "not given" among the steps of scales, which go from -100 to 100.
 NO_STEP = -128
 
@@ -134,7 +141,7 @@ def words(events: Sequence[Any], attribute: str) -> pl.Series:
     """One optional word of each event, empty where there is none."""
     values = list(map(attrgetter(attribute), events))
     # Most columns hold no word or one word: seen by comparing, without a string for each row.
-    if values and values.count(values[0]) == len(values):
+    if values and values[0] == values[-1] and values.count(values[0]) == len(values):
         return _constant(values[0] or "", len(values))
     series = pl.Series(values, dtype=pl.String())
     return series.fill_null("") if series.null_count() else series

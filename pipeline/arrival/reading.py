@@ -6,7 +6,8 @@ here changes state, so a run that raises can be halved and read again until the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -21,9 +22,14 @@ from pipeline.arrival.fingerprints import Flags, Hashes, Ints, fingerprints
 from pipeline.arrival.rules import ArrivalRules
 from pipeline.slices import ACCEPTED, Record
 from schemas.codec import Rejection, decode
+from schemas.envelopes import Headers
 from schemas.feedback import Feedback
 from schemas.touchpoint import Touchpoint
 
+#: About so many records are decoded and put into columns at a time: their objects stay in the processor's cache.
+#: Of 20,000 at once an event costs 0.3 us more, of 1,000 as well (each column has a price of its own).
+_TOGETHER = 4_000
+_HEADERS = attrgetter("headers")
 _OWN_TYPES: dict[str, pl.DataType] = {name: ACCEPTED[name] for name in OWN}
 
 
@@ -67,12 +73,10 @@ def read(before: Before, records: Sequence[Record], rules: ArrivalRules, refused
     turned_away = (
         {row: refused[offset] for row, offset in enumerate(offsets.tolist()) if offset in refused} if refused else {}
     )
-    decoded = decode(topic, _without(values, turned_away), [record.headers for record in records])
-    dead = {**decoded.rejections, **turned_away}
-    facts, unfit = _facts(topic, decoded.events, whole=not dead and not decoded.tombstones)
-    dead.update(unfit)
+    facts, rejections, tombstones = _found(topic, _without(values, turned_away), list(map(_HEADERS, records)))
+    dead = {**rejections, **turned_away}
     alive = np.ones(len(records), dtype=bool)
-    alive[[*dead, *decoded.tombstones]] = False
+    alive[[*dead, *tombstones]] = False
     ingest = times.ingest_times(appended, before.ingest_ms)
     bad = alive & times.absurd(topic, facts.occurred, ingest, rules)
     dead.update(dict.fromkeys(np.flatnonzero(bad).tolist(), checks.bad_time(topic, rules)))
@@ -109,8 +113,38 @@ def _without(values: list[bytes | None], rows: Mapping[int, Rejection]) -> list[
     return [b"" if row in rows else value for row, value in enumerate(values)] if rows else values
 
 
+def _parts(count: int) -> Iterator[slice]:
+    """So many rows in parts of one size, about _TOGETHER; one empty part of none."""
+    size = math.ceil(count / max(1, round(count / _TOGETHER))) or 1
+    return (slice(first, first + size) for first in range(0, count or 1, size))
+
+
 def _payloads(values: Sequence[bytes | None]) -> Hashes:
-    return fingerprints([value or b"" for value in values])
+    return np.concatenate([fingerprints([value or b"" for value in values[part]]) for part in _parts(len(values))])
+
+
+class _Found(NamedTuple):
+    """What stands in a run of values: columns, blank where there is no event, and the rows that are none and why."""
+
+    facts: Columns
+    rejections: dict[int, Rejection]
+    tombstones: list[int]
+
+
+def _found(topic: str, values: Sequence[bytes | None], headers: Sequence[Headers]) -> _Found:
+    """Decoded and put into columns, so many at a time that the events are still in the processor's cache."""
+    parts = [(rows.start, _part(topic, values[rows], headers[rows])) for rows in _parts(len(values))]
+    if len(parts) == 1:
+        return parts[0][1]
+    rejections = {first + row: why for first, part in parts for row, why in part.rejections.items()}
+    tombstones = [first + row for first, part in parts for row in part.tombstones]
+    return _Found(columns.joined([part.facts for _, part in parts]), rejections, tombstones)
+
+
+def _part(topic: str, values: Sequence[bytes | None], headers: Sequence[Headers]) -> _Found:
+    decoded = decode(topic, values, headers)
+    facts, unfit = _facts(topic, decoded.events, whole=not decoded.rejections and not decoded.tombstones)
+    return _Found(facts, {**decoded.rejections, **unfit}, decoded.tombstones)
 
 
 def _facts(topic: str, events: Sequence[Any], *, whole: bool) -> tuple[Columns, dict[int, Rejection]]:

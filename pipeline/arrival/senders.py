@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from operator import attrgetter
 from typing import Final
 
 import polars as pl
@@ -31,13 +32,14 @@ _NAMES: Final = (PRODUCER_HEADER, "ce_source", "ce-source")
 _LOOKED_AT: Final = 4_096
 _CHANNEL: Final = re.compile(rb'"channel"\s*:\s*"([a-z]{1,10})"')
 _CHANNELS: Final = frozenset(channel.value for channel in Channel)
+_HEADERS: Final = attrgetter("headers")
 _WORD: Final = re.compile(r"[^\w./:@ -]")
 
 
 def producers(records: Sequence[Record], dead: Collection[int]) -> pl.Series:
     """Column `producer` (String): as the headers say; "" means the event's own channel. Of `dead` rows never empty."""
     named = dict[int, str]()
-    if any(record.headers for record in records):
+    if any(map(_HEADERS, records)):
         named = {row: name for row, record in enumerate(records) if (name := _named(record.headers))}
     for row in dead:
         if row not in named:

@@ -176,6 +176,27 @@ def test_reading_changes_nothing() -> None:
     assert partition.settle(read, RULES).rows.height == 2
 
 
+@pytest.mark.parametrize("topic", ["feedback", "history"])
+def test_a_long_run_is_judged_as_several_short_ones(topic: str) -> None:
+    touchpoint = {"event_id": "t", "occurred_at": "2026-11-20T12:00:00Z", "channel": "app", "touchpoint": "cart"}
+    records = [record(offset, submission_id=f"s{offset % 7_000}", revision=offset // 7_000) for offset in range(9_000)]
+    for offset in (1, 4_499, 4_500, 8_000):
+        records[offset] = record(offset, b"[")
+        records[offset + 1] = tombstone(offset + 1)
+        records[offset + 2] = record(offset + 2, touchpoint)
+        records[offset + 3] = record(offset + 3, score=11)
+    refused = {4_600: Rejection(Stage.ENRICH, Reason.STEP_FAILED, "$", "x")}
+    rules = ArrivalRules(ids_limit=10_000, answers_limit=10_000)
+    long, short = arrival(topic, rules), arrival(topic, rules)
+    whole = long.take(records, rules, refused=refused).rows
+    firsts = range(0, len(records), 1_000)
+    parts = [short.take(records[first : first + 1_000], rules, refused=refused).rows for first in firsts]
+    assert whole.equals(pl.concat(parts))
+    assert set(whole["disposition"].unique()) >= {"aggregated", "dead_letter", "ignored"}
+    assert whole.filter(pl.col("disposition") == "dead_letter").height == (11 if topic == "feedback" else 8)
+    assert (long.clock_ms, long.ingest_ms) == (short.clock_ms, short.ingest_ms)
+
+
 def test_an_empty_run_is_no_trouble() -> None:
     for topic in ("feedback", "touchpoints", "history"):
         accepted = arrival(topic).take([], RULES)
