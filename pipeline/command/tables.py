@@ -8,9 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pipeline.command.output import emit
-
-#: A spreadsheet takes a cell that begins so for a formula; names come from producers.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from pipeline.views.figures import harmless
 
 
 def csv_table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -19,11 +17,6 @@ def csv_table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     table.writerow(heads)
     for row in rows:
         table.writerow([harmless(cell) for cell in row])
-
-
-def harmless(cell: Any) -> Any:
-    """The cell, or its text with an apostrophe before what would be a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
 def columns(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:

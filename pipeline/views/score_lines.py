@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
-from pipeline.views.figures import bar, number, place
+from pipeline.views.figures import bar, harmless, number, place
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -98,12 +98,7 @@ def csv_rows(question: Question, rows: list[dict[str, Any]], extras: Sequence[Ex
     yield ["start", "seconds", "metric", *question.by, "scale", *_CSV, *keys, *(f"b{i}" for i in range(11))]
     for row in rows:
         cells = [row[name] for name in (*question.by, "scale", *_CSV)] + [row.get(key) for key in keys]
-        yield [iso(row["start"]), row["seconds"], question.metric, *map(plain, cells), *row["histogram"]]
-
-
-def plain(cell: Any) -> Any:
-    """A text that a spreadsheet would take for a formula, behind an apostrophe; anything else as it is."""
-    return "'" + cell if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+        yield [iso(row["start"]), row["seconds"], question.metric, *map(harmless, cells), *row["histogram"]]
 
 
 def heads(question: Question, extras: Sequence[Extra] = (), zone: str = "UTC") -> tuple[str, ...]:

@@ -12,13 +12,12 @@ import polars as pl
 
 from pipeline.scores.reading import Question
 from pipeline.views.beside import LEADING, weighs_voices
+from pipeline.views.figures import harmless
 from pipeline.views.score_lines import Extra, document, iso
 
 JSON: Final = "application/json"
 CSV: Final = "text/csv"
 ARROW: Final = "application/vnd.apache.arrow.stream"
-#: A spreadsheet takes a cell that begins so for a formula (ASVS 5.0 1.2.10).
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\x00")
 _FIGURES: Final = ("n", "score", "low", "high")
 
 
@@ -60,18 +59,13 @@ def as_csv(question: Question, rows: Sequence[Mapping[str, Any]]) -> bytes:
         ["start", "seconds", "metric", *question.by, "scale", *figures, *(f"b{i}" for i in range(11)), *beside]
     )
     for row in rows:
-        words = [guarded(str(row[name])) for name in (*question.by, "scale")]
+        words = [harmless(str(row[name])) for name in (*question.by, "scale")]
         numbers = [row[name] for name in figures]
         further = [row.get(key) for key in beside]
         table.writerow(
             [iso(row["start"]), row["seconds"], question.metric, *words, *numbers, *row["histogram"], *further]
         )
     return out.getvalue().encode()
-
-
-def guarded(text: str) -> str:
-    """The text so that no spreadsheet runs it; a reader of CSV takes the leading ' away again."""
-    return "'" + text if text.startswith(_FORMULA) else text
 
 
 def as_arrow(rows: pl.DataFrame) -> bytes:

@@ -6,10 +6,11 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.command import customer, drivers, journeys, responses
-from pipeline.command.tables import columns, csv_table, harmless
+from pipeline.command.tables import columns, csv_table
 from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.errors import SettingsError, UsageError
 from pipeline.settings import load_settings
+from pipeline.views.figures import harmless
 
 #: A port that nothing listens on.
 NOWHERE = {"TOUCHLINE_CLICKHOUSE_URL": "http://127.0.0.1:9", "TOUCHLINE_INSECURE_KEYS": "true"}

@@ -14,9 +14,11 @@ import pytest
 from pipeline.errors import UsageError
 from pipeline.scores.defined import read_definitions
 from pipeline.scores.reading import DIMENSIONS, Question
-from pipeline.views.page.answers import ARROW, CSV, JSON, as_arrow, as_csv, as_json, guarded, preferred
+from pipeline.views.figures import harmless
+from pipeline.views.page.answers import ARROW, CSV, JSON, as_arrow, as_csv, as_json, preferred
 from pipeline.views.page.document import document
 from pipeline.views.page.questions import SCORES, asked
+from pipeline.views.score_lines import csv_rows
 
 NOW = datetime(2026, 5, 1, 8, tzinfo=UTC)
 QUESTION = Question("nps", 1_777_622_400, 1_777_626_000, 3600, ("touchpoint",))
@@ -98,8 +100,12 @@ def test_the_form_follows_accept(accept: str, form: str | None) -> None:
 
 @pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-1", "@x", "\tx", "\rx", "\nx", "\x00x"])
 def test_a_word_that_a_spreadsheet_would_run_gets_a_sign_before_it(text: str) -> None:
-    assert guarded(text) == "'" + text
-    assert guarded("web" + text) == "web" + text
+    """For the API and every command: there is one guard."""
+    assert harmless(text) == "'" + text
+    assert harmless("web" + text) == "web" + text
+    command = list(csv_rows(QUESTION, [row(text)]))[1]
+    assert command[3:5] == ["'" + text, "0-10"]
+    assert -12.5 in command, "numbers are numbers"
 
 
 def test_csv_guards_words_leaves_numbers_and_reads_back_the_same() -> None:
