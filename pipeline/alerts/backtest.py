@@ -12,12 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.alerts import recorded
-from pipeline.alerts.events import Rejects
+from pipeline.alerts.events import Share
 from pipeline.alerts.finding import Finding, Verdict
 from pipeline.alerts.judging import Judge
 from pipeline.alerts.keeping import unpack
 from pipeline.alerts.rules import Rules
 from pipeline.alerts.scopes import WINDOW_S
+from pipeline.alerts.shares import SHARES
 from pipeline.clickhouse import ClickHouse
 
 #: Windows read at once: a day.
@@ -47,7 +48,7 @@ def identity(finding: Finding) -> tuple[str, str, str, str]:
 
 def replay(client: ClickHouse, rules: Rules, start: int, end: int) -> Iterator[Finding]:
     """Findings of every window that ends after `start` and up to `end` (Unix seconds), in order."""
-    judge, rejects = Judge(rules), Rejects(rules)
+    judge, shares = Judge(rules), [Share(rules, name) for name in SHARES]
     first = start // WINDOW_S * WINDOW_S + WINDOW_S
     for begin in range(first, end + 1, _AT_ONCE * WINDOW_S):
         ends = list(range(begin, min(begin + _AT_ONCE * WINDOW_S, end + 1), WINDOW_S))
@@ -55,15 +56,16 @@ def replay(client: ClickHouse, rules: Rules, start: int, end: int) -> Iterator[F
         live = set(closed)
         frames = recorded.windows(client, closed, judge.dims, loud=judge.weighs)
         frames |= recorded.unclosed(client, [each for each in ends if each not in live], judge.dims, loud=judge.weighs)
-        rejected = recorded.rejected(client, closed) if rejects.wanted else {}
+        counted = [(share, SHARES[share.detector](client, closed)) for share in shares if share.wanted]
         for each in ends:
             until = judge.due(each)
             if until is not None:
                 known = _known(client, until, each in live)
                 judge.learn(recorded.hours(client, judge.levels, until, known), until)
             yield from judge.step(frames[each], each)
-            if each in rejected:
-                yield from rejects.step(each, *rejected[each])
+            for share, counts in counted:
+                if each in counts:
+                    yield from share.step(each, *counts[each])
 
 
 def _known(client: ClickHouse, until: int, live: bool) -> recorded.Known:

@@ -1,4 +1,4 @@
-"""Single events that call somebody at once, and the rate of rejected events (pure).
+"""Single events that call somebody at once, and the shares of events that were rejected or corrected (pure).
 
 A single-event rule looks at each recorded answer once: negative, of a segment, or with a word in its text.
 """
@@ -86,26 +86,28 @@ def _finding(rules: Rules, rule: Rule, row: Mapping[str, Any]) -> Finding:
 
 
 @dataclass(slots=True)
-class Rejects:
-    """The rules about rejected events; keeps the windows of the last day that had any, and which alarms are open."""
+class Share:
+    """The rules about the share of events that were rejected (`rejects`), or of answers that were corrected after their
+    window was closed (`restated`): by reason. Keeps the windows of the last day, and which alarms are open."""
 
     rules: Rules
+    detector: str
     windows: deque[tuple[int, int, dict[str, int]]] = field(default_factory=deque)
     open: set[tuple[str, str]] = field(default_factory=set)
 
     @property
     def wanted(self) -> bool:
-        """Whether any rule is about rejected events."""
-        return any(rule.detector == "rejects" for rule in self.rules.rules)
+        """Whether any rule is about it."""
+        return any(rule.detector == self.detector for rule in self.rules.rules)
 
     def step(self, end: int, total: int, by_reason: Mapping[str, int]) -> list[Finding]:
-        """Judges the window that ended at `end`: all events that came in it, and rejected ones by reason."""
+        """Judges the window that ended at `end`: all events that came in it, and those it is about by reason."""
         self.windows.append((end, total, dict(by_reason)))
         while self.windows[0][0] <= end - 86_400:
             self.windows.popleft()
         found: list[Finding] = []
         for rule in self.rules.rules:
-            if rule.detector == "rejects":
+            if rule.detector == self.detector:
                 found += self._of_rule(rule, end)
         return found
 
@@ -123,6 +125,7 @@ class Rejects:
         recent = [each for each in self.windows if each[0] > end - p["window_minutes"] * 60]
         total = sum(each[1] for each in recent)
         reasons = {reason for each in recent for reason in each[2]} | {r for id_, r in self.open if id_ == rule.id}
+        reasons &= set(p.get("reasons", reasons))
         for reason in sorted(reasons):
             n = sum(each[2].get(reason, 0) for each in recent)
             share = n / total if total else 0.0
@@ -141,7 +144,7 @@ class Rejects:
             rule=rule.id,
             rule_version=rule.version,
             scope={"reason": reason},
-            metric="rejects",
+            metric=self.detector,
             scale="",
             window_end=end,
             verdict=verdict,

@@ -56,6 +56,11 @@ DETECTORS: Final[Mapping[str, Mapping[str, Parameter]]] = {
         "window_minutes": Parameter(5.0, 5.0, 1_440.0, "events of how long"),
         "min_n": Parameter(20.0, 1.0, 1e9, "fewest rejected events"),
     },
+    "restated": {
+        "share": Parameter(0.05, 0.0, 0.99, "of the answers that came, above which it fires"),
+        "window_minutes": Parameter(1_440.0, 5.0, 1_440.0, "answers of how long"),
+        "min_n": Parameter(50.0, 1.0, 1e9, "fewest corrected answers"),
+    },
     "event": {"negative": Parameter(1.0, 0.0, 1.0, "1: every negative answer counts, 0: only the words and segments")},
     "burst": {
         "times": Parameter(3.0, 1.01, 1_000.0, "times the usual number of negative ones for the hours"),
@@ -64,10 +69,19 @@ DETECTORS: Final[Mapping[str, Mapping[str, Parameter]]] = {
         "alpha": Parameter(1e-6, 1e-12, 0.2, "chance of it without a change (Poisson)"),
     },
 }
+#: Detectors of a share of all events, whatever was answered: they work on nothing else.
+BY_SHARE: Final = ("rejects", "restated")
 #: Lists of words that a detector takes beside its numbers.
-WORDS: Final[Mapping[str, tuple[str, ...]]] = {"event": ("words", "segments"), "burst": ("channels",)}
+WORDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "event": ("words", "segments"),
+    "burst": ("channels",),
+    "restated": ("reasons",),
+}
 #: Channels where others can read along.
 PUBLIC: Final = ("review", "social")
+#: Why a closed window changes although nothing was delayed; what is on its way for hours (surveys by mail) is usual.
+CORRECTED: Final = ("revised", "restated", "relabelled", "merged", "erased", "same_event", "conflict")
+_USUAL: Final[Mapping[str, tuple[str, ...]]] = {"channels": PUBLIC, "reasons": CORRECTED}
 
 
 def read_parameters(detector: str, table: object, where: str, wrong: list[str]) -> dict[str, Any]:
@@ -89,7 +103,7 @@ def read_parameters(detector: str, table: object, where: str, wrong: list[str]) 
             wrong.append(f"{where} can never fire as it should: {key} is {value:g}, it must be {limits}")
         found[key] = value
     for key in words:
-        value = table.get(key, list(PUBLIC) if key == "channels" else [])
+        value = table.get(key, list(_USUAL.get(key, ())))
         if not isinstance(value, list) or not all(isinstance(word, str) and word for word in value):
             wrong.append(f"{where}: {key} must be a list of texts")
             value = []
@@ -107,4 +121,8 @@ def _never(detector: str, found: Mapping[str, Any]) -> list[str]:
         return ["it looks for no negative answer, no word and no segment"]
     if detector == "burst" and not found["channels"]:
         return ["it watches no channel"]
+    if detector == "restated" and not found["reasons"]:
+        return ["it counts no reason"]
+    if detector == "restated" and (strange := set(found["reasons"]) - {*CORRECTED, "delayed"}):
+        return [f"{', '.join(sorted(strange))} is no reason of a change; there are delayed, {', '.join(CORRECTED)}"]
     return []

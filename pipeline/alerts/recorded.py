@@ -240,32 +240,6 @@ def _by_end(rows: pl.DataFrame, ends: Sequence[int], dims: Sequence[str]) -> dic
     return {end: _filled(parts[end], dims) if end in parts else empty for end in ends}
 
 
-def rejected(client: ClickHouse, ends: Sequence[int]) -> dict[int, tuple[int, dict[str, int]]]:
-    """Of each closed window: how many events of `feedback` came in it (broker's time), and rejected ones by reason.
-
-    A window is closed only after every partition has passed its end, so what came in it is recorded whole.
-    """
-    if not ends:
-        return {}
-    rows = client.query(
-        f"""SELECT toUInt32(intDiv(ingest_ms, {WINDOW_S * 1000}) * {WINDOW_S} + {WINDOW_S}) AS end,
-            if(disposition = '{Disposition.DEAD_LETTER}', toString(reason), '') AS why, count() AS n
-        FROM ledger FINAL
-        WHERE topic = 'feedback' AND ingest_ms >= {{from_ms:Int64}} AND ingest_ms < {{to_ms:Int64}}
-            AND day >= toDate(fromUnixTimestamp64Milli({{from_ms:Int64}}, 'UTC'))
-            AND day <= toDate(fromUnixTimestamp64Milli({{to_ms:Int64}}, 'UTC'))
-        GROUP BY end, why ORDER BY end, why""",
-        {"from_ms": (ends[0] - WINDOW_S) * 1000, "to_ms": ends[-1] * 1000},
-        FINAL_BY_DAY,
-    )
-    found: dict[int, tuple[int, dict[str, int]]] = dict.fromkeys(ends, (0, {}))
-    for end, why, n in rows.iter_rows() if rows.height else ():
-        if end in found:
-            total, reasons = found[end]
-            found[end] = (total + int(n), reasons | ({str(why): int(n)} if why else {}))
-    return found
-
-
 def answers_after(client: ClickHouse, positions: Offsets, since_ms: int, most: int = 2_000) -> pl.DataFrame:
     """Recorded answers of `feedback` beyond the positions, with texts and topics: for rules about single events.
 

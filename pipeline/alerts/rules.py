@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from pipeline.alerts.classes import METRICS
 from pipeline.alerts.owners import Owners, read_owners
-from pipeline.alerts.parameters import DETECTORS, SEVERITIES, read_parameters
+from pipeline.alerts.parameters import BY_SHARE, DETECTORS, SEVERITIES, read_parameters
 from pipeline.customers.registry import Registry
 from pipeline.errors import SettingsError
 from pipeline.slices import CORE, FURTHER
@@ -169,7 +169,7 @@ def _impossible(line: Mapping[str, Any], where: str, registry: Registry) -> list
     if detector not in DETECTORS:
         return [f"{where}: there is no detector {detector!r}; there are {', '.join(DETECTORS)}"]
     found = []
-    known = ("rejects",) if detector == "rejects" else METRICS
+    known = (detector,) if detector in BY_SHARE else METRICS
     if metric not in known:
         found.append(f"{where} can never fire: {detector} works on {', '.join(known)}, not on {metric!r}")
     if owner and owner not in registry.owners:

@@ -14,12 +14,13 @@ from typing import Any
 import polars as pl
 
 from pipeline.alerts import evidence, recorded
-from pipeline.alerts.events import Rejects, single
+from pipeline.alerts.events import Share, single
 from pipeline.alerts.finding import Finding, Verdict
 from pipeline.alerts.judging import Judge
 from pipeline.alerts.keeping import pack, unpack
 from pipeline.alerts.rules import Rules
 from pipeline.alerts.scopes import KEPT, WINDOW_S
+from pipeline.alerts.shares import SHARES
 from pipeline.clickhouse import ClickHouse, Pool
 
 #: Windows judged in one step, four hours while twice that wait, then half an hour: the caller gets a turn for each,
@@ -41,6 +42,10 @@ class Figures:
     judged_until: int = 0
 
 
+def _shares(rules: Rules) -> list[Share]:
+    return [Share(rules, name) for name in SHARES]
+
+
 class Watch:
     """Watches with one set of rules. `ver` is the fence of the owner of `ticks`: the highest one's rows are kept."""
 
@@ -50,7 +55,7 @@ class Watch:
         self._ver = ver
         self._fence = -1
         self._judge: Judge | None = None
-        self._rejects = Rejects(rules)
+        self._shares = _shares(rules)
         self._single = any(rule.detector == "event" for rule in rules.rules)
         self._positions: dict[int, tuple[int, int]] | None = None
         self._until = 0
@@ -63,7 +68,7 @@ class Watch:
     def forget(self) -> None:
         """Another worker watches now, or the rules are others: the next step begins from the tables."""
         self._judge = None
-        self._rejects = Rejects(self._rules)
+        self._shares = _shares(self._rules)
         self._positions = None
         self._waiting.clear()
         self._unsettled.clear()
@@ -103,17 +108,19 @@ class Watch:
 
     async def _judged(self, judge: Judge, ends: Sequence[int]) -> None:
         frames = await self._pool.call(partial(recorded.windows, ends=ends, dims=judge.dims, loud=judge.weighs))
-        rejected = await self._pool.call(partial(recorded.rejected, ends=ends)) if self._rejects.wanted else {}
+        wanted = [share for share in self._shares if share.wanted]
+        counted = [await self._pool.call(partial(SHARES[share.detector], ends=ends)) for share in wanted]
         for end in ends:
             await self._learn(judge, end)
             found = judge.step(frames[end], end)
-            if end in rejected:
-                found += self._rejects.step(end, *rejected[end])
+            for share, counts in zip(wanted, counted, strict=True):
+                found += share.step(end, *counts[end]) if end in counts else []
             self._waiting += [await self._with_evidence(each) for each in found]
             self._until = self.figures.judged_until = end
             self.figures.windows += 1
             self.figures.raised += sum(each.verdict == Verdict.RAISED for each in found)
-        state = {"until": ends[-1], "judge": judge.dump(), "rejects": self._rejects.dump()}
+        state = {"until": ends[-1], "judge": judge.dump()}
+        state |= {share.detector: share.dump() for share in self._shares}
         self._unsettled.append(("state", ends[-1], pack(state)))
 
     async def _answers(self, now_ms: int) -> None:
@@ -163,7 +170,9 @@ class Watch:
         for end in ends:
             judge.fill(frames[end], end)
         judge.load(state["judge"])
-        self._rejects.load(state["rejects"])
+        for share in self._shares:
+            if share.detector in state:  # what an older version kept may lack one
+                share.load(state[share.detector])
         self._judge = judge
         return judge
 

@@ -22,6 +22,7 @@ ABOUT = {
     "silence": "fires when no answer came for longer than the scope's own gap allows",
     "volume": "fires when far fewer answers come than usual at these hours",
     "rejects": "fires when too many events are rejected",
+    "restated": "fires when too many answers are corrected after their window was closed",
     "event": "fires at a single answer: negative, of a segment, or with a word",
     "burst": "fires when negative answers in public come far more often than usual",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 from pipeline.alerts.backtest import replay
 from pipeline.alerts.finding import Finding, Verdict
 from pipeline.alerts.rules import DEFAULT_PATH, Rules, parse
+from pipeline.alerts.shares import restated
 from pipeline.alerts.watching import Watch
 from pipeline.clickhouse import ClickHouse, Pool
 from pipeline.customers.registry import DEFAULT_PATH as REGISTRY
@@ -148,6 +150,27 @@ async def test_a_burst_weighs_posts_by_their_reach_live_and_over_the_record(pool
     again = await pool.call(lambda client: list(replay(client, one, DAY + 3_600, DAY + 3_900)))
     await pool.call(lambda client: client.command("TRUNCATE TABLE frontiers"))
     assert await pool.call(lambda client: list(replay(client, one, DAY + 3_600, DAY + 3_900))) == again
+
+
+async def test_answers_that_are_corrected_later_are_an_alert_live_and_over_the_record(pool: Pool) -> None:
+    """60 answers an hour; before the third hour ends 20 of the first are edited, and 90 old ones come."""
+    (rule,) = re.findall(r'\[\[rules\]\]\nid = "answers-corrected".*', DEFAULT_PATH.read_text(), re.S)
+    text = f'fallback_owner = "customer-experience"\n{rule}[rules.parameters]\nmin_n = 10\nwindow_minutes = 180\n'
+    one = parse(text, Registry.parse(REGISTRY.read_text()))
+    await pool.call(lambda client: record(client, per_hour=60, hours=4))
+    known = (DAY + 3 * 3_600 - 60) * 1000
+    insert = (
+        "INSERT INTO changes (topic, epoch, part, off, minute, reason, known_ms, ver) "
+        f"SELECT 'feedback', 1, 0, number, {DAY}, if(number < 20, 'revised', 'delayed'), {known}, 1 FROM numbers(110)"
+    )
+    await pool.call(lambda client: client.command(insert))
+    found = await watched(Watch(pool, one, lambda: 1))
+    (first, *_) = found
+    assert (first.verdict, first.window_end, first.scope) == (Verdict.RAISED, DAY + 3 * 3_600, {"reason": "revised"})
+    whole = await pool.call(lambda client: restated(client, list(range(DAY + 300, DAY + 3 * 3_600 + 1, 300))))
+    assert first.statistic == 20 / sum(total for total, _ in whole.values())
+    again = await pool.call(lambda client: list(replay(client, one, DAY, DAY + 4 * 3_600)))
+    assert again == found
 
 
 async def test_a_single_event_is_told_once_and_again_until_it_is_settled(pool: Pool) -> None:

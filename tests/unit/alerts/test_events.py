@@ -8,11 +8,12 @@ import polars as pl
 import pytest
 
 from pipeline.alerts.contracts import poisson_tail
-from pipeline.alerts.events import Rejects, single
+from pipeline.alerts.events import Share, single
 from pipeline.alerts.finding import Verdict
 from pipeline.alerts.rules import DEFAULT_PATH, Rules, parse
 from pipeline.customers.registry import DEFAULT_PATH as REGISTRY
 from pipeline.customers.registry import Registry
+from pipeline.errors import SettingsError
 from pipeline.slices import CORE, FURTHER
 
 HEAD = 'fallback_owner = "customer-experience"\n'
@@ -78,18 +79,40 @@ def test_the_label_of_a_text_counts_for_sentiment() -> None:
 
 
 def test_too_many_rejected_events_name_their_reason_and_calm_down_again() -> None:
-    rejects = Rejects(parse(DEFAULT_PATH.read_text(), Registry.parse(REGISTRY.read_text())))
+    rejects = Share(parse(DEFAULT_PATH.read_text(), Registry.parse(REGISTRY.read_text())), "rejects")
     assert rejects.wanted
     assert rejects.step(300, 1_000, {"not_json": 30}) == []
     (found,) = rejects.step(600, 1_000, {"not_json": 300, "bad_time": 5})
     assert (found.verdict, found.scope, found.statistic) == (Verdict.RAISED, {"reason": "not_json"}, 0.3)
-    other = Rejects(rejects.rules)
+    other = Share(rejects.rules, "rejects")
     other.load(rejects.dump())
     (still,) = other.step(900, 1_000, {"not_json": 40})
     assert still.verdict == Verdict.UNDECIDED
     (calm,) = other.step(1_200, 1_000, {})
     assert calm.verdict == Verdict.CALM
     assert other.step(1_500, 1_000, {}) == []
+
+
+def test_more_than_one_in_twenty_corrected_answers_raise_a_warning_by_reason() -> None:
+    """W12: what changed of a day's answers; delayed ones are usual, and a handful says nothing."""
+    restated = Share(parse(DEFAULT_PATH.read_text(), Registry.parse(REGISTRY.read_text())), "restated")
+    assert restated.wanted
+    assert restated.step(300, 500, {"revised": 25, "delayed": 400}) == []
+    assert restated.step(600, 500, {"revised": 25, "merged": 49}) == [], "50 of 1,000 are one in twenty and not more"
+    (found,) = restated.step(900, 0, {"revised": 1})
+    assert (found.verdict, found.metric, found.scope) == (Verdict.RAISED, "restated", {"reason": "revised"})
+    assert (found.severity, found.statistic, found.threshold) == ("warning", 0.051, 0.05)
+    (still,) = restated.step(1_200, 100, {})
+    assert still.verdict == Verdict.UNDECIDED
+    (calm,) = restated.step(86_400 + 900, 100, {})
+    assert calm.verdict == Verdict.CALM
+
+
+def test_a_rule_about_corrections_that_counts_nothing_or_an_unknown_reason_is_refused() -> None:
+    text = DEFAULT_PATH.read_text()
+    for reasons, words in (("[]", "counts no reason"), ('["delayed", "moved"]', "moved is no reason of a change")):
+        with pytest.raises(SettingsError, match=words):
+            parse(text + f"[rules.parameters]\nreasons = {reasons}\n", Registry.parse(REGISTRY.read_text()))
 
 
 def test_the_tails_of_poisson_numbers() -> None:
