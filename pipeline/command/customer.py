@@ -13,6 +13,7 @@ from pipeline.command.journeys import connected, whole_days
 from pipeline.command.output import emit, emit_json, note
 from pipeline.command.tables import columns, csv_table
 from pipeline.command.watching import Lasts, Watch, repeated
+from pipeline.views import flat
 
 if TYPE_CHECKING:
     from pipeline.journeys.customer import Customer
@@ -51,7 +52,7 @@ def customer(
             if as_json:
                 emit_json(found.document())
             elif as_csv:
-                csv_table(_HEADS, ([entry.get(name) for name in _HEADS] for entry in found.timeline))
+                csv_table(*flat.customer(found))
             else:
                 _show(found)
 
@@ -67,12 +68,6 @@ def pseudonym(identity: str, settings: Settings) -> tuple[int, int]:
     if not is_form(pl.Series([identity], dtype=pl.String))[0]:
         settings.require_keys()
     return Pseudonyms(settings.pseudonym_key_id, settings.pseudonym_bytes).named(identity)
-
-
-_HEADS = (
-    *("at", "event", "kind", "channel", "touchpoint", "stage", "brand", "unit", "product", "outcome", "value"),
-    *("currency", "metric", "scale", "answer", "label", "disposition", "index", "worth", "weight", "points", "text"),
-)
 
 
 def _show(found: Customer) -> None:

@@ -13,6 +13,7 @@ from pipeline.command.output import emit, emit_json, note
 from pipeline.command.tables import columns, csv_table
 from pipeline.command.typed import conditions, duration, moment
 from pipeline.command.watching import Lasts, Watch, repeated
+from pipeline.views import flat
 
 if TYPE_CHECKING:
     from pipeline.journeys.evenness import Evenness
@@ -125,16 +126,8 @@ def _drivers(found: Drivers, as_json: bool, as_csv: bool) -> None:
     if as_json:
         emit_json(found.document())
         return
-    figures = ("lift", "impact", "weight")
     if as_csv:
-        ends = [f"{name}{end}" for name in figures for end in ("", "_low", "_high")]
-        heads = ["driver", "reach", "n", "score", *ends, "quadrant", "critical", "pain", "goes_along_with"]
-        rows = []
-        for row in found.drivers:
-            cells = [row[name][end] for name in figures for end in ("value", "low", "high")]
-            judged = [row[name] for name in ("quadrant", "critical", "pain", "goes_along_with")]
-            rows.append([row["driver"], row["reach"]["value"], row["met"]["n"], row["met"]["score"], *cells, *judged])
-        csv_table(heads, rows)
+        csv_table(*flat.drivers(found))
         return
     if not found.drivers:
         note(f"no {found.question.metric} answer of a known customer in this time, or nothing was met before it")
@@ -225,8 +218,7 @@ def _evenness(found: Evenness, as_json: bool, as_csv: bool) -> None:
         emit_json(found.document())
         return
     if as_csv:
-        names = ("group", "n", "score", "low", "high", "shrunk", "status")
-        csv_table(names, ([row[name] for name in names] for row in found.groups))
+        csv_table(*flat.consistency(found))
         return
     index = found.index
     if index["status"] != "ok":

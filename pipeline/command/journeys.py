@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -50,10 +50,10 @@ def journeys(
     when there is nothing to show), 2 usage, 4 ClickHouse did not answer.
     """
     from pipeline.journeys.ways import JourneyQuestion, read_journeys
+    from pipeline.views import flat
 
     with answering("journeys", as_json, as_csv):
-        if show not in ("ways", "steps"):
-            raise UsageError(f"--show {show!r}: there are ways and steps")
+        flat.check_shown(show)
         registry = registry_of()
         declared = registry.journey
         names = tuple(name.strip() for name in arrived.split(",") if name.strip())
@@ -74,29 +74,11 @@ def journeys(
             if as_json:
                 emit_json(found.document())
             elif as_csv:
-                _csv(found, show)
+                csv_table(*flat.journeys(found, show))
             else:
                 _show(question, found)
 
         repeated(look, lasts) if watch else look()
-
-
-def _csv(found: Journeys, show: str) -> None:
-    if show == "ways":
-        heads = ("from", "to", "n", "share", "low", "high", "median_seconds", "p90_seconds", "map")
-        csv_table(heads, ([{**way, **_flat(way["share"], "share")}[name] for name in heads] for way in found.ways))
-        return
-    heads = ("step", "journeys", "dropped", "drop_off", "drop_low", "drop_high", "decided", "removal", "removal_low")
-    rows = []
-    for step in found.steps:
-        drop, worth = step["drop_off"], step["removal_effect"]
-        cells = [drop["value"], drop["low"], drop["high"], drop["n"], worth["value"], worth["low"], worth["high"]]
-        rows.append([step["step"], step["journeys"], step["dropped"], *cells])
-    csv_table((*heads, "removal_high"), rows)
-
-
-def _flat(share: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {name: share["value"], "low": share["low"], "high": share["high"]}
 
 
 def _show(question: JourneyQuestion, found: Journeys) -> None:

@@ -281,6 +281,17 @@ async def test_journeys_drivers_and_customers_are_read_as_by_the_commands(lived:
             assert result.exit_code == 0, result.stderr
             api, said = orjson.loads(body), json.loads(result.stdout)
             assert steady(api) == steady(said), path
+            _, as_csv, headers = await asked(server, path, Accept="text/csv")
+            table = await asyncio.to_thread(CliRunner().invoke, command, [*arguments, "--csv"])
+            lines, expected = as_csv.decode().split("\r\n"), table.stdout.split("\n")
+            assert (headers["Content-Type"], lines[0]) == ("text/csv; charset=utf-8", expected[0])
+            assert len(lines) == len(expected) > 2
+            if "customers" not in path:  # what fades is another number a moment later
+                assert lines == expected
+            _, as_arrow, _ = await asked(server, path, Accept="application/vnd.apache.arrow.stream")
+            assert pl.read_ipc_stream(io.BytesIO(as_arrow)).columns == lines[0].split(",")
+            assert pl.read_ipc_stream(io.BytesIO(as_arrow)).height == len(lines) - 2
+            assert (await asked(server, path, Accept="image/png"))[0] == 406
         assert orjson.loads(body)["events"] > 0
         _, body, _ = await asked(server, "/v1/events/feedback:1:0:120")
         event = orjson.loads(body)
@@ -291,6 +302,7 @@ async def test_journeys_drivers_and_customers_are_read_as_by_the_commands(lived:
         assert counts["minute"] == iso(event["occurred_ms"] // 60_000 * 60)
         for path in (
             "/v1/journeys?of=colour",
+            "/v1/journeys?show=all",
             "/v1/drivers?within=90s",
             "/v1/customers/c-1?limit=x",
             "/v1/drivers?x=1",

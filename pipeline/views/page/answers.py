@@ -13,11 +13,14 @@ import polars as pl
 from pipeline.scores.reading import Question
 from pipeline.views.beside import LEADING, weighs_voices
 from pipeline.views.figures import harmless
+from pipeline.views.flat import Table
 from pipeline.views.score_lines import Extra, document, iso
 
 JSON: Final = "application/json"
 CSV: Final = "text/csv"
 ARROW: Final = "application/vnd.apache.arrow.stream"
+#: The header of each form.
+CONTENT: Final = {JSON: JSON, CSV: f"{CSV}; charset=utf-8", ARROW: ARROW}
 _FIGURES: Final = ("n", "score", "low", "high")
 
 
@@ -65,6 +68,21 @@ def as_csv(question: Question, rows: Sequence[Mapping[str, Any]]) -> bytes:
         table.writerow(
             [iso(row["start"]), row["seconds"], question.metric, *words, *numbers, *row["histogram"], *further]
         )
+    return out.getvalue().encode()
+
+
+def formed(kind: str, document: Mapping[str, Any], table: Table) -> bytes:
+    """An answer that is a document, as JSON, or the table that stands for it, as CSV or Arrow."""
+    heads, rows = table
+    if kind == JSON:
+        return orjson.dumps(document)
+    if kind == ARROW:
+        columns = {head: pl.Series([row[i] for row in rows], strict=False) for i, head in enumerate(heads)}
+        return as_arrow(pl.DataFrame(columns))
+    out = io.StringIO()
+    lines = csv.writer(out, lineterminator="\r\n")
+    lines.writerow(heads)
+    lines.writerows([harmless(cell) for cell in row] for row in rows)
     return out.getvalue().encode()
 
 

@@ -88,12 +88,19 @@ class Api:
         return guarded
 
     def _document(
-        self, read: Callable[[web.Request, Grant], Awaitable[bytes | None]], *, kept: bool = False
+        self, read: Callable[[web.Request, Grant, str], Awaitable[bytes | None]], *, kept: bool = False
     ) -> Callable[[web.Request, Grant], Awaitable[web.Response]]:
         async def answered(request: web.Request, grant: Grant) -> web.Response:
-            question = (request.path_qs, grant)
-            body = await (self._kept.answer(question, lambda: read(request, grant)) if kept else read(request, grant))
-            return outside(grant) if body is None else tagged(request, body, answers.JSON)
+            kind = answers.preferred(request.headers.get("Accept", ""))
+            if kind is None:
+                return _no_form()
+            question = (request.path_qs, grant, kind)
+
+            def work() -> Awaitable[bytes | None]:
+                return read(request, grant, kind)
+
+            body = await (self._kept.answer(question, work) if kept else work())
+            return outside(grant) if body is None else tagged(request, body, answers.CONTENT[kind])
 
         return answered
 
@@ -114,7 +121,7 @@ class Api:
     async def _read(self, request: web.Request, grant: Grant, grain: str, *, history: bool) -> web.Response:
         kind = answers.preferred(request.headers.get("Accept", ""))
         if kind is None:
-            return refused(406, "form", f"there are {answers.JSON}, {answers.CSV} and {answers.ARROW}")
+            return _no_form()
         found = self._asked(request, grain)
         question = _within(grant, found.question)
         if question is None:
@@ -131,7 +138,7 @@ class Api:
             return tagged(request, answers.as_arrow(rows), kind)
         listed = rows.to_dicts()
         if kind == answers.CSV:
-            return tagged(request, answers.as_csv(question, listed), "text/csv; charset=utf-8")
+            return tagged(request, answers.as_csv(question, listed), answers.CONTENT[kind])
         more: dict[str, Any] = {"catching_up": await self._live.call(catching_up)}
         if history and not (question.filters or question.by):
             span = (question.first, question.last, question.seconds)
@@ -221,6 +228,10 @@ def tagged(request: web.Request, body: bytes, kind: str) -> web.Response:
 def refused(status: int, error: str, detail: str) -> web.Response:
     """An error as every answer of ours has it."""
     return web.json_response({"error": error, "detail": detail}, status=status)
+
+
+def _no_form() -> web.Response:
+    return refused(406, "form", f"there are {answers.JSON}, {answers.CSV} and {answers.ARROW}")
 
 
 def outside(grant: Grant) -> web.Response:

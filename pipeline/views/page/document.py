@@ -49,6 +49,7 @@ def _operations() -> dict[str, dict[str, Any]]:
     listed = {"type": "array", "items": {"$ref": "#/components/schemas/Score"}}
     scores = _answer({"type": "object", "properties": {"scores": listed}}, (CSV, ARROW))
     what = _answer({"type": "object"})
+    table = _answer({"type": "object"}, (CSV, ARROW))
     return {
         "/v1/scores": _operation("Scores of one window (default), or of each window of a grain", SCORES, scores),
         "/v1/scores/history": _operation(
@@ -58,16 +59,16 @@ def _operations() -> dict[str, dict[str, Any]]:
             "Why this number: definition, windows, and the newest masked events behind it", SCORES, what
         ),
         "/v1/journeys": _operation(
-            "Where customers go: steps with score and drop-off, ways with their times", JOURNEYS, what
+            "Where customers go: steps with score and drop-off, ways with their times", JOURNEYS, table
         ),
         "/v1/drivers": _operation(
-            "What goes along with a score: reach, lift, impact and weight with intervals", DRIVERS, what
+            "What goes along with a score: reach, lift, impact and weight with intervals", DRIVERS, table
         ),
         "/v1/consistency": _operation(
-            "How even a score is between groups, 0 to 100, with each group's own and shrunken score", CONSISTENCY, what
+            "How even a score is between groups, 0 to 100, with each group's own and shrunken score", CONSISTENCY, table
         ),
         "/v1/customers/{id}": _operation(
-            "One customer: timeline across channels, experience index, last scores", CUSTOMER, what
+            "One customer: timeline across channels, experience index, last scores", CUSTOMER, table
         ),
         "/v1/feedback": _operation(
             "The newest feedback of a selection: masked text, score, sentiment, topics", _FILTERS, what

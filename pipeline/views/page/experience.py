@@ -1,6 +1,6 @@
 """What lies behind the scores, for programs [I/O]: GET /v1/journeys, /v1/drivers, /v1/consistency, /v1/customers/{id}.
 
-The documents are those of `touchline journeys|drivers|consistency|customer --json`.
+The documents are those of `touchline journeys|drivers|consistency|customer --json`, the tables those of `--csv`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-import orjson
 from aiohttp import web
 
 from pipeline.customers.pseudonyms import Pseudonyms
@@ -23,7 +22,9 @@ from pipeline.journeys.facts import Filters
 from pipeline.journeys.ways import JourneyQuestion, read_journeys
 from pipeline.scores.reading import DIMENSIONS
 from pipeline.settings import Settings
+from pipeline.views import flat
 from pipeline.views.page import readings
+from pipeline.views.page.answers import formed
 from pipeline.views.page.live import Live
 from pipeline.views.page.questions import (
     CONSISTENCY,
@@ -51,11 +52,12 @@ class Experience:
         self._settings = settings
         self._definition = read_definition(settings.experience_index)
 
-    async def journeys(self, request: web.Request, grant: Grant) -> bytes | None:
+    async def journeys(self, request: web.Request, grant: Grant, kind: str) -> bytes | None:
         """The document; None when nothing of what is asked may be seen."""
         once, kept = _selected(request, grant, JOURNEYS)
         if kept is None:
             return None
+        flat.check_shown(once["show"] or "ways")
         declared, now = self._registry.journey, datetime.now(UTC)
         question = JourneyQuestion(
             start=moment(once["from"] or "-30d", now),
@@ -67,9 +69,9 @@ class Experience:
             filters=kept,
         )
         found = await self._live.call(lambda client: read_journeys(client, question, self._registry))
-        return orjson.dumps(found.document())
+        return formed(kind, found.document(), flat.journeys(found, once["show"] or "ways"))
 
-    async def drivers(self, request: web.Request, grant: Grant) -> bytes | None:
+    async def drivers(self, request: web.Request, grant: Grant, kind: str) -> bytes | None:
         """The document; None when nothing of what is asked may be seen."""
         once, kept = _selected(request, grant, DRIVERS)
         if kept is None:
@@ -85,9 +87,9 @@ class Experience:
             least_by_agent=self._settings.agent_answers,
         )
         found = await self._live.call(lambda client: read_drivers(client, question))
-        return orjson.dumps(found.document())
+        return formed(kind, found.document(), flat.drivers(found))
 
-    async def consistency(self, request: web.Request, grant: Grant) -> bytes | None:
+    async def consistency(self, request: web.Request, grant: Grant, kind: str) -> bytes | None:
         """The document; None when nothing of what is asked may be seen."""
         once, kept = _selected(request, grant, CONSISTENCY)
         if kept is None:
@@ -102,9 +104,9 @@ class Experience:
             least_by_agent=self._settings.agent_answers,
         )
         found = await self._live.call(lambda client: read_evenness(client, question))
-        return orjson.dumps(found.document())
+        return formed(kind, found.document(), flat.consistency(found))
 
-    async def customer(self, request: web.Request, grant: Grant) -> bytes | None:
+    async def customer(self, request: web.Request, grant: Grant, kind: str) -> bytes | None:
         """The document; None for a reader of some brands, units or channels: a customer's life crosses them."""
         once = given_once(list(request.query.items()), CUSTOMER[1:])
         if grant.narrow:
@@ -116,7 +118,7 @@ class Experience:
         days = _days(once["back"] or "365d")
         question = CustomerQuestion(key_id, number, int(time.time() * 1000), days, int(limit))
         found = await self._live.call(lambda client: read_customer(client, question, self._definition))
-        return orjson.dumps(found.document())
+        return formed(kind, found.document(), flat.customer(found))
 
     async def _named(self, text: str) -> tuple[int, int]:
         """Whom an id means: a customer's own one, a pseudonym, or an event of theirs. Raises UsageError."""

@@ -60,6 +60,7 @@ JOURNEYS: Final = (
     _NPS,
     _SINCE,
     _TO,
+    Parameter("show", "the table of CSV and Arrow: ways or steps", "ways"),
     Parameter("silence", "what ends a journey; the registry's by default", "14d"),
     *_FEWER,
 )
