@@ -14,11 +14,15 @@ import msgspec
 
 from pipeline.access import store
 from pipeline.access.keys import Grant, Right
+from pipeline.arrival.rules import ArrivalRules
+from pipeline.intake.admission import Rules, judge
+from pipeline.intake.bodies import Items
 from pipeline.stack import gateway, processes
 from pipeline.stack.launch import Stack
 from pipeline.stack.processes import Command, Process
 from schemas.codec import check, decode
 from schemas.feedback import Feedback
+from schemas.vocabulary import Reason
 from tests.bench.figures import Figure, Report, quantile
 from tests.bench.load import Plan, events, now_ms
 from tests.bench.place import Place, cpu_s, drop_place, make_place, running_worker, until
@@ -28,6 +32,7 @@ BATCH = 100
 #: Connections of the load; a batch waits for Kafka, so a few keep the gateway busy.
 BATCH_CONNECTIONS, SINGLE_CONNECTIONS = 16, 64
 RATE = 1_000
+_ANYBODY, _RULES = Grant("k", "bench", frozenset({Right.WRITE})), Rules(ArrivalRules())
 
 
 def run(stack: Stack, report: Report, quick: bool) -> None:
@@ -47,6 +52,7 @@ def run(stack: Stack, report: Report, quick: bool) -> None:
     about = "the same load on an aiohttp handler that reads the body and answers 202"
     report.add(Figure("gateway_single", rate, "requests/s", bare, rate / bare, target="ratio >= 0.4", about=about))
     drop_place(place)
+    _refusals(report)
     _first_events(stack, report, 5 if quick else 40)
 
 
@@ -98,6 +104,24 @@ def _latency(report: Report, target: Target, seconds: float) -> None:
         name = {0.5: "p50", 0.99: "p99", 1.0: "max"}[share]
         about = f"{len(waits):,} requests of one event at {RATE:,}/s, acknowledged by Kafka, from when each was due"
         report.add(Figure(f"gateway_{name}", quantile(waits, share) * 1000, "ms", target=target_, about=about))
+
+
+def _refusals(report: Report) -> None:
+    """What a hostile value of nearly 256 KiB costs until it is refused: CPU, median of 25 (T27)."""
+    hostile = {
+        "deep": (Reason.TOO_DEEP, b'{"attributes":{"a":' + b"[" * 120_000 + b"]" * 120_000 + b"}}"),
+        "keys": (Reason.TOO_MANY_KEYS, b"{" + b",".join(b'"%x":1' % number for number in range(24_000)) + b"}"),
+    }
+    for name, (reason, value) in hostile.items():
+        spent = []
+        for _ in range(25):
+            began = time.thread_time()
+            (judged,) = judge(Items([value], [()]), _ANYBODY, _RULES, now_ms())
+            spent.append(time.thread_time() - began)
+            assert judged.rejection is not None
+            assert judged.rejection.reason is reason
+        about = f"a value of {len(value) / 1024:.0f} KiB until it is refused as {reason.value}"
+        report.add(Figure(f"refused_{name}", quantile(spent, 0.5) * 1000, "ms", target="< 5", about=about))
 
 
 def _decoding(bodies: Sequence[bytes]) -> float:

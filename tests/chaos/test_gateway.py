@@ -6,10 +6,12 @@ import asyncio
 import gzip
 import json
 import resource
+import select
 import socket
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -207,6 +209,54 @@ def test_old_and_new_producers_of_every_way_count_and_a_version_of_the_future_is
     assert (items[2]["reason"], items[2]["path"]) == ("unknown_version", "$.version")
     eventually(lambda: [row for row in shown() if row["n"] == 4], "all four are seen", 30)
     case.verify()
+
+
+def bomb() -> bytes:
+    """A megabyte of gzip that unpacks to a gigabyte: after a full flush a block may stand any number of times."""
+    packing = zlib.compressobj(9, wbits=31)
+    block = bytes(1 << 20)
+    first, again = (packing.compress(block) + packing.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    return first + again * 1_023
+
+
+def peak_mb(process: Worker, *, anew: bool = False) -> float:
+    """The most memory that was resident since it was last asked for `anew`."""
+    if anew:
+        Path("/proc", str(process.pid), "clear_refs").write_text("5")
+    status = Path("/proc", str(process.pid), "status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1_000
+
+
+def test_what_is_too_large_is_refused_before_it_costs_memory(case: Case) -> None:
+    """T30: a bomb of a gigabyte, an event of 257 KiB, a body without a length."""
+    gateway = Gateway(case)
+    known = {"occurred_at": "2026-11-26T12:00:00Z", "channel": "web", "metric": "nps", "score": 9}
+    event = json.dumps(known | {"event_id": "large", "attributes": {"a": "x" * (257 << 10)}}).encode()
+    head = f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {gateway.token}\r\n"
+
+    def answers() -> list[int]:
+        return [
+            posted(gateway, bomb(), {"Content-Encoding": "gzip"}),
+            posted(gateway, event, {}),
+            endless(gateway, f"{head}Transfer-Encoding: chunked\r\n\r\n".encode()),
+        ]
+
+    assert answers() == [413, 413, 413]
+    before = peak_mb(gateway.process, anew=True)
+    for _ in range(5):
+        assert answers() == [413, 413, 413]
+    assert peak_mb(gateway.process) - before < 10
+
+
+def endless(gateway: Gateway, head: bytes) -> int:
+    """The status for a body that goes on until somebody refuses it."""
+    with socket.create_connection(("127.0.0.1", gateway.port), 20) as connection:
+        connection.sendall(head)
+        for _ in range(64):
+            if select.select([connection], [], [], 0)[0]:
+                break
+            connection.sendall(b"10000\r\n" + bytes(65_536) + b"\r\n")
+        return int(connection.recv(1_024).split()[1])
 
 
 #: Connections of the full form; the short one shows the same within the default run.
