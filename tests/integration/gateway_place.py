@@ -57,6 +57,15 @@ class Place:
         """All records of the topics."""
         return [record for topic in topics for record in await arrived(self.settings, topic)]
 
+    async def runs(self) -> int:
+        """How many runs of events Kafka has acknowledged."""
+        async with self.client.get(f"{self.server.url}/metrics") as answer:
+            text = await answer.text()
+        (family,) = (
+            each for each in text_string_to_metric_families(text) if each.name == "touchline_gateway_kafka_seconds"
+        )
+        return int(next(sample.value for sample in family.samples if sample.name.endswith("_count")))
+
     async def counted(self) -> dict[str, Counter[str]]:
         """The gateway's counters: name without frame -> label that matters -> number."""
         async with self.client.get(f"{self.server.url}/metrics") as answer:

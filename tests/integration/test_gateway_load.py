@@ -9,9 +9,13 @@ from collections.abc import AsyncIterator, Sequence
 from email.utils import parsedate_to_datetime
 
 import pytest
+from msgspec import convert
 
+from pipeline.intake.pipe import COMPANY, Parcel
 from pipeline.intake.serving import Server
 from pipeline.stack.launch import Stack
+from schemas.codec import encode
+from schemas.feedback import Feedback
 from tests.integration.gateway_place import Place, event, placed
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
@@ -119,6 +123,27 @@ async def test_an_answer_is_the_same_whether_its_connection_goes_on_or_ends(plac
     bare = [lines - {date, b"Connection: close"} for lines, date in zip(told, dates, strict=True)]
     assert bare[0] == bare[1] == bare[2]
     assert {b"202 Accepted", b"Content-Type: application/json", b"Access-Control-Allow-Origin: *"} < bare[0]
+
+
+async def test_behind_a_run_of_many_requests_the_next_one_waits_for_as_many(place: Place) -> None:
+    """Without that, whoever comes back first leaves alone and all others wait for the end of that run."""
+    pipe, rounds, together = place.server.pipe, 20, 2 * COMPANY
+
+    async def producer(number: int) -> None:
+        parcel = Parcel("feedback", b"k", encode(convert(event(number), Feedback)), [])
+        for _ in range(rounds):
+            for _ in range(number % 4):  # some are back a few turns of the loop later than others
+                await asyncio.sleep(0)
+            await pipe.put([parcel])
+
+    async with asyncio.timeout(30):
+        await producer(0)
+        alone = await place.runs()
+        await asyncio.gather(*(producer(number) for number in range(together)))
+    assert alone == rounds, "nobody waits behind a run of one"
+    assert len(await place.sent("feedback")) == rounds * (together + 1)
+    # The first round may leave in parts: nothing says yet how many there are.
+    assert rounds <= await place.runs() - alone <= rounds + 4
 
 
 async def test_of_a_load_with_a_tenth_of_garbage_every_event_is_accepted_or_refused(place: Place) -> None:
