@@ -91,10 +91,11 @@ def hour_of_week(second: int) -> int:
     return (second // 3600 + _EPOCH_HOUR) % WEEK
 
 
-def learn(hours: Counts, start: int, newest: Counts | None = None) -> Baseline:
+def learn(hours: Counts, start: int, newest: Counts | None = None, times: float = 1.0) -> Baseline:
     """The baseline of [k, h, 3] counts of h consecutive hours from Unix second `start` on.
 
-    `newest` [k] is each scope's newest hour, where hours have taken the place of those that many weeks before.
+    `newest` [k] is each scope's newest hour, where hours have taken the place of those that many weeks before. `times`
+    is in how many scopes an answer is counted on the whole: what is pooled over them is that much less sure.
     """
     if not hours.shape[0] or not hours.shape[1]:
         return Baseline.empty(hours.shape[0])
@@ -102,7 +103,7 @@ def learn(hours: Counts, start: int, newest: Counts | None = None) -> Baseline:
     cells = np.zeros((hours.shape[0], WEEK, 3))
     for hour in range(WEEK):
         cells[:, hour] = hours[:, of_week == hour].sum(axis=1)
-    shares, slope, cycle = _shares(cells)
+    shares, slope, cycle = _shares(cells, times)
     filled = hours.sum(axis=2) > 0
     learned = hours.sum(axis=(1, 2))
     span = np.where(filled.any(axis=1), hours.shape[1] - filled.argmax(axis=1), 0)
@@ -114,7 +115,7 @@ def learn(hours: Counts, start: int, newest: Counts | None = None) -> Baseline:
     found = effects(*by_day)
     off, level = levels(*by_day, found)
     fitted = Baseline(shares, answers, learned.astype(np.int64), days, slope, level, cycle, found)
-    by_now = strength(*past) * cycle
+    by_now = strength(*past, times) * cycle
     moved = fitted.in_cycle(by_now)
     return replace(
         fitted,
@@ -156,7 +157,7 @@ def whole(negative: Floats, positive: Floats) -> Floats:
     return np.stack([negative, np.maximum(1.0 - negative - positive, 0.0), positive], axis=-1)
 
 
-def _shares(cells: Floats) -> tuple[Floats, Floats, Floats]:
+def _shares(cells: Floats, times: float) -> tuple[Floats, Floats, Floats]:
     """Shares by hour of the week [k, 168, 3] from counts; how strongly each scope follows the cycle, and the cycle."""
     n = cells.sum(axis=2)
     total = n.sum(axis=1)
@@ -165,7 +166,7 @@ def _shares(cells: Floats) -> tuple[Floats, Floats, Floats]:
     mean = (cells.sum(axis=1) + pooled) / (total + 1.0)[:, None]
     spread = np.maximum(variance(mean), 0.01)
     noise = np.maximum(mean * (1.0 - mean), 0.01)  # variance of one answer in each class
-    profiles = np.stack([_profile(cells[:, :, c] - n * mean[:, None, c], n, noise[:, c]) for c in (0, 2)])
+    profiles = np.stack([_profile(cells[:, :, c] - n * mean[:, None, c], n, times * noise[:, c]) for c in (0, 2)])
     slope = _slope(net(np.maximum(cells, 0.0)) - net(mean)[:, None], n, profiles[1] - profiles[0], spread)
     outer = []
     for profile, c in zip(profiles, (0, 2), strict=True):
@@ -218,10 +219,12 @@ def _slope(deviation: Floats, n: Floats, profile: Floats, spread: Floats) -> Flo
     sure = np.isfinite(noise)
     if not sure.any():
         return np.ones(len(own))
+    # Against a profile that was drawn to 0 all of them look too steep: that is no scope's own.
+    own = np.where(sure, own - float((informed[sure] * own[sure]).sum() / informed[sure].sum()), 0.0)
     weight = 1.0 / (noise[sure] + noise[sure].mean())
-    true = max(float((weight * ((own[sure] - 1.0) ** 2 - noise[sure])).sum() / weight.sum()), 0.0)
+    true = max(float((weight * (own[sure] ** 2 - noise[sure])).sum() / weight.sum()), 0.0)
     factor = np.where(sure, true / (true + np.where(sure, noise, 1.0)), 0.0)
-    return np.asarray(1.0 + factor * np.where(sure, own - 1.0, 0.0))
+    return np.asarray(1.0 + factor * own)
 
 
 def _own(deviations: Floats, n: Floats, spread: Floats) -> Floats:

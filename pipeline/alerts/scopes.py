@@ -150,12 +150,20 @@ class Group:
         np.maximum(hours, 0, out=hours)
         self.hours, self.hours_from = hours, start
         self._came[:] = 0
-        fresh, old = learn(hours, start), self.baseline
+        fresh, old = learn(hours, start, times=self._times(hours)), self.baseline
         # Scopes that were met only now have nothing to hold on to.
         held = grown(keep, len(self), False) & (old.known | only_new)
         if only_new:
             held |= old.known
         self.baseline = chosen(held, old, fresh)
+
+    def _times(self, hours: Counts) -> float:
+        """In how many scopes an answer of these hours is counted on the whole: all of them are in the fullest level."""
+        by_level: dict[Level, int] = {}
+        for level, answers in zip(self.level_of, hours.sum(axis=(1, 2)).tolist(), strict=True):
+            by_level[level] = by_level.get(level, 0) + answers
+        fullest = max(by_level.values(), default=0)
+        return sum(by_level.values()) / fullest if fullest else 1.0
 
     def dump(self) -> dict[str, Any]:
         """What was learned, for a table."""

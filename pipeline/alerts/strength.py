@@ -18,11 +18,11 @@ _SURE = 1.645
 _LEAST_DAYS = 7
 
 
-def strength(residual: Floats, n: Floats, cycle: Floats, spread: Floats) -> float:
+def strength(residual: Floats, n: Floats, cycle: Floats, spread: Floats, times: float = 1.0) -> float:
     """The cycle of the coming day as a multiple of the learned one, from [k, days, 24] hours in order.
 
     `residual` are sums of answers (-1, 0, 1) less what was expected, `n` answers, `cycle` what of the expected score
-    is the shared cycle; `spread` [k] is the variance of an answer.
+    is the shared cycle; `spread` [k] is the variance of an answer, which is counted in so many scopes (`times`).
     """
     answers = n.sum(axis=2, keepdims=True)
     around = cycle - (n * cycle).sum(axis=2, keepdims=True) / np.maximum(answers, 1.0)
@@ -32,7 +32,7 @@ def strength(residual: Floats, n: Floats, cycle: Floats, spread: Floats) -> floa
     if int(seen.sum()) < _LEAST_DAYS:
         return 1.0
     fitted = (residual * around).sum(axis=(0, 2))[seen] / total[seen]
-    noise = (spread[:, None] * informed).sum(axis=0)[seen] / total[seen] ** 2
+    noise = times * (spread[:, None] * informed).sum(axis=0)[seen] / total[seen] ** 2
     return 1.0 + _level(fitted, noise)
 
 

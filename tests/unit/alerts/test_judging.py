@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipeline.alerts.classes import net
 from pipeline.alerts.finding import Finding, Verdict
 from pipeline.alerts.judging import Judge
 from pipeline.alerts.keeping import pack, unpack
@@ -14,7 +15,7 @@ from pipeline.customers.registry import DEFAULT_PATH as REGISTRY
 from pipeline.customers.registry import Registry
 from pipeline.scores.windows import BINS
 from pipeline.slices import CORE, FURTHER
-from tests.unit.alerts.recorded_day import DAY, Recorded, run
+from tests.unit.alerts.recorded_day import DAY, Recorded, hourly, run
 
 FALLEN = Recorded(fall="delivery", hour=6.0, until=10.0)
 
@@ -240,3 +241,17 @@ def test_with_nothing_known_at_all_it_is_learned_every_hour() -> None:
     judge = Judge(one("drop", '"total"'))
     learned = {judge.learned_at for _ in run(judge, Recorded(per_hour=200, history_days=0).answers())}
     assert len(learned) >= 23
+
+
+def test_an_answer_that_counts_in_many_scopes_makes_no_profile_of_noise() -> None:
+    """Each answer counts in five scopes on the whole; taken for five answers, its noise stood as what hours are like.
+
+    The whole brand has 40 answers in an hour of the week, four times: a standard error of six points.
+    """
+    answers = Recorded(per_hour=40).answers()
+    judge = Judge(rules())
+    judge.learn(hourly(answers, judge.levels, DAY), DAY)
+    group = judge.groups["nps", "0-10"]
+    score = net(group.baseline.shares[group.number[()]])
+    assert float(score.std()) < 0.02
+    assert group.baseline.known[group.number[()]]
