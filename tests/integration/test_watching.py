@@ -17,6 +17,8 @@ from pipeline.clickhouse import ClickHouse, Pool
 from pipeline.customers.registry import DEFAULT_PATH as REGISTRY
 from pipeline.customers.registry import Registry
 from pipeline.ledger.migrate import migrate
+from pipeline.scores.history import histories
+from pipeline.scores.reading import Question, read_scores
 from pipeline.settings import load_settings
 from pipeline.stack.launch import Stack
 from tests.integration.recording import DAY, Fall, late, record, shout
@@ -95,6 +97,24 @@ async def test_a_planted_drop_is_found_with_start_size_owner_and_evidence(pool: 
     assert topics["delivery"].now.value < -0.3 < topics["delivery"].before
     assert len(total.verbatims) == 3
     assert {each.owner for each in found if each.scope == {}} == {"stores"}
+    await the_number_it_used_can_still_be_asked_for(pool, first)
+
+
+async def the_number_it_used_can_still_be_asked_for(pool: Pool, alarm: Finding) -> None:
+    """N4: answers come later; as of the closing it judged the score is the alarm's, today it is another one."""
+    assert alarm.began is not None
+    assert alarm.score is not None
+    scope = {name: (value,) for name, value in alarm.scope.items()}
+    today = Question("nps", alarm.began, alarm.window_end, None, (), scope)
+    then = replace(today, as_of_ms=alarm.window_end * 1000 + 61_000)
+    await pool.call(lambda client: late(client, alarm.window_end - 300, 300, 10_000))
+    (row,) = (await pool.call(lambda client: read_scores(client, then))).to_dicts()
+    assert row["n"] == alarm.score.n
+    assert row["score"] == pytest.approx(100 * alarm.score.value)
+    (told,) = await pool.call(lambda client: histories(client, today))
+    newest = told.revisions[-1]
+    assert (newest.reading.n, newest.reasons) == (alarm.score.n + 300, {"delayed": 300})
+    assert newest.reading.score != pytest.approx(row["score"])
 
 
 async def test_a_quiet_day_says_nothing(pool: Pool) -> None:
