@@ -370,7 +370,7 @@ async def test_a_late_listener_hears_everything_once_and_a_silent_server_beats(r
 
 def test_watched_scores_are_drawn_at_a_terminal(read_place: Case) -> None:
     command = [str(Path(sys.executable).with_name("touchline")), "scores", "--metric", "nps", "--by", "channel"]
-    said = at_terminal([*command, "--from", "-4h", "--watch", "--for", "0.1"], {}, [])
+    said = at_terminal([*command, "--from", "-2d", "--watch", "--for", "0.1"], {}, [])
     assert re.search(r"nps at \d\d:\d\d:\d\d, n and 95 % interval; Ctrl-C ends", said)
     assert {"app", "call", "web"} <= set(said.split())
     assert re.search("[▁▂▃▄▅▆▇█]{2}", said), "each with its path"
