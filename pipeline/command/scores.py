@@ -200,7 +200,8 @@ def _watch(settings: Settings, ask: Callable[[], Question], tz: str, lasts: floa
                 behind = catching_up(client)
                 said_behind = sentence(behind) if behind else ""
                 now = datetime.now(zone(tz))
-                live.update(watched_table(question, found, now, plain=plain, behind=said_behind), refresh=True)
+                drawn = watched_table(question, found, now, plain=plain, width=console.width, behind=said_behind)
+                live.update(drawn, refresh=True)
                 if not _rested(ends):
                     return
                 question, found = look()

@@ -50,26 +50,31 @@ def watched(question: Question, rows: Sequence[dict[str, Any]], zone: tzinfo = U
 
 
 def watched_table(
-    question: Question, found: Sequence[Watched], now: datetime, *, plain: bool, behind: str = ""
+    question: Question, found: Sequence[Watched], now: datetime, *, plain: bool, width: int, behind: str = ""
 ) -> Table:
-    """For a terminal that is drawn again and again; `behind` is what is said while the stream is catching up."""
+    """For a terminal of so many signs that is drawn again and again; where it is narrow, without the intervals'
+    pictures rather than with half of each name. `behind` is what is said while the stream is catching up."""
     from rich.markup import escape
     from rich.table import Table
 
     title = f"{question.metric} at {now:%H:%M:%S}, n and 95 % interval; Ctrl-C ends"
     table = Table(title=escape(title), caption=escape(behind) or None, box=None, header_style="bold", pad_edge=False)
-    for name in (*question.by, "scale", "window"):
-        table.add_column(name)
-    for name in ("score", "n", "95 % interval"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    table.add_column("change", justify="right", no_wrap=True)
-    table.add_column("path", no_wrap=True)
+    words, numbers = (*question.by, "scale", "window"), ("score", "n", "95 % interval")
+    rows = []
     for each in found:
         start, *places, scale, score, n, interval = each.line.cells
-        cells = [*places, scale, start[-5:], score, n, interval, picture(each.line, plain), each.change]
-        style = "bright_black" if each.line.score is None else ""
-        table.add_row(*(escape(cell) for cell in cells), sparkline(each.path, plain), style=style)
+        rows.append((*places, scale, start[-5:], score, n, interval, picture(each.line, plain), each.change))
+    paths = [sparkline(each.path, plain) for each in found]
+    names = (*words, *numbers, "", "change", "path")
+    drawn = zip(names, *((*row, path) for row, path in zip(rows, paths, strict=True)), strict=True)
+    pictured = sum(2 + max(map(len, column)) for column in drawn) - 2 <= width
+    for name in names:
+        if name or pictured:
+            right = name in numbers or name == "change"
+            table.add_column(name, justify="right" if right else "left", no_wrap=name not in words)
+    for each, row, path in zip(found, rows, paths, strict=True):
+        cells = row if pictured else (*row[:-2], row[-1])
+        table.add_row(*map(escape, cells), path, style="bright_black" if each.line.score is None else "")
     return table
 
 

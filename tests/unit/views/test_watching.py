@@ -50,11 +50,21 @@ def test_each_group_has_its_newest_score_the_change_and_the_path_over_all_window
 def test_a_terminal_gets_a_table_and_what_a_producer_wrote_is_text() -> None:
     console = Console(width=140, record=True, file=io.StringIO())
     found = watched(QUESTION, [*ROWS, row(2, "[red]x", 5.0)])
-    console.print(watched_table(QUESTION, found, NOW, plain=False))
+    console.print(watched_table(QUESTION, found, NOW, plain=False, width=140))
     text = console.export_text()
     assert "▁█▅" in text
     assert "[red]x" in text
     assert "insufficient" in text
+
+
+@pytest.mark.parametrize(("width", "pictured"), [(100, True), (80, False)])
+def test_on_a_narrow_terminal_the_pictures_go_before_the_names(width: int, pictured: bool) -> None:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(watched_table(QUESTION, watched(QUESTION, ROWS), NOW, plain=False, width=width))
+    text = console.export_text()
+    assert ("━●" in text) == pictured
+    assert "…" not in text
+    assert {"channel", "web", "0-10"} <= set(text.split())
 
 
 def test_plain_lines_say_only_what_is_new() -> None:
