@@ -104,9 +104,11 @@ class Alarms:
                 continue
             self.accounts[incident.id] = seen
             if self.told.get(incident.id) != word:
+                # One that came and went between two looks, as on a slow machine, has both said of it.
+                words = [word] if incident.open or incident.id in self.told else ["firing", word]
                 self.told[incident.id] = word
                 self._changed = time.monotonic()
-                said += text(seen, word, int(time.time() * 1000), self.link)
+                said += [line for each in words for line in text(seen, each, int(time.time() * 1000), self.link)]
         return said
 
     def close(self) -> None:
