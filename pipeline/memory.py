@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 
-#: New containers between two collections: a slice alone makes 20,000, none of them in cycles. With Python's own 700
+#: New containers between two collections: a slice alone makes 12,000, none of them in cycles. With Python's own 700
 #: the collector took a seventh of a worker's time.
 _YOUNG = 200_000
 #: glibc's M_ARENA_MAX. By default each thread gets an arena of its own, and what was freed in one is not given to
