@@ -186,6 +186,38 @@ async def test_a_change_of_a_closed_window_is_published_as_a_revision_with_its_r
     assert changes == [(12, "revised", 1)], "a row a change"
 
 
+@pytest.mark.parametrize("reason", ["relabelled", "merged", "erased"])
+async def test_a_revision_on_the_topic_names_whatever_reason_was_noted(bench: Bench, reason: str) -> None:
+    desk, members = bench
+    now_ms = time.time_ns() // 1_000_000 // 300_000 * 300_000
+    members.ends = {FEEDBACK: 12, FEEDBACK._replace(part=0): 0}
+
+    def said(offset: int) -> Record:
+        return answer(offset, occurred_at=moment(now_ms))._replace(timestamp=now_ms + 1)
+
+    await score.fold(desk, [await recorded(desk, FEEDBACK, [said(offset) for offset in range(12)])])
+    await desk.publisher.step(now_ms + 1_000, 1)
+    await desk.publisher.step(now_ms + 360_001, 1)
+    members.ends[FEEDBACK] = 13
+    await score.fold(desk, [await recorded(desk, FEEDBACK, [said(12)])])
+    client = ClickHouse(desk.settings)
+    client.command(
+        "INSERT INTO changes (topic, epoch, part, off, minute, reason, known_ms, ver) "
+        "SELECT 'feedback', 1, 1, 3, {minute:UInt32}, {reason:String}, {known:Int64}, 1",
+        {"minute": now_ms // 1_000, "reason": reason, "known": now_ms + 600_000},
+    )
+    client.close()
+    await desk.publisher.step(now_ms + 660_001, 1)
+    await desk.publisher.step(now_ms + 660_001 + QUIET_MS, 1)
+    found = [json.loads(value or b"") for value in await values(desk, "scores")]
+    whole = [each for each in found if each["scope"] == {} and each["metric"] == "nps"]
+    assert [(each["revision"], each["reason"], each["n"]) for each in whole] == [
+        (0, None, 12),
+        (1, None, 12),
+        (2, reason, 13),
+    ]
+
+
 async def test_between_two_ticks_the_owner_publishes_what_changed_and_nobody_else_does(bench: Bench) -> None:
     desk, members = bench
     members.mine = {TICKS}
