@@ -32,7 +32,7 @@ _STREAM_ITEMS = 4
 _CHANNEL_ITEMS = 2
 #: Records of one poll: enough for columns to pay, and the consumer's thread is back for its heartbeat in milliseconds.
 #: Without it one poll hands out all that was fetched: 36 partitions of packed megabytes took longer than a session.
-#: Of 5,000 a worker on a backlog was an eighth slower, of 20,000 a tenth faster and larger than the 500 MB it may have.
+#: Of 20,000 a worker on a backlog was a tenth faster, and larger than the 500 MB it may have.
 _POLL_RECORDS = 12_000
 #: Bytes fetched ahead for each partition, as packed by the producer: a poll's worth of records of about 300 bytes.
 _FETCH_BYTES = 1 << 20
