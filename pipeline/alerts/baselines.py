@@ -9,7 +9,7 @@ that is noise comes out as none. The hours that are given are all that is used: 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +84,22 @@ class Baseline:
         """The shares [k, 168, 3] if the daily cycle of all scopes were this one [168, 2]."""
         moved = self.shares[:, :, (0, 2)] + self.slope[:, None, None] * (cycle - self.cycle)
         return whole(moved[:, :, 0], moved[:, :, 1])
+
+    def beneath(self, hours: Counts | int, stronger: float) -> Floats:
+        """The shares [k, 3] of an hour of the week, one for all or one for each scope, with a cycle so much stronger.
+
+        Only where it makes them worse: nobody is held to more than what is usual.
+        """
+        at = of_hours(hours, len(self.slope))
+        usual, more = self.shares[at], stronger * self.slope[:, None] * self.cycle[hours]
+        moved = usual[:, (0, 2)] + more
+        worse = more[:, 1:] < more[:, :1]
+        return np.where(worse, whole(moved[:, 0], moved[:, 1]), usual)
+
+
+def of_hours(hours: Counts | int, scopes: int) -> tuple[slice | Counts, Counts | int]:
+    """What to ask an array [k, 168, ...] by for an hour of the week, one for all or one for each scope."""
+    return (slice(None), hours) if isinstance(hours, int) else (np.arange(scopes), hours)
 
 
 def hour_of_week(second: int) -> int:
@@ -233,3 +249,36 @@ def _own(deviations: Floats, n: Floats, spread: Floats) -> Floats:
     by_hour = shrunk(deviations.reshape(days).sum(axis=1), n.reshape(days).sum(axis=1), spread[:, None])
     fitted = np.tile(by_hour, (1, 7))
     return np.asarray(fitted + shrunk(deviations - n * fitted, n, spread[:, None]))
+
+
+def grown(values: Any, count: int, fill: Any = 0) -> Any:
+    """An array with its first axis as long as `count`; new rows hold `fill`."""
+    missing = count - len(values)
+    if missing <= 0:
+        return values
+    return np.concatenate([values, np.full((missing, *values.shape[1:]), fill, dtype=values.dtype)])
+
+
+def chosen(held: Bools, old: Baseline, new: Baseline, common: Baseline | None = None) -> Baseline:
+    """`old` where held, else `new`; the two may differ in length, the result is as long as `new`.
+
+    What all scopes share, effects of days and the daily cycle, is that of `new`, or of `common`.
+    """
+    count = len(new.answers)
+
+    def mixed(before: Any, after: Any) -> Any:
+        padded = grown(before, count)
+        mask = held.reshape(-1, *([1] * (after.ndim - 1)))
+        return np.where(mask, padded, after)
+
+    shared = common or new
+    return Baseline(
+        mixed(old.in_cycle(shared.cycle), new.shares),
+        mixed(old.answers, new.answers),
+        mixed(old.learned, new.learned),
+        mixed(old.days, new.days),
+        mixed(old.slope, new.slope),
+        mixed(old.level, new.level),
+        shared.cycle,
+        shared.effects,
+    )

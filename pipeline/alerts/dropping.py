@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.alerts import detectors as d
 from pipeline.alerts.bands import dead_bands
-from pipeline.alerts.baselines import Baseline, hour_of_week
+from pipeline.alerts.baselines import Baseline, hour_of_week, of_hours
 from pipeline.alerts.classes import Counts, Floats, net, variance
 from pipeline.alerts.detectors import Cusum, Weights
 
@@ -38,23 +38,30 @@ class Drops:
         # Few days do not tell what days differ by, nor does what was learned of them alone.
         early = max(self.dead_band, d.dead_band(baseline.effects.of_month)) + baseline.unsure
         bands = np.where(baseline.learning, np.maximum(bands, early), bands)
-        by_hour = [d.weights(baseline.shares, bands[:, None], size) for size in self.sizes]
         mean = [d.weights(baseline.mean, bands, size).information for size in self.sizes]
         limits = [d.threshold(one, baseline.answers, self.false_alarms) for one in mean]
         object.__setattr__(self, "bands", bands)
         object.__setattr__(self, "limit", np.stack(limits, axis=-1))
-        stacked = (np.stack(parts, axis=-1) for parts in zip(*by_hour, strict=True))
-        object.__setattr__(self, "_weights", Weights(*stacked))
+        object.__setattr__(self, "_weights", self._weighed(baseline.shares, bands[:, None]))
 
-    def step(self, state: Cusum, counts: Counts, end: int) -> None:
-        """One window that ended at `end`, counts [k, 3]."""
-        self.step_at(state, counts, end, hour_of_week(end - 1))
+    def step(self, state: Cusum, counts: Counts, end: int, stronger: float = 0.0) -> None:
+        """One window that ended at `end`, counts [k, 3]; `stronger`: by so much is the daily cycle of all scopes."""
+        self.step_at(state, counts, end, hour_of_week(end - 1), stronger)
 
-    def step_at(self, state: Cusum, counts: Counts, end: int, hours: Counts | int) -> None:
+    def step_at(self, state: Cusum, counts: Counts, end: int, hours: Counts | int, stronger: float = 0.0) -> None:
         """The same with the hour of the week given, one for all or one for each scope."""
-        at = (slice(None), hours) if isinstance(hours, int) else (np.arange(len(counts)), hours)
-        weighed = Weights(*(part[at] for part in self._weights))
-        state.step(counts, self.baseline.shares[at], weighed, self.limit, end)
+        if stronger:
+            shares = self.baseline.beneath(hours, stronger)
+            weighed = self._weighed(shares, self.bands)
+        else:
+            at = of_hours(hours, len(counts))
+            shares, weighed = self.baseline.shares[at], Weights(*(part[at] for part in self._weights))
+        state.step(counts, shares, weighed, self.limit, end)
+
+    def _weighed(self, shares: Floats, bands: Floats) -> Weights:
+        """The weights of all sizes, along a last axis."""
+        each = [d.weights(shares, bands, size) for size in self.sizes]
+        return Weights(*(np.stack(parts, axis=-1) for parts in zip(*each, strict=True)))
 
     def detectable(self) -> Floats:
         """The smallest drop that a day's answers of each scope can show [k], a fraction; inf without answers."""
@@ -84,6 +91,5 @@ class Guarantee:
 
     def step_at(self, logs: Floats, counts: Counts, hours: Counts | int) -> Floats:
         """The same with the hour of the week given, one for all or one for each scope."""
-        at = (slice(None), hours) if isinstance(hours, int) else (np.arange(len(counts)), hours)
-        mean = net(self.baseline.shares[at]) - self.bands
+        mean = net(self.baseline.shares[of_hours(hours, len(counts))]) - self.bands
         return d.e_step(logs, counts, mean, self.limit + np.log(len(d.BETS)))

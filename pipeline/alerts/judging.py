@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.alerts.baselines import DAYS, Bools
+from pipeline.alerts.baselines import DAYS, Bools, grown
 from pipeline.alerts.classes import METRICS
 from pipeline.alerts.contracts import JUDGES, SumWatcher
 from pipeline.alerts.finding import Finding
 from pipeline.alerts.rules import Rule, Rules, crossing
-from pipeline.alerts.scopes import HOURS, WINDOW_S, Group, Level, columns_of, grown
+from pipeline.alerts.scopes import HOURS, WINDOW_S, Group, Level, columns_of
 from pipeline.alerts.verdicts import (
     CALM,
     CODES,

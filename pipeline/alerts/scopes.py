@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.alerts.baselines import DAYS, ENOUGH, WEEK, Baseline, Bools, learn
+from pipeline.alerts.baselines import DAYS, ENOUGH, WEEK, Baseline, Bools, chosen, grown, hour_of_week, learn
 from pipeline.alerts.classes import Counts, Floats, three
 from pipeline.alerts.effects import STAYS, Effects
+from pipeline.alerts.today import HOURS_BACK, stronger
 from pipeline.scores.windows import BINS
 from pipeline.slices import CORE, FURTHER
 
@@ -37,14 +38,6 @@ Level = tuple[str, ...]
 Scope = tuple[tuple[str, str], ...]
 
 
-def grown(values: Any, count: int, fill: Any = 0) -> Any:
-    """An array with its first axis as long as `count`; new rows hold `fill`."""
-    missing = count - len(values)
-    if missing <= 0:
-        return values
-    return np.concatenate([values, np.full((missing, *values.shape[1:]), fill, dtype=values.dtype)])
-
-
 @dataclass(slots=True)
 class Group:
     """All scopes of one metric and scale that rules watch."""
@@ -64,6 +57,7 @@ class Group:
     _loud: Counts = field(default_factory=lambda: np.zeros((0, KEPT, len(LOUD)), dtype=np.int64))
     _ends: Counts = field(default_factory=lambda: np.zeros(KEPT, dtype=np.int64))
     _sums: dict[int, Counts] = field(default_factory=dict)
+    _today: dict[int, float] = field(default_factory=dict)
     _members: dict[tuple[str, ...], Counts] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -127,6 +121,27 @@ class Group:
         low, high = ((moment - self.hours_from) // _HOUR_S for moment in (start, end))
         return np.asarray(self.hours[:, max(low, 0) : max(high, 0)].sum(axis=1), dtype=np.int64)
 
+    def stronger(self, end: int) -> float:
+        """How much stronger than learned the daily cycle is in the hour in which a window ended; see today.py.
+
+        From hours that are over, as they were closed or learned: what is revised later changes nothing.
+        """
+        now = (end - WINDOW_S - self.hours_from) // _HOUR_S
+        if not self.hours_from:
+            return 0.0
+        if now not in self._today:
+            of_week = (hour_of_week(end - WINDOW_S) + np.arange(-HOURS_BACK, 1)) % WEEK
+            who = self._witnesses()
+            self._today = {now: stronger(self.hours[who, now - HOURS_BACK : now], who, self.baseline, of_week[None, :])}
+        return self._today[now]
+
+    def _witnesses(self) -> Counts:
+        """Scopes of the level that has most of them with a cycle: no answer counts twice there."""
+        by_level: dict[Level, list[int]] = {}
+        for at in np.flatnonzero(self.baseline.slope).tolist():
+            by_level.setdefault(self.level_of[at], []).append(at)
+        return np.array(max(by_level.values(), key=len, default=[]), dtype=np.int64)
+
     def doubled(self) -> bool:
         """Whether as many answers came since the last learning as it rests on, a baseline's worth of them at least."""
         return int(self._came.max(initial=0)) >= max(ENOUGH, int(self.hours[:, :HOURS].sum(axis=(1, 2)).max(initial=0)))
@@ -156,6 +171,7 @@ class Group:
         if only_new:
             held |= old.known
         self.baseline = chosen(held, old, fresh)
+        self._today.clear()
 
     def _times(self, hours: Counts) -> float:
         """In how many scopes an answer of these hours is counted on the whole: all of them are in the fullest level."""
@@ -277,31 +293,6 @@ def _scopes(rows: pl.DataFrame, level: Level) -> Iterable[Scope]:
     if not level:
         return (() for _ in range(rows.height))
     return (tuple(zip(level, values, strict=True)) for values in rows.select(level).iter_rows())
-
-
-def chosen(held: Bools, old: Baseline, new: Baseline, common: Baseline | None = None) -> Baseline:
-    """`old` where held, else `new`; the two may differ in length, the result is as long as `new`.
-
-    What all scopes share, effects of days and the daily cycle, is that of `new`, or of `common`.
-    """
-    count = len(new.answers)
-
-    def mixed(before: Any, after: Any) -> Any:
-        padded = grown(before, count)
-        mask = held.reshape(-1, *([1] * (after.ndim - 1)))
-        return np.where(mask, padded, after)
-
-    shared = common or new
-    return Baseline(
-        mixed(old.in_cycle(shared.cycle), new.shares),
-        mixed(old.answers, new.answers),
-        mixed(old.learned, new.learned),
-        mixed(old.days, new.days),
-        mixed(old.slope, new.slope),
-        mixed(old.level, new.level),
-        shared.cycle,
-        shared.effects,
-    )
 
 
 def expected(group: Group, end: int, seconds: int) -> Floats:

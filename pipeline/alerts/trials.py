@@ -12,11 +12,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.alerts.baselines import DAYS, Baseline, Bools, learn
+from pipeline.alerts.baselines import DAYS, WEEK, Baseline, Bools, chosen, learn
 from pipeline.alerts.classes import net
 from pipeline.alerts.detectors import RESOLVED_AT, SIZES, Cusum
 from pipeline.alerts.dropping import Drops
-from pipeline.alerts.scopes import HOURS, chosen
+from pipeline.alerts.scopes import HOURS
+from pipeline.alerts.today import HOURS_BACK, stronger
 from pipeline.alerts.usual import Charts
 from pipeline.alerts.worlds import DAY, HOUR, Drop, Floats, Ints, World
 
@@ -90,6 +91,12 @@ class Memory:
     def learned(self) -> Baseline:
         """What is normal by now."""
         return learn(self.hours, _monday(), self.newest)
+
+    def stronger(self, at: int, baseline: Baseline) -> float:
+        """How much stronger than learned the daily cycle is in window number `at`, from the hours that are over."""
+        column = ((at + self.phase)[:, None] // HOUR + np.arange(-HOURS_BACK, 1)) % HOURS
+        counts = np.take_along_axis(self.hours, column[:, :-1, None], axis=1)
+        return stronger(counts, np.arange(len(counts)), baseline, column % WEEK)
 
     def mean(self) -> Floats:
         """The score of each segment over all of it [k], a fraction."""
@@ -184,15 +191,16 @@ def calm_alarms(plan: Plan, world: Segments, generate: Generate, first: Ints) ->
     state, firing = _fresh(plan.segments, len(plan.detector_sizes))
     charts, month, cried = Charts.fresh(plan.segments), memory.mean(), np.zeros((3, plan.segments), dtype=np.bool_)
     ours, theirs = Bell.fresh((plan.segments,)), Bell.fresh((3, plan.segments))
-    since = np.zeros(plan.segments, dtype=np.int64)
+    since, more = np.zeros(plan.segments, dtype=np.int64), 0.0
     counts = generate(world, plan.seed * 1_000 + 2, plan.days * DAY, None, False)
     for at in range(len(counts)):
-        hour = at // HOUR % 168
+        hour = at // HOUR % WEEK
         if plan.nightly and at and at % DAY == 0:
             baseline = chosen(firing & (since > at - DAYS * DAY), baseline, memory.learned())
             drops, month = Drops(baseline, plan.false_alarms, plan.detector_sizes), memory.mean()
         memory.take(at, counts[at])
-        drops.step_at(state, counts[at], at, hour)
+        more = memory.stronger(at, baseline) if at % HOUR == 0 else more
+        drops.step_at(state, counts[at], at, hour, more)
         raised, firing = _edges(state, drops, firing)
         since[raised] = at
         ours.ring(raised, at)
@@ -246,7 +254,7 @@ def _delay(
     memory = Memory(np.tile(first, (plan.replicates, 1, 1)), copies.phase)
     drops = Drops(memory.learned(), plan.false_alarms, plan.detector_sizes)
     state, _ = _fresh(trials, len(plan.detector_sizes))
-    found = np.full(trials, np.inf)
+    found, more = np.full(trials, np.inf), 0.0
     seen, answers = np.zeros(trials, dtype=np.int64), np.full(trials, np.inf)
     for at in range(_WARM + _LASTS):
         if plan.nightly and at and at % DAY == 0:
@@ -255,7 +263,8 @@ def _delay(
         if at == _WARM:
             # An alarm from before the drop is no find: whoever fires already begins anew.
             state.statistic[state.level(drops.limit) >= 1.0] = 0.0
-        drops.step_at(state, counts[at], at, (at + copies.phase) // HOUR % 168)
+        more = memory.stronger(at, drops.baseline) if at % HOUR == 0 else more
+        drops.step_at(state, counts[at], at, (at + copies.phase) // HOUR % WEEK, more)
         if at < _WARM:
             continue
         after = at + 1.0 - start

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.alerts.baselines import Bools
+from pipeline.alerts.baselines import Bools, grown
 from pipeline.alerts.classes import Counts, Floats, net, variance
 from pipeline.alerts.detectors import RESOLVED_AT, Cusum, e_fresh, e_statistic
 from pipeline.alerts.dropping import Drops, Guarantee
 from pipeline.alerts.finding import Estimate, Verdict
 from pipeline.alerts.rules import Rule
-from pipeline.alerts.scopes import Group, grown
+from pipeline.alerts.scopes import Group
 from pipeline.scores.intervals import Net, adjusted_wald
 
 #: Codes of the verdicts in arrays, in this order.
@@ -119,7 +119,7 @@ class DropWatcher:
         state.statistic, state.expected = grown(state.statistic, count), grown(state.expected, count)
         state.began, state.since = grown(state.began, count, end - 300), grown(state.since, count)
         known = group.baseline.known
-        self.drops.step(state, np.where(known[:, None], counts, 0), end)
+        self.drops.step(state, np.where(known[:, None], counts, 0), end, group.stronger(end))
         level = state.level(self.drops.limit)
         lead = state.leading(self.drops.limit)[:, None]
         codes = by_level(level, known)

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.alerts.baselines import DAYS, Baseline, learn
+from pipeline.alerts.baselines import DAYS, Baseline, chosen, learn
 from pipeline.alerts.classes import Counts, Floats, net
 from pipeline.alerts.keeping import pack, unpack
-from pipeline.alerts.scopes import Group, chosen
+from pipeline.alerts.scopes import Group
 from pipeline.alerts.trials import hourly
 from pipeline.alerts.worlds import DAY, Drop, World
 
