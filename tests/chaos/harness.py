@@ -46,22 +46,30 @@ from tests.chaos.generator import Event, Generator
 SESSION_S = 6
 #: Partitions of each topic of a case.
 PARTITIONS = 4
-#: How often conditions are looked at.
-_LOOK_S = 0.1
+#: How soon a condition is looked at again, and how seldom at last: a look costs Kafka and ClickHouse 10 ms of CPU.
+_LOOK_S, _MOST_LOOK_S = 0.05, 0.4
 #: How often a feed sends, seconds.
 _BEAT_S = 0.05
 
 
 def eventually(condition: Callable[[], Any], what: str, deadline_s: float = 60.0) -> Any:
     """The first true answer of `condition`; AssertionError naming `what` after the deadline."""
-    end = time.monotonic() + deadline_s
+    end, pauses = time.monotonic() + deadline_s, _pauses()
     while True:
         found = condition()
         if found:
             return found
         if time.monotonic() > end:
             raise AssertionError(f"not within {deadline_s:.0f} s: {what}")
-        time.sleep(_LOOK_S)
+        time.sleep(next(pauses))
+
+
+def _pauses() -> Iterator[float]:
+    """Between two looks, without end: what takes long is looked at less often."""
+    pause = _LOOK_S
+    while True:
+        yield pause
+        pause = min(pause * 1.25, _MOST_LOOK_S)
 
 
 class Worker:
@@ -367,11 +375,11 @@ class Case:
 
     def settle(self, deadline_s: float = 60.0) -> None:
         """Waits until every window has reached the log end. Feeds must have stopped."""
-        end = time.monotonic() + deadline_s
+        end, pauses = time.monotonic() + deadline_s, _pauses()
         while left := self.unsettled():
             if time.monotonic() > end:
                 raise AssertionError(f"not settled within {deadline_s:.0f} s: {left}\n{self.words()}")
-            time.sleep(_LOOK_S)
+            time.sleep(next(pauses))
 
     def words(self) -> str:
         """Last words of all workers of the case, newest last."""

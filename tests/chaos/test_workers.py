@@ -17,7 +17,7 @@ from tests.chaos.harness import SESSION_S, Case, eventually
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
 #: Events a second: a slice is in flight nearly always.
-RATE = 2_000
+RATE = 1_000
 #: A worker whose label step raises at an event of the product "crash".
 CRASHING = str(Path(__file__).with_name("crashing_worker.py"))
 #: A worker that loses every slice before the ledger.

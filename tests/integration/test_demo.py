@@ -31,7 +31,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def test_the_demo_shows_moving_scores_kills_a_worker_and_ends_with_an_audit_that_holds(tmp_path: Path) -> None:
     done = subprocess.run(
         [
-            *(*COMMAND, "--seconds", "12", "--events", "350000", "--day", "250000"),
+            *(*COMMAND, "--seconds", "12", "--events", "200000", "--day", "250000"),
             *("--picture", str(tmp_path / "demo.svg")),
         ],
         capture_output=True,
@@ -53,7 +53,7 @@ def test_the_demo_shows_moving_scores_kills_a_worker_and_ends_with_an_audit_that
     assert planted is not None
     assert found is not None
     assert planted[1] == found[1]
-    assert re.search(r"^history +350,000 offsets = ", done.stdout, re.MULTILINE)
+    assert re.search(r"^history +200,000 offsets = ", done.stdout, re.MULTILINE)
     assert done.stdout.splitlines()[-1].startswith("the audit holds")
     for said in (
         "events/s; about",

@@ -126,7 +126,7 @@ async def test_a_quiet_day_says_nothing(pool: Pool) -> None:
 
 
 async def test_killed_after_any_step_it_goes_on_to_the_same_findings_and_late_answers_change_none(pool: Pool) -> None:
-    await pool.call(lambda client: record(client, per_hour=240, fall=Fall(hour=3.0, until=5.0), hours=10))
+    await pool.call(lambda client: record(client, per_hour=240, fall=Fall(hour=2.0, until=3.5), hours=7))
     whole = await watched(Watch(pool, rules(), lambda: 1))
     assert {each.verdict for each in whole} >= {Verdict.RAISED, Verdict.CALM}
     await pool.call(lambda client: client.command("TRUNCATE TABLE watches"))
@@ -146,7 +146,7 @@ async def test_killed_after_any_step_it_goes_on_to_the_same_findings_and_late_an
             break
     assert bare(found) == bare(whole)
     # The same rules over the record say the same, to the last bit, whatever came since.
-    again = await pool.call(lambda client: list(replay(client, rules(), DAY, DAY + 10 * 3600)))
+    again = await pool.call(lambda client: list(replay(client, rules(), DAY, DAY + 7 * 3600)))
     assert again == bare(whole)
 
 
