@@ -28,11 +28,12 @@ from pipeline.settings import Settings
 from schemas.topics import LEDGER_TOPICS
 from schemas.vocabulary import Disposition
 
-#: While events flow a window may be ahead of what its owner has said; looked at again this often before it counts.
-_TRIES = 8
-_WAIT_S = 0.4
-#: What stands the same in so many looks, with nothing settled between them, will not change: nobody is at work on it.
-_STILL = 3
+#: While events flow a window may be ahead of what its owner has said: it is looked at again, seconds apart, before it
+#: counts, and for so long at most.
+_WAIT_S, _LONGEST_S = 0.4, 30.0
+#: What stands still for so long will not change: nobody is at work on it. Where the ledger has rows that no window has
+#: yet, somebody may be, on a busy machine with seconds between two folds.
+_STILL_S, _WAITED_S = 0.8, 6.0
 #: Minutes that one query names; of more, everything is looked at.
 _FEW = 2_000
 
@@ -189,17 +190,8 @@ def _check_windows(client: ClickHouse, where: Mapping[str, Any], accounts: list[
         account.windows = int(row["n_"])
         account.differ = (row["n"], row["print"]) != (row["n_"], row["print_"])
     open_ = [account for account in accounts if account.differ or account.pending]
-    suspects: dict[int, list[int] | None] = {}
-    seen: list[object] = []
-    for attempt in range(_TRIES if open_ else 0):
-        if attempt:
-            time.sleep(_WAIT_S)
-        for account in open_:
-            suspects[account.part] = _look_again(client, account, suspects.get(account.part))
-        open_ = [account for account in open_ if account.differ or account.pending]
-        seen.append([(account.part, account.settled, suspects[account.part]) for account in open_])
-        if not open_ or (len(seen) >= _STILL and all(look == seen[-1] for look in seen[-_STILL:])):
-            break
+    suspects = _until_still(client, open_)
+    open_ = [account for account in open_ if account.differ or account.pending]
     late = leftovers(client, where["topic"], where["epoch"])
     for account in accounts:
         if n := late.get(account.part, 0):
@@ -222,6 +214,39 @@ def _check_doubles(client: ClickHouse, where: Mapping[str, Any], accounts: list[
                 f"{n} events are there twice, further apart than a worker remembers: "
                 "`touchline restate --duplicates` takes them out"
             )
+
+
+def _until_still(client: ClickHouse, open_: list[Account]) -> dict[int, list[int] | None]:
+    """Looks at partitions whose windows are not the ledger's until they are or nobody is at work on them any more; by
+    partition the minutes that differ, None for all."""
+    suspects: dict[int, list[int] | None] = {}
+    began = moved = time.monotonic()
+    before: list[object] = []
+    while open_:
+        behind = False
+        for account in open_:
+            suspects[account.part] = _look_again(client, account, suspects.get(account.part))
+            behind |= _top(client, account) > account.settled
+        open_ = [account for account in open_ if account.differ or account.pending]
+        look: list[object] = [(account.part, account.settled, suspects[account.part]) for account in open_]
+        now = time.monotonic()
+        if look != before:
+            before, moved = look, now
+        if now - moved >= (_WAITED_S if behind else _STILL_S) or now - began >= _LONGEST_S:
+            break
+        if open_:
+            time.sleep(_WAIT_S)
+    return suspects
+
+
+def _top(client: ClickHouse, account: Account) -> int:
+    """The last offset that stands in the ledger by now."""
+    rows = client.query(
+        """SELECT max(off) AS top FROM ledger
+        WHERE topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}""",
+        {"topic": account.topic, "epoch": account.epoch, "part": account.part},
+    )
+    return int(rows["top"][0])
 
 
 def _look_again(client: ClickHouse, account: Account, suspects: list[int] | None) -> list[int] | None:

@@ -35,12 +35,12 @@ from typer.testing import CliRunner, Result
 
 from pipeline.clickhouse import ClickHouse
 from pipeline.command.main import COMMANDS
-from pipeline.ledger.migrate import migrate
 from pipeline.settings import Settings, load_settings
 from pipeline.stack import tied
 from pipeline.topics import Topics
 from tests.chaos import evidence, oracle
 from tests.chaos.generator import Event, Generator
+from tests.tables import make_tables
 
 #: The shortest session that the settings allow.
 SESSION_S = 6
@@ -276,7 +276,7 @@ class Case:
         """Database, tables, topics."""
         evidence.command(self.direct_url, f"CREATE DATABASE {self.database}")
         client = ClickHouse(self.settings)
-        migrate(client, self.settings)
+        make_tables(client, self.settings)
         client.close()
         self.apply_topics()
 

@@ -14,11 +14,11 @@ import pytest
 from pipeline.alerts.entries import Account
 from pipeline.alerts.reading import read_book
 from pipeline.clickhouse import ClickHouse
-from pipeline.ledger.migrate import migrate
 from pipeline.settings import load_settings
 from pipeline.stack.launch import Stack
 from pipeline.topics import Topics
 from tests.integration.receivers import inbox
+from tests.tables import make_tables
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
@@ -38,7 +38,7 @@ async def test_a_worker_killed_between_decision_and_sending_loses_no_alert_and_t
         insecure_keys=True,
     )
     client = ClickHouse(settings)
-    migrate(client, settings)
+    make_tables(client, settings)
     async with Topics(settings) as topics:
         await topics.apply()
     environment = {

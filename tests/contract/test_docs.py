@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.clickhouse import ClickHouse
-from pipeline.ledger.migrate import migrate
 from pipeline.settings import load_settings
 from pipeline.stack import gateway, processes
 from pipeline.stack.launch import Stack
 from pipeline.stack.processes import Process
 from pipeline.topics import Topics
 from tests.commands import Command, blocks, lookalikes
+from tests.tables import make_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -147,7 +147,7 @@ def prepare(given: Mapping[str, str]) -> None:
 
     asyncio.run(apply())
     client = ClickHouse(settings)
-    migrate(client, settings)
+    make_tables(client, settings)
     client.close()
 
 

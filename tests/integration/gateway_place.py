@@ -19,11 +19,11 @@ from pipeline.access import store
 from pipeline.access.keys import Grant, Right
 from pipeline.clickhouse import ClickHouse
 from pipeline.intake.serving import Server, started
-from pipeline.ledger.migrate import migrate
 from pipeline.settings import Settings, load_settings
 from pipeline.stack.launch import Stack
 from pipeline.topics import Topics
 from tests.integration.test_intake import arrived
+from tests.tables import make_tables
 
 WRITE = frozenset({Right.WRITE})
 
@@ -99,7 +99,7 @@ def placed(stack: Stack, topic_prefix: str, database: str, **more: Any) -> Any:
         async with Topics(settings) as topics:
             await topics.apply()
         tables = ClickHouse(settings)
-        await asyncio.to_thread(migrate, tables, settings)
+        await asyncio.to_thread(make_tables, tables, settings)
         async with started(settings) as server, aiohttp.ClientSession() as client:
             await eventually(lambda: ready(client, server))
             made = Place(settings, server, tables, client, "")

@@ -14,10 +14,10 @@ from pipeline.clickhouse import ClickHouse
 from pipeline.command.customer import app
 from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.journeys.customer import Customer, CustomerQuestion, read_customer, read_definition
-from pipeline.ledger.migrate import migrate
 from pipeline.settings import Settings, load_settings
 from pipeline.stack.launch import Stack
 from tests.integration.lives import DAY, START, Lives
+from tests.tables import make_tables
 
 pytestmark = pytest.mark.clickhouse
 
@@ -35,7 +35,7 @@ def settings(stack: Stack, database: str, monkeypatch: pytest.MonkeyPatch) -> Se
 @pytest.fixture
 def tables(settings: Settings) -> ClickHouse:
     client = ClickHouse(settings)
-    migrate(client, settings)
+    make_tables(client, settings)
     return client
 
 

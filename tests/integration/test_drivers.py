@@ -17,11 +17,11 @@ from pipeline.journeys.drivers import DriverQuestion, read_drivers
 from pipeline.journeys.evenness import EvennessQuestion, read_evenness, read_trend
 from pipeline.journeys.impacts import Drivers
 from pipeline.journeys.outcomes import OutcomeQuestion, Outcomes, read_outcomes
-from pipeline.ledger.migrate import migrate
 from pipeline.settings import load_settings
 from pipeline.stack.launch import Stack
 from tests.integration.lives import DAY, HOUR, START, Lives
 from tests.integration.simulated import simulate
+from tests.tables import make_tables
 
 pytestmark = pytest.mark.clickhouse
 
@@ -32,7 +32,7 @@ END = START + 30 * DAY
 def tables(stack: Stack, database: str) -> ClickHouse:
     settings = load_settings(clickhouse_url=stack.clickhouse_url, clickhouse_database=database)
     client = ClickHouse(settings)
-    migrate(client, settings)
+    make_tables(client, settings)
     return client
 
 

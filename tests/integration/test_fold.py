@@ -6,13 +6,13 @@ import polars as pl
 import pytest
 
 from pipeline.clickhouse import ClickHouse
-from pipeline.ledger.migrate import migrate
 from pipeline.scores.recompute import ROW, Part, nonzero, recompute
 from pipeline.scores.windows import COUNTS, Dictionary, Hot, contributions, fold, rows_of
 from pipeline.settings import Settings, load_settings
 from pipeline.slices import LEDGER
 from pipeline.stack.launch import Stack
 from tests.rows import START_MS, ledger_like
+from tests.tables import make_tables
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
@@ -29,7 +29,7 @@ def settings(stack: Stack, database: str) -> Settings:
 
 def stored(rows: pl.DataFrame, settings: Settings) -> ClickHouse:
     client = ClickHouse(settings)
-    migrate(client, settings)
+    make_tables(client, settings)
     named = rows.select(LEDGER).with_columns(
         pl.lit("feedback").alias("topic"),
         pl.lit(1, pl.UInt16).alias("epoch"),

@@ -15,11 +15,11 @@ import polars as pl
 import pytest
 
 from pipeline.clickhouse import ClickHouse
-from pipeline.ledger.migrate import migrate
 from pipeline.settings import load_settings
 from pipeline.stack.launch import Stack
 from pipeline.telemetry import METRICS
 from tests.integration.page_place import filled
+from tests.tables import make_tables
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 RULES = DEPLOY / "prometheus" / "rules.yml"
@@ -46,7 +46,7 @@ def unexpanded(sql: str) -> list[str]:
 def test_every_panel_of_the_scores_runs_and_shows_n_and_interval(stack: Stack, database: str) -> None:
     settings = load_settings(clickhouse_url=stack.clickhouse_url, clickhouse_database=database, insecure_keys=True)
     client = ClickHouse(settings)
-    migrate(client, settings)
+    make_tables(client, settings)
     filled(client, seed=3)
     now = int(time.time())
     board = dashboard("customer-experience")

@@ -19,10 +19,10 @@ from pipeline.command.journeys import app
 from pipeline.customers.watcher import read_registry
 from pipeline.journeys.flows import Journeys
 from pipeline.journeys.ways import MOST_EVENTS, JourneyQuestion, read_journeys
-from pipeline.ledger.migrate import migrate
 from pipeline.settings import Settings, load_settings
 from pipeline.stack.launch import Stack
 from tests.integration.lives import DAY, HOUR, START, Lives
+from tests.tables import make_tables
 
 pytestmark = pytest.mark.clickhouse
 
@@ -41,7 +41,7 @@ def settings(stack: Stack, database: str, monkeypatch: pytest.MonkeyPatch) -> Se
 @pytest.fixture
 def tables(settings: Settings) -> ClickHouse:
     client = ClickHouse(settings)
-    migrate(client, settings)
+    make_tables(client, settings)
     return client
 
 

@@ -17,9 +17,9 @@ from pipeline.access.keys import Grant, Right, digest_of
 from pipeline.access.verifier import Verifier
 from pipeline.clickhouse import ClickHouse, Pool
 from pipeline.errors import UsageError
-from pipeline.ledger.migrate import migrate
 from pipeline.settings import Settings, load_settings
 from pipeline.stack.launch import Stack
+from tests.tables import make_tables
 
 pytestmark = pytest.mark.clickhouse
 
@@ -31,7 +31,7 @@ EFFECTIVE_S = 5.0
 def settings(stack: Stack, database: str) -> Settings:
     made = load_settings(clickhouse_url=stack.clickhouse_url, clickhouse_database=database, insecure_keys=True)
     client = ClickHouse(made)
-    migrate(client, made)
+    make_tables(client, made)
     client.close()
     return made
 

@@ -140,14 +140,13 @@ def test_after_a_restart_the_page_recovers_by_itself_and_had_said_that_it_was_st
 ) -> None:
     own = Served(place)
     page, _ = opened(context, own.url)
-    shown = page.locator(".tile .big").first.inner_text()
     own.process.kill()
     expect(page.locator(".state")).to_have_text(re.compile("Stale"))
     expect(page.locator("main")).to_have_class("stale")
     own.start()
     expect(page.locator(".state")).to_have_text(ALIVE, timeout=30_000)
     expect(page.locator(".note")).to_contain_text("was away")
-    expect(page.locator(".tile .big").first).to_have_text(shown)
+    agree(page, own)
     own.process.terminate()
 
 

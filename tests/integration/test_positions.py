@@ -10,11 +10,11 @@ from pipeline.arrival.rules import ArrivalRules
 from pipeline.clickhouse import ClickHouse
 from pipeline.ledger import positions
 from pipeline.ledger.custody import fence
-from pipeline.ledger.migrate import migrate
 from pipeline.settings import load_settings
 from pipeline.slices import LEDGER, Partition
 from pipeline.stack.launch import Stack
 from tests.rows import ledger_like
+from tests.tables import make_tables
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
@@ -31,7 +31,7 @@ def tables(stack: Stack, database: str) -> ClickHouse:
         insecure_keys=True,
     )
     client = ClickHouse(settings)
-    migrate(client, settings)
+    make_tables(client, settings)
     return client
 
 

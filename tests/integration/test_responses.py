@@ -12,10 +12,10 @@ from pipeline.clickhouse import ClickHouse
 from pipeline.command.responses import app
 from pipeline.errors import UsageError
 from pipeline.journeys.responses import GapQuestion, WaitQuestion, read_gap, read_waits
-from pipeline.ledger.migrate import migrate
 from pipeline.settings import load_settings
 from pipeline.stack.launch import Stack
 from tests.integration.lives import DAY, HOUR, START, Lives
+from tests.tables import make_tables
 
 pytestmark = pytest.mark.clickhouse
 
@@ -26,7 +26,7 @@ def tables(stack: Stack, database: str, monkeypatch: pytest.MonkeyPatch) -> Clic
     monkeypatch.setenv("TOUCHLINE_CLICKHOUSE_DATABASE", database)
     settings = load_settings()
     client = ClickHouse(settings)
-    migrate(client, settings)
+    make_tables(client, settings)
     return client
 
 

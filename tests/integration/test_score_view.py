@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from pipeline.clickhouse import ClickHouse
 from pipeline.command.scores import app
-from pipeline.ledger.migrate import migrate
 from pipeline.scores import meters
 from pipeline.scores.intervals import Z
 from pipeline.scores.meters import Readings
@@ -24,6 +23,7 @@ from pipeline.scores.recompute import Part, recompute
 from pipeline.settings import Settings, load_settings
 from pipeline.stack.launch import Stack
 from tests.integration.worked_numbers import TANGO, WORKED
+from tests.tables import make_tables
 
 pytestmark = pytest.mark.clickhouse
 
@@ -48,7 +48,7 @@ def settings(stack: Stack, database: str, monkeypatch: pytest.MonkeyPatch) -> Se
 @pytest.fixture
 def tables(settings: Settings) -> ClickHouse:
     client = ClickHouse(settings)
-    migrate(client, settings)
+    make_tables(client, settings)
     return client
 
 

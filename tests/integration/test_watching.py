@@ -16,12 +16,12 @@ from pipeline.alerts.watching import Watch
 from pipeline.clickhouse import ClickHouse, Pool
 from pipeline.customers.registry import DEFAULT_PATH as REGISTRY
 from pipeline.customers.registry import Registry
-from pipeline.ledger.migrate import migrate
 from pipeline.scores.history import histories
 from pipeline.scores.reading import Question, read_scores
 from pipeline.settings import load_settings
 from pipeline.stack.launch import Stack
 from tests.integration.recording import DAY, Fall, late, record, shout
+from tests.tables import make_tables
 
 pytestmark = [pytest.mark.clickhouse, pytest.mark.slow]
 
@@ -48,7 +48,7 @@ def rules(owners: str = "") -> Rules:
 async def pool(stack: Stack, database: str) -> AsyncIterator[Pool]:
     settings = load_settings(clickhouse_url=stack.clickhouse_url, clickhouse_database=database)
     client = ClickHouse(settings)
-    migrate(client, settings)
+    make_tables(client, settings)
     client.close()
     made = Pool(settings)
     yield made

@@ -10,11 +10,11 @@ import pytest
 
 from pipeline.clickhouse import ClickHouse
 from pipeline.desk import Desk
-from pipeline.ledger.migrate import migrate
 from pipeline.settings import Settings
 from pipeline.stack.launch import Stack
 from pipeline.topics import Topics
 from tests.stages.worker import Members, closed, desk_of, settings_of
+from tests.tables import make_tables
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def settings(stack: Stack, database: str, topic_prefix: str, tmp_path: Path) -> 
         topic_partitions=2,
     )
     client = ClickHouse(made)
-    migrate(client, made)
+    make_tables(client, made)
     client.close()
 
     async def apply() -> None:
