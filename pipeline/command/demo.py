@@ -32,9 +32,12 @@ app = typer.Typer(rich_markup_mode=None)
 #: The live part where nobody watches.
 SECONDS = 60.0
 DAYS = 28
+_HOUR_MS = 3_600_000
 #: Events of the history, and of its last day, which comes as live events: a busy one. Half an hour of trouble in a
 #: quarter of the deliveries of an average day would be a handful of answers: too few for anybody to see.
 EVENTS, EVENTS_OF_DAY = 700_000, 300_000
+#: Hours of that day; the last two, with the incident, are told slowly.
+HOURS, _LEAST_HOURS = 24, 3
 #: The day is told within this time, a third of it for all but the last two hours.
 _TELL_S, _LEAST_TELL_S = 36.0, 18.0
 CUSTOMERS = 100_000
@@ -67,6 +70,7 @@ class Plan:
     json: bool
     begun_ms: int
     day: int = EVENTS_OF_DAY
+    hours: int = HOURS
     bad: float = BAD
     picture: Path | None = None
 
@@ -88,8 +92,11 @@ def demo(
     folder: Annotated[Path | None, typer.Option("--dir", help="keep the data here; else a temporary folder")] = None,
     events: Annotated[int, typer.Option(min=1_000, help="events of the history: 27 days up to yesterday")] = EVENTS,
     day: Annotated[
-        int, typer.Option(min=1_000, help="events of the last 24 hours, told live within half a minute")
+        int, typer.Option(min=1_000, help="events of the last --hours, told live within half a minute")
     ] = EVENTS_OF_DAY,
+    hours: Annotated[
+        int, typer.Option(min=_LEAST_HOURS, max=HOURS, help="of the last day, told live: fewer are judged sooner")
+    ] = HOURS,
     rate: Annotated[float, typer.Option(min=1, max=5_000, help="live events a second")] = 200.0,
     picture: Annotated[Path | None, typer.Option(help="draw the last table into this file (SVG)")] = None,
     json: AsJson = False,
@@ -99,7 +106,9 @@ def demo(
     Exit codes: 0 the audit holds, 3 it does not, 1 something could not be started. Nothing stays behind.
     """
     lasting = seconds or (None if sys.stdout.isatty() and not json else SECONDS)
-    plan = Plan(lasting, folder, events, rate, json, begun_ms=int(time.time() * 1000), picture=picture, day=day)
+    plan = Plan(
+        lasting, folder, events, rate, json, begun_ms=int(time.time() * 1000), picture=picture, day=day, hours=hours
+    )
     guarded(lambda: _run(plan))
 
 
@@ -169,23 +178,23 @@ def _audited(settings: Settings) -> Audit:
 
 async def _load(plan: Plan, settings: Settings, crew: Crew) -> Loaded:
     """Profiles and the history up to yesterday as fast as they go; returns when all of it is counted."""
-    from pipeline.command.demo_day import DAY_MS
     from pipeline.intake.loading import Span, load_history, load_profiles
     from pipeline.intake.producing import Producer
     from pipeline.intake.world import World
     from pipeline.views.demo import LogEnds, Reader
 
     now_ms = int(time.time() * 1000)
-    start_ms = now_ms - DAYS * 86_400_000
+    start_ms = now_ms - DAYS * 24 * _HOUR_MS
     world = World(customers=plan.customers, bad=plan.bad)
     reader = Reader(settings)
     async with Producer(settings) as producer, LogEnds(settings) as ends:
         profiles = await load_profiles(producer, world, start_ms)
-        note(f"{profiles:,} customer profiles sent; now {plan.events:,} events of {DAYS - 1} days up to yesterday")
+        asked = f"{plan.events:,} events of four weeks up to {plan.hours} hours ago"
+        note(f"{profiles:,} customer profiles sent; now {asked}")
         began = time.monotonic()
         before = (await asyncio.to_thread(reader.progress, await ends.read())).counted
         loading = asyncio.create_task(
-            load_history(producer, world, Span(start_ms, now_ms - DAY_MS, plan.events), to="history")
+            load_history(producer, world, Span(start_ms, now_ms - plan.hours * _HOUR_MS, plan.events), to="history")
         )
         said = began
         while True:
@@ -224,11 +233,11 @@ def _tell(plan: Plan, history: Loaded, shown: Shown, audit: Audit) -> None:
         return
     emit("")
     proof = [*_equation(audit), report(audit)[-1]] if audit.holds else report(audit)
-    for line in (*scores(shown.rows), "", *_sums(history, shown), "", *proof):
+    for line in (*scores(shown.rows), "", *_sums(plan, history, shown), "", *proof):
         emit(line)
 
 
-def _sums(history: Loaded, shown: Shown) -> list[str]:
+def _sums(plan: Plan, history: Loaded, shown: Shown) -> list[str]:
     """What went in, and what was found of the bad ones."""
     planted = history.planted + shown.told.planted + shown.planted
     kinds = ", ".join(f"{kind} {n:,}" for kind, n in sorted(planted.items()))
@@ -236,7 +245,7 @@ def _sums(history: Loaded, shown: Shown) -> list[str]:
     return [
         f"history   {history.total:,} events in {history.seconds:.1f} s until counted:"
         f" {history.total / history.seconds:,.0f} events/s",
-        f"last day  {shown.told.total:,} events of 24 hours in {shown.told.seconds:.0f} s, as live ones",
+        f"last day  {shown.told.total:,} events of {plan.hours} hours in {shown.told.seconds:.0f} s, as live ones",
         shown.alarms.summary() if shown.alarms is not None else "alerts    none",
         f"live      {shown.sent:,} events in {shown.seconds:.0f} s; all counted {shown.settle_s:.1f} s after the last",
         f"planted   {planted.total():,} bad events: {kinds}",

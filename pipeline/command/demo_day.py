@@ -1,4 +1,4 @@
-"""The last 24 hours of the demo [I/O]: told as live events at a tempo, with an incident that is found and passes.
+"""The last hours of the demo [I/O]: told as live events at a tempo, with an incident that is found and passes.
 
 Deliveries of one region go wrong from 90 to 60 minutes before now. All event times are true; the day is told within
 seconds, its last two hours slowly enough to watch the alert open and end.
@@ -26,7 +26,6 @@ from pipeline.settings import Settings
 if TYPE_CHECKING:
     from pipeline.command.demo import Plan
 
-DAY_MS = 86_400_000
 _MINUTE_MS = 60_000
 REGION = "north"
 #: Minutes before now: the incident, and from where on the day is told slowly.
@@ -64,7 +63,7 @@ def day_of(plan: Plan, now_ms: int) -> Telling:
     )
     world = World(customers=plan.customers, bad=plan.bad, incidents=(incident,), pace=_PACE, cycle=False)
     tempo = Tempo(
-        start_ms=end_ms - DAY_MS,
+        start_ms=end_ms - plan.hours * 60 * _MINUTE_MS,
         slow_from_ms=end_ms - _SLOW_FROM * _MINUTE_MS,
         end_ms=end_ms,
         quick_s=quick_s,

@@ -181,10 +181,11 @@ class Act:
         return shown
 
     async def _tell_day(self, producer: Producer, ends: LogEnds, show: Callable[[Picture], None]) -> None:
-        """The last 24 hours as live events; until its incident has been found and has passed, or it is time."""
+        """The last hours as live events; until its incident has been found and has passed, or it is time."""
         day = day_of(self._plan, int(time.time() * 1000))
+        told_s = sum(self._plan.telling)
         self._say(
-            f"now the last 24 hours: {day.count:,} events in {sum(self._plan.telling):.0f} s, with their own times;"
+            f"now the last {self._plan.hours} hours: {day.count:,} events in {told_s:.0f} s, with their own times;"
             f" from 90 to 60 minutes before now 9 of 10 deliveries in the region {REGION} are late"
         )
         patient = time.monotonic() + _PATIENCE_S

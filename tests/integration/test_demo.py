@@ -27,11 +27,11 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, **elsewhere, "PYTHONPATH": root, "TMPDIR": str(tmp_path)}
 
 
-@pytest.mark.timeout(900)  # two minutes where nothing else runs; five were not enough beside ten other programs
+@pytest.mark.timeout(900)  # two minutes where nothing else runs, and ten times that on a busy machine is no fault
 def test_the_demo_shows_moving_scores_kills_a_worker_and_ends_with_an_audit_that_holds(tmp_path: Path) -> None:
     done = subprocess.run(
         [
-            *(*COMMAND, "--seconds", "12", "--events", "200000", "--day", "250000"),
+            *(*COMMAND, "--seconds", "12", "--events", "120000", "--day", "50000", "--hours", "4"),
             *("--picture", str(tmp_path / "demo.svg")),
         ],
         capture_output=True,
@@ -53,7 +53,7 @@ def test_the_demo_shows_moving_scores_kills_a_worker_and_ends_with_an_audit_that
     assert planted is not None
     assert found is not None
     assert planted[1] == found[1]
-    assert re.search(r"^history +200,000 offsets = ", done.stdout, re.MULTILINE)
+    assert re.search(r"^history +120,000 offsets = ", done.stdout, re.MULTILINE)
     assert done.stdout.splitlines()[-1].startswith("the audit holds")
     for said in (
         "events/s; about",
