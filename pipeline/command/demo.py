@@ -90,7 +90,9 @@ class Plan:
 def demo(
     seconds: Annotated[float | None, typer.Option(min=1, help="the live part; on a terminal until Ctrl-C")] = None,
     folder: Annotated[Path | None, typer.Option("--dir", help="keep the data here; else a temporary folder")] = None,
-    events: Annotated[int, typer.Option(min=1_000, help="events of the history: 27 days up to yesterday")] = EVENTS,
+    events: Annotated[
+        int, typer.Option(min=1_000, help="events of the history: four weeks up to --hours ago")
+    ] = EVENTS,
     day: Annotated[
         int, typer.Option(min=1_000, help="events of the last --hours, told live within half a minute")
     ] = EVENTS_OF_DAY,
@@ -177,7 +179,7 @@ def _audited(settings: Settings) -> Audit:
 
 
 async def _load(plan: Plan, settings: Settings, crew: Crew) -> Loaded:
-    """Profiles and the history up to yesterday as fast as they go; returns when all of it is counted."""
+    """Profiles and the history up to the last hours as fast as they go; returns when all of it is counted."""
     from pipeline.intake.loading import Span, load_history, load_profiles
     from pipeline.intake.producing import Producer
     from pipeline.intake.world import World
