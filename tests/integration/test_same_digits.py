@@ -60,8 +60,9 @@ def asked(client: ClickHouse, said: dict[str, Any]) -> dict[str, Any]:
     scope = {name: (value,) for name, value in said["scope"].items()}
     question = Question(said["metric"], start, start + said["seconds"], said["seconds"], (), scope)
     rows = read_scores(client, question).to_dicts()
-    (row,) = [row for row in rows if row["scale"] == said["scale"]]
-    return {**row, "unit": row["score_unit"]}
+    found = [row for row in rows if row["scale"] == said["scale"]]
+    # A score whose last answer was taken back, before the stream has said so, is nowhere to be read.
+    return {**found[0], "unit": found[0]["score_unit"]} if found else dict.fromkeys(FIGURES)
 
 
 def viewed(client: ClickHouse, said: dict[str, Any]) -> dict[str, Any]:
