@@ -46,6 +46,12 @@ def waits(tries: list[Try], statement: str) -> list[float]:
     return [after - before for before, after in itertools.pairwise(moments)]
 
 
+def insert_waits(tries: list[Try]) -> list[float]:
+    """The same of every insert."""
+    inserts = sorted({each.statement for each in tries if each.statement.startswith("INSERT INTO")})
+    return [gap for statement in inserts for gap in waits(tries, statement)]
+
+
 @pytest.mark.parametrize(
     ("sentence", "code", "match"),
     [
@@ -64,19 +70,25 @@ def test_a_clickhouse_that_refuses_for_a_while_is_asked_calmly_and_nothing_is_lo
         behind.flowing(200)
         front.refuse(sentence, code, match)
         began = time.monotonic()
-        eventually(lambda: time.monotonic() - began > REFUSED_S, "the time passes", REFUSED_S + 1)
-        tries = [each for each in front.tries if each.at > began + REFUSED_S - STEADY_S]
+
+        def steady() -> list[Try]:
+            return [each for each in front.tries if each.at > began + REFUSED_S - STEADY_S]
+
+        def enough() -> bool:
+            # A busy machine may try less often than it could: three tries of one insert have two waits to compare.
+            return time.monotonic() - began > REFUSED_S and (not match or len(insert_waits(steady())) >= 2)
+
+        eventually(enough, "the time passes", REFUSED_S + 20)
+        passed_s = time.monotonic() - began - REFUSED_S + STEADY_S
+        tries = steady()
         assert worker.running
         front.accept()
         behind.flowing(200)
-    assert 2 <= len(tries) <= LOOPS * STEADY_S, tries
-    inserts = {each.statement for each in tries if each.statement.startswith("INSERT INTO")}
-    gaps = {statement: waits(tries, statement) for statement in inserts}
-    assert all(min(each, default=1.0) >= 0.9 for each in gaps.values()), gaps
+    assert 2 <= len(tries) <= LOOPS * passed_s, tries
+    every = insert_waits(tries)
+    assert min(every, default=1.0) >= 0.9, every
     if match:  # else every try ends at the question for the version that opens a connection
-        every = [round(gap, 2) for statement in inserts for gap in gaps[statement]]
-        assert len(every) >= 2
-        assert len(set(every)) > 1, "no jitter"
+        assert len({round(gap, 2) for gap in every}) > 1, "no jitter"
     behind.verify()
     assert probe.metric(worker, "touchline_retries_total") > 0
 
