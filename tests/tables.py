@@ -1,4 +1,4 @@
-"""Our tables in an empty database [I/O], for a third of what migrating it costs: a run of the tests makes 330.
+"""Our tables in an empty database [I/O], in four tenths of the time of migrating it: a run of the tests makes 330.
 
 The first database of an engine is migrated; what stands in it then is told to the next ones, statement by statement.
 tests/integration/test_tables.py holds such a database against a migrated one.

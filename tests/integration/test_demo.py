@@ -27,7 +27,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, **elsewhere, "PYTHONPATH": root, "TMPDIR": str(tmp_path)}
 
 
-@pytest.mark.timeout(900)  # two minutes where nothing else runs, and ten times that on a busy machine is no fault
+@pytest.mark.timeout(900)  # two minutes where nothing else runs, three beside the other tests
 def test_the_demo_shows_moving_scores_kills_a_worker_and_ends_with_an_audit_that_holds(tmp_path: Path) -> None:
     done = subprocess.run(
         [

@@ -16,10 +16,10 @@ from tests.tables import make_tables
 pytestmark = pytest.mark.clickhouse
 
 TABLES = "SELECT name, create_table_query AS made FROM system.tables WHERE database = {name:String} ORDER BY name"
-COLUMNS = "SELECT * EXCEPT (database) FROM system.columns WHERE database = {name:String} ORDER BY table, position"
-INDEXES = (
-    "SELECT * EXCEPT (database) FROM system.data_skipping_indices WHERE database = {name:String} ORDER BY table, name"
-)
+COLUMNS = """SELECT table, name, type, default_kind, default_expression, compression_codec, is_in_sorting_key
+    FROM system.columns WHERE database = {name:String} ORDER BY table, position"""
+INDEXES = """SELECT table, name, type_full, expr, granularity FROM system.data_skipping_indices
+    WHERE database = {name:String} ORDER BY table, name"""
 
 
 def test_a_copy_of_the_tables_is_what_migrating_makes(stack: Stack) -> None:
