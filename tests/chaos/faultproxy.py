@@ -1,9 +1,9 @@
 """A TCP proxy that misbehaves on request [I/O]: in front of Kafka or of ClickHouse's HTTP interface.
 
 ok       bytes go through
-cut      open connections are reset, new ones are closed at once
+cut      open connections are closed in the middle, new ones at once
 hang     connections stay open and are accepted, nothing goes through in either direction
-drop     a request that contains `match` goes through; its answer does not: the connection is reset instead
+drop     a request that contains `match` goes through; its answer does not: the connection is closed instead
 """
 
 from __future__ import annotations
@@ -131,7 +131,8 @@ class FaultProxy:
                 await self._open.wait()
                 if request and self._mode == "drop" and self._match.search(data):
                     line.marked = True
-                if not request and line.marked and self._budget > 0:
+                # Also the mode: whoever asked while the last answer was swallowed is answered when all is well again.
+                if not request and line.marked and self._mode == "drop" and self._budget > 0:
                     self._budget -= 1
                     self.dropped += 1
                     return
