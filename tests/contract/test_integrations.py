@@ -9,6 +9,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +77,50 @@ def test_each_integration_has_fixtures_a_section_of_the_page_and_a_signer_where_
     assert 200 <= integration.answer < 300
 
 
+#: Where the tool says which delivery, response or review it is.
+IDS = {
+    "segment": {"messageId", "uuid", "$insert_id"},
+    "typeform": {"token"},
+    "standard_webhooks": {"event_id", "webhook-id"},
+    "zendesk": {"id", "ticket_id"},
+    "intercom": {"id"},
+    "shopify": {"id", "x-shopify-event-id", "x-shopify-webhook-id"},
+    "formbricks": {"id"},
+    "google_play": {"reviewId"},
+    "app_store": {"id"},
+    "delighted": {"id"},
+    "satismeter": {"id"},
+}
+
+
+NOTHING: tuple[Any, ...] = (None, "", {})
+
+
+def without(node: Any, names: set[str]) -> Any:
+    if isinstance(node, dict):
+        return {key: without(value, names) for key, value in node.items() if key not in names}
+    return [without(value, names) for value in node] if isinstance(node, list) else node
+
+
+@pytest.mark.parametrize(("name", "path"), ALL, ids=lambda value: value.stem if isinstance(value, Path) else value)
+def test_without_the_id_of_its_tool_nothing_becomes_an_event(name: str, path: Path) -> None:
+    case = json.loads(path.read_text())
+    found = events_of(name, without(case, IDS[name]))
+    assert bool(found) == bool(case["events"])
+    assert all("rejected" in each for each in found), found
+
+
+@pytest.mark.parametrize(("name", "path"), ALL, ids=lambda value: value.stem if isinstance(value, Path) else value)
+def test_no_event_is_named_after_something_that_is_not_there(name: str, path: Path) -> None:
+    case = json.loads(path.read_text())
+    for place in _places(case["payload"]):
+        for nothing in NOTHING:
+            found = events_of(name, case | {"payload": _altered(case["payload"], place, nothing)})
+            ids = [each["event_id"] for each in found if "event_id" in each]
+            assert len(set(ids)) == len(ids), (place, ids)
+            assert not [each for each in ids if {"None", "", "{}"} & set(each.split(":"))], (place, ids)
+
+
 def test_no_fixture_belongs_to_nobody() -> None:
     assert {folder.name for folder in FOLDER.iterdir()} == set(integrations())
 
@@ -126,6 +171,48 @@ def test_a_list_of_segment_calls_is_signed_over_its_first_element() -> None:
     headers = {"X-Signature": mac(b'{"type":"identify","messageId":"m1"}', "sha1").hex()}
     assert isinstance(receive(integrations()["segment"], headers, body, Options(secrets=(SECRET,)), 0), list)
     assert isinstance(receive(integrations()["segment"], headers, b"[]", Options(secrets=(SECRET,)), 0), Unread)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        *("Payment Processed", "Order Success", "Prices Viewed", "Invoices Downloaded", "Operating Hours Viewed"),
+        *("accessGranted", "narrating_started", "Csatalog Opened", "Surveyor Booked", "npsx"),
+    ],
+)
+def test_a_touchpoint_of_segment_is_no_answer_because_of_some_letters_in_its_name(named: str) -> None:
+    for number in ("score", "rating", "value"):
+        (found,) = events_of("segment", {"payload": track(named, {number: 5})})
+        assert "metric" not in found
+        assert found["touchpoint"] == re.sub("[^a-z0-9]+", "_", named.lower())
+
+
+@pytest.mark.parametrize(
+    ("named", "properties", "metric"),
+    [
+        ("NPS Survey Answered", {"score": 5}, "nps"),
+        ("npsAnswered", {"score": 5}, "nps"),
+        ("CSATAnswered", {"score": 5}, "csat"),
+        ("survey.ces-answered", {"rating": 5}, "ces"),
+        ("Survey Answered", {"score": 5}, "nps"),
+        ("Feedback Given", {"rating": 5}, "rating"),
+        ("Feedback Given", {"value": 5, "metric": "csat"}, "csat"),
+        ("Feedback Given", {"value": 5, "survey_type": "CES 2.0"}, "ces"),
+        ("Survey Answered", {"value": 5, "survey_id": "s-1"}, "nps"),
+        ("Survey Answered", {"value": 5, "metric": "success"}, None),
+        ("Survey Shown", {"value": 5}, None),
+        ("Survey Shown", {"score": True}, None),
+    ],
+)
+def test_an_answer_of_segment_is_known_by_whole_words(named: str, properties: Any, metric: str | None) -> None:
+    (found,) = events_of("segment", {"payload": track(named, properties)})
+    assert found.get("metric") == metric
+    assert found.get("score") == (5 if metric else None)
+
+
+def track(named: str, properties: dict[str, Any]) -> dict[str, Any]:
+    moment = "2026-11-03T20:26:10Z"
+    return {"type": "track", "event": named, "messageId": "m-1", "timestamp": moment, "properties": properties}
 
 
 def test_without_a_secret_the_key_in_the_address_is_all_there_is() -> None:

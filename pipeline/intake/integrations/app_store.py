@@ -22,16 +22,19 @@ def _review(review: Any, options: Options) -> Event | Rejection:
     about = at(review, "attributes")
     if not isinstance(about, dict):
         return missing("$.data[].attributes")
+    name = word(review.get("id"))
+    if name is None:
+        return missing("$.data[].id")
     return feedback(
         options,
-        event_id=f"app_store:{review.get('id')}:{about.get('createdDate')}",
+        event_id=f"app_store:{name}:{about.get('createdDate')}",
         occurred_at=about.get("createdDate"),
         channel="review",
         source="review",
         metric="rating",
         score=about.get("rating"),
         text="\n".join(part for part in (about.get("title"), about.get("body")) if isinstance(part, str) and part),
-        submission_id=word(review.get("id")),
+        submission_id=name,
         device="mobile",
         touchpoint="review.app_store",
         attributes={"territory": about["territory"]} if word(about.get("territory")) else {},

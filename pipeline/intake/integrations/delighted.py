@@ -41,18 +41,22 @@ def mapped(payload: Any, _: Headers, options: Options) -> list[Event | Rejection
 def _response(response: Any, options: Options) -> Event | Rejection:
     if not isinstance(response, dict) or "score" not in response:
         return missing("$.score")
-    moment = first(response.get("updated_at"), response.get("created_at"))
+    name = word(response.get("id"))
+    if name is None:
+        return missing("$.id")
+    moments = (response.get("updated_at"), response.get("created_at"))
+    moment = next((each for each in moments if since_1970(each)), None)
     properties = response["person_properties"] if isinstance(response.get("person_properties"), dict) else {}
     return feedback(
         options,
         **_TYPES.get(str(response.get("survey_type", "nps")), {"metric": "nps"}),
-        event_id=f"delighted:{response.get('id')}:{moment}",
+        event_id=f"delighted:{name}:{moment}",
         # The score comes first, the comment minutes later: the answer is of when it was begun.
         occurred_at=since_1970(first(response.get("created_at"), moment)),
         channel="survey",
         score=response.get("score"),
         text=response.get("comment"),
-        submission_id=word(response.get("id")),
+        submission_id=name,
         revision=moment if isinstance(moment, int) else None,
         customer_id=word(
             first(properties.get("customer_id"), properties.get("Customer ID"), at(response, "person", "id"))

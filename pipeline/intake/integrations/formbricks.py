@@ -43,19 +43,23 @@ def mapped(payload: Any, _: Headers, options: Options) -> list[Event | Rejection
 
 def _answers(response: dict[str, Any], options: Options) -> list[Event | Rejection]:
     answers: dict[str, Any] = response["data"]
+    submission = word(response.get("id"))
+    if submission is None:
+        return [missing("$.data.id")]
     scored = [
         (name, what) for name, value in answers.items() if isinstance(value, int) and (what := measured(options, name))
     ]
     text = next((value for name, value in answers.items() if isinstance(value, str) and _is_text(name, options)), None)
-    revision = milliseconds(response.get("updatedAt"))
+    moment = first(response.get("updatedAt"), response.get("createdAt"))
+    revision = milliseconds(moment)
     page = {
         name: values[0] for name, values in parse_qs(urlsplit(str(at(response, "meta", "url") or "")).query).items()
     }
     device = at(response, "meta", "userAgent", "device")
     common = {
-        "occurred_at": first(response.get("updatedAt"), response.get("createdAt")),
+        "occurred_at": moment,
         "channel": "survey",
-        "submission_id": word(response.get("id")),
+        "submission_id": submission,
         "revision": revision,
         "language": None if response.get("language") == "default" else word(response.get("language")),
         "customer_id": word(first(at(response, "contactAttributes", "userId"), at(response, "contact", "userId"))),
@@ -69,7 +73,7 @@ def _answers(response: dict[str, Any], options: Options) -> list[Event | Rejecti
             options,
             **common,
             **what,
-            event_id=f"formbricks:{response.get('id')}:{name}:{revision}",
+            event_id=f"formbricks:{submission}:{name}:{revision}",
             question_id=name,
             score=answers[name],
             text=None if number else text,

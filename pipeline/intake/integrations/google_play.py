@@ -35,18 +35,21 @@ def _review(review: Any, options: Options) -> Event | Rejection:
     comment = next((found for each in items(comments) if (found := at(each, "userComment"))), None)
     if not isinstance(comment, dict):
         return missing("$.reviews[].comments[].userComment")
+    name = word(at(review, "reviewId"))
+    if name is None:
+        return missing("$.reviews[].reviewId")
     seconds = at(comment, "lastModified", "seconds")
     text = str(comment.get("text") or "").strip().replace("\t", "\n")
     return feedback(
         options,
-        event_id=f"google_play:{review.get('reviewId')}:{seconds}",
+        event_id=f"google_play:{name}:{seconds}",
         occurred_at=since_1970(seconds),
         channel="review",
         source="review",
         metric="rating",
         score=comment.get("starRating"),
         text=text,
-        submission_id=word(review.get("reviewId")),
+        submission_id=name,
         revision=int(seconds) if _SECONDS.fullmatch(str(seconds)) else None,
         language=word(comment.get("reviewerLanguage")),
         device="mobile",

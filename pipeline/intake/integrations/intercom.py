@@ -35,10 +35,12 @@ def mapped(payload: Any, _: Headers, options: Options) -> list[Event | Rejection
     if not isinstance(topic, str):
         return [missing("$.topic")]
     item = at(payload, "data", "item")
+    if topic not in _TOUCHPOINTS and topic not in _RATINGS:
+        return []
+    if word(payload.get("id")) is None:
+        return [missing("$.id")]
     if topic in _RATINGS:
         return [_rating(payload, item, options)]
-    if topic not in _TOUCHPOINTS:
-        return []
     made = touchpoint(
         options,
         event_id=f"intercom:{payload.get('id')}",

@@ -39,25 +39,28 @@ def mapped(payload: Any, _: Headers, options: Options) -> list[Event | Rejection
     ]
     text = next((a["value"] for a in answers if isinstance(a.get("value"), str) and a not in scored), None)
     name = word(response.get("id"))
+    if name is None:
+        return [missing("$.response.id")]
     user = response["user"] if isinstance(response.get("user"), dict) else {}
     person = user.get("userId") if user.get("userId") != _NOBODY else None
-    return [
-        feedback(
-            options,
-            **_METRICS[str(answer["metric"]).lower()],
-            event_id=f"satismeter:{name}:{answer.get('id')}",
-            occurred_at=response.get("created"),
-            channel="survey",
-            score=_score(answer),
-            text=None if number else text,
-            submission_id=name,
-            question_id=word(first(answer.get("id"), answer.get("name"))),
-            language=word(response.get("language")),
-            customer_id=word(first(person, user.get("id"))),
-            ref={"survey": payload["campaign"]["id"]} if word(at(payload, "campaign", "id")) else None,
-        )
-        for number, answer in enumerate(scored)
-    ]
+    common = {
+        "occurred_at": response.get("created"),
+        "channel": "survey",
+        "submission_id": name,
+        "language": word(response.get("language")),
+        "customer_id": word(first(person, user.get("id"))),
+        "ref": {"survey": payload["campaign"]["id"]} if word(at(payload, "campaign", "id")) else None,
+    }
+    found: list[Event | Rejection] = []
+    for answer in scored:
+        question = word(first(answer.get("id"), answer.get("name")))
+        if question is None:
+            found.append(missing("$.response.answers[].id"))
+            continue
+        what = _METRICS[str(answer["metric"]).lower()]
+        named = {"event_id": f"satismeter:{name}:{question}", "question_id": question, "score": _score(answer)}
+        found.append(feedback(options, **common, **named, **what, text=None if found else text))
+    return found
 
 
 def _score(answer: dict[str, Any]) -> Any:

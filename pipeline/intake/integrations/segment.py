@@ -30,11 +30,15 @@ from pipeline.intake.integrations.signatures import mac, matches
 from schemas.explain import DECODE_ERRORS, Rejection
 from schemas.vocabulary import Channel
 
-#: What a survey tool calls its events when it sends them on.
-_SURVEY = re.compile(r"nps|csat|ces|survey|feedback|rating", re.IGNORECASE)
-_METRIC = re.compile(r"nps|csat|ces|rating", re.IGNORECASE)
+_METRICS = ("nps", "csat", "ces", "rating")
+#: Whole words by which a survey tool's events are known when it sends them on: there is a "ces" in every "success".
+_SURVEY = frozenset((*_METRICS, "survey", "feedback"))
+#: Words of a name: "NPS Survey Answered", "nps_survey", "NPSAnswered", "surveyAnswered".
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 #: Properties that hold the answer and its text, the first that is there.
-_SCORES = ("score", "rating", "value", "nps_score", "nps", "csat", "ces")
+_SCORES = ("score", "rating", "nps_score", "nps", "csat", "ces")
+#: Properties that only a survey's event has. `value` is an amount of money in most events, an answer only beside these.
+_OF_SURVEYS = ("survey_type", "survey_id", "response_id", "survey_response_id", "question_id")
 _TEXTS = ("comment", "feedback", "text", "answer", "response")
 _LIBRARIES = (
     *(("ios", "app"), ("android", "app"), ("react-native", "app"), ("flutter", "app")),
@@ -94,8 +98,8 @@ def _event(call: Any, options: Options) -> Event | Rejection | None:
         "campaign": word(at(call, "context", "campaign", "name")),
         "product": word(first(properties.get("product_id"), properties.get("sku"))),
     }
-    answer = next((properties[key] for key in _SCORES if isinstance(properties.get(key), int | float)), None)
-    if kind == "track" and answer is not None and _SURVEY.search(name):
+    answer = _score(properties)
+    if kind == "track" and answer is not None and not _SURVEY.isdisjoint(_words(name)):
         return _answer(name, properties, answer, common, options)
     return touchpoint(
         options,
@@ -107,15 +111,33 @@ def _event(call: Any, options: Options) -> Event | Rejection | None:
     )
 
 
+def _words(name: Any) -> list[str]:
+    return [found.lower() for found in _WORDS.findall(str(name or ""))]
+
+
+def _metric(name: Any) -> str | None:
+    """The metric that a name has as a whole word."""
+    return next((found for found in _words(name) if found in _METRICS), None)
+
+
+def _score(properties: dict[str, Any]) -> tuple[str, float] | None:
+    """The property that holds the answer, and the answer."""
+    of_survey = _metric(properties.get("metric")) or any(word(properties.get(key)) for key in _OF_SURVEYS)
+    held = ((key, properties.get(key)) for key in (*_SCORES, *(("value",) if of_survey else ())))
+    return next(
+        ((key, value) for key, value in held if isinstance(value, int | float) and not isinstance(value, bool)), None
+    )
+
+
 def _answer(
-    name: str, properties: dict[str, Any], answer: float, common: dict[str, Any], options: Options
+    name: str, properties: dict[str, Any], found: tuple[str, float], common: dict[str, Any], options: Options
 ) -> Event | Rejection:
-    said = properties.get("metric") or properties.get("survey_type") or ""
-    metric = _METRIC.search(str(said)) or _METRIC.search(name)
+    key, answer = found
+    said = (properties.get("metric"), properties.get("survey_type"), name, key)
     return feedback(
         options,
         **common,
-        metric=metric[0].lower() if metric else "nps",
+        metric=next(filter(None, map(_metric, said)), "nps"),
         score=int(answer) if float(answer).is_integer() else answer,
         scale_min=properties.get("scale_min"),
         scale_max=properties.get("scale_max"),

@@ -43,7 +43,13 @@ def mapped(payload: Any, headers: Headers, options: Options) -> list[Event | Rej
     shop = headers.get("x-shopify-shop-domain", "")
     customer = word(at(payload, "customer", "id"))
     order = word(first(payload.get("order_id"), payload.get("id")))
-    delivery = first(headers.get("x-shopify-event-id"), headers.get("x-shopify-webhook-id"), f"{shop}:{order}:{name}")
+    # Without the delivery's own id that of what it is about: a refund's, since an order may have several.
+    own = word(payload.get("id"))
+    delivery = first(
+        headers.get("x-shopify-event-id"), headers.get("x-shopify-webhook-id"), own and f"{shop}:{own}:{name}"
+    )
+    if delivery is None:
+        return [missing("$.id")]
     made = touchpoint(
         options,
         event_id=f"shopify:{delivery}",

@@ -34,6 +34,8 @@ def mapped(payload: Any, _: Headers, options: Options) -> list[Event | Rejection
     fields = items(at(response, "definition", "fields"))
     steps = {word(at(field, "id")): at(field, "properties", "steps") for field in fields}
     token = word(response.get("token"))
+    if token is None:
+        return [missing("$.form_response.token")]
     hidden = response["hidden"] if isinstance(response.get("hidden"), dict) else {}
     text = next(
         (a["text"] for a in answers if at(a, "field", "type") in _TEXTS and isinstance(a.get("text"), str)), None
@@ -52,6 +54,9 @@ def mapped(payload: Any, _: Headers, options: Options) -> list[Event | Rejection
         if what is None:
             continue
         question = word(first(at(answer, "field", "ref"), at(answer, "field", "id")))
+        if question is None:
+            found.append(missing("$.form_response.answers[].field.ref"))
+            continue
         named = {"event_id": f"typeform:{token}:{question}", "question_id": question, "score": answer.get("number")}
         found.append(feedback(options, **common, **named, **what, text=None if found else text))
     if not found and text is not None:

@@ -45,6 +45,8 @@ def mapped(payload: Any, _: Headers, options: Options) -> list[Event | Rejection
     name = _touchpoint(kind.removeprefix(_PREFIX), payload)
     if name is None:
         return []
+    if word(payload.get("id")) is None:
+        return [missing("$.id")]
     detail = payload["detail"] if isinstance(payload.get("detail"), dict) else {}
     made = touchpoint(
         options,
@@ -83,9 +85,12 @@ def _rating(payload: Any, options: Options) -> list[Event | Rejection]:
     if score is None:
         return []  # "offered" and the like: nobody has answered yet
     ticket = word(payload.get("ticket_id"))
+    if ticket is None:
+        return [missing("$.ticket_id")]
+    moment = first(payload.get("solved_at"), payload.get("rated_at"))
     made = feedback(
         options,
-        event_id=f"zendesk:{ticket}:{payload.get('solved_at')}:{score}",
+        event_id=f"zendesk:{ticket}:{moment}:{score}",
         occurred_at=first(payload.get("rated_at"), payload.get("solved_at")),
         channel=_channel(payload.get("channel")),
         metric="csat",
@@ -93,12 +98,12 @@ def _rating(payload: Any, options: Options) -> list[Event | Rejection]:
         scale_min=0,
         scale_max=1,
         text=payload.get("comment"),
-        submission_id=f"zendesk:{ticket}" if ticket else None,
-        revision=milliseconds(payload.get("solved_at")),
+        submission_id=f"zendesk:{ticket}",
+        revision=milliseconds(moment),
         customer_id=word(payload.get("requester")),
         agent_id=word(payload.get("agent")),
         touchpoint="support.ticket.solved",
-        ref={"ticket": ticket} if ticket else None,
+        ref={"ticket": ticket},
     )
     return [made]
 
