@@ -98,7 +98,7 @@ class Desk:
         self.arrivals: dict[Partition, tuple[int, Arrival]] = {}
         self.refused: dict[Partition, dict[int, Rejection]] = {}
         self.pseudonyms = Pseudonyms(settings.pseudonym_key_id, settings.pseudonym_bytes)
-        self.sealer = Sealer(settings.pseudonym_key_id, settings.seal_bytes)
+        self.sealer = Sealer(settings.seal_key_id, settings.seal_bytes)
         self.following = Following(self.pool, self.group, self.pseudonyms, settings.profiles_held)
         self.registry = Watcher(settings.registry or DEFAULT_PATH)
         self.taxonomy = Followed(settings.taxonomy or TAXONOMY, read_taxonomy)
@@ -424,8 +424,8 @@ class Desk:
         holding = self.custody.holding(partition)
         return self.custody.alive() and holding is not None and holding.attempt == ours.attempt
 
-    def _seal(self, piece: Slice, offset: int) -> bytes:
+    def _seal(self, piece: Slice, offset: int) -> tuple[int, bytes]:
         raw = piece.values[offset - piece.lo] or b""
         where = context(piece.partition.topic, piece.epoch, piece.partition.part, offset)
         sealed: bytes = self.sealer.seal([raw], [where])[0]
-        return sealed
+        return self.sealer.key_id, sealed

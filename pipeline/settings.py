@@ -57,8 +57,9 @@ class Settings(BaseSettings):
 
     customer_form: Literal["plain", "pseudonym"] = "plain"
     pseudonym_key: SecretStr = Field(SecretStr(""), description="32 bytes as 64 hex digits")
-    pseudonym_key_id: int = Field(1, ge=1, le=255)
+    pseudonym_key_id: int = Field(1, ge=1, le=255, description="stands beside each pseudonym: another key, another id")
     seal_key: SecretStr = Field(SecretStr(""), description="32 bytes as 64 hex digits")
+    seal_key_id: int = Field(1, ge=1, le=255, description="stands beside sealed bytes: another key, another id")
     insecure_keys: bool = Field(False, description="run with well-known keys (embedded stack and tests only)")
     plain_agents: bool = Field(False, description="store the ids of employees as they come")
     invite_quiet_days: int = Field(30, ge=0, le=400, description="days between two invitations, over all surveys")

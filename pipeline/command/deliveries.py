@@ -118,7 +118,7 @@ def _mapped(client: ClickHouse, settings: Settings, name: str, *, rejected: bool
     from pipeline.intake.producing import pseudonyms_of
     from pipeline.intake.webhooks import judged_of, load_options
 
-    sealer = Sealer(settings.pseudonym_key_id, settings.seal_bytes)
+    sealer = Sealer(settings.seal_key_id, settings.seal_bytes)
     rules = Rules(ArrivalRules(settings.customer_form), pseudonyms_of(settings), settings.unknown_fields)
     options = load_options(settings.integrations).get(name, Options())
     grants = store.grants(client)

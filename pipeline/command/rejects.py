@@ -89,10 +89,10 @@ def show(ids: Ids, json: AsJson = False) -> None:
             raise UsageError("name one or more ids; `touchline rejects list` shows them")
         rows = table.found(client, table.Filter(0, 2**62, places=places), len(places))
         sealed = table.sealed_of(client, places)
-        sealer = Sealer(settings.pseudonym_key_id, settings.seal_bytes)
+        sealer = Sealer(settings.seal_key_id, settings.seal_bytes)
         for row in rows.iter_rows(named=True):
             place = Place(row["topic"], row["epoch"], row["part"], row["off"])
-            text = redacted(table.opened(sealer, place, sealed[place][1]))
+            text = redacted(table.opened(sealer, place, sealed[place]))
             shown = _document(row) | {"detail": row["detail"], "value": text}
             if json:
                 emit_json(shown)

@@ -43,15 +43,19 @@ class Sealer:
         """Column `sealed` (Binary): each row's bytes under its context; None stays null."""
         return pl.Series("sealed", [self._sealed(*pair) for pair in zip(raw, contexts, strict=True)], dtype=pl.Binary)
 
-    def open(self, sealed: bytes, context: bytes) -> bytes:
-        """The original bytes. DifferenceFound when key or context is another one or the bytes were altered."""
+    def open(self, sealed: bytes, context: bytes, key_id: int | None = None) -> bytes:
+        """The original bytes. DifferenceFound when key or context is another one or the bytes were altered.
+
+        `key_id` is the one that stands beside the bytes: under it they were sealed, whatever the key is called today.
+        """
+        named = self.key_id if key_id is None else key_id
         if len(sealed) < NONCE_BYTES + TAG_BYTES:
             raise DifferenceFound(f"{len(sealed)} bytes are too few to be a sealed value of {context.decode()}")
         try:
-            return self._aes.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self._bound(context))
+            return self._aes.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound(named, context))
         except InvalidTag:
             raise DifferenceFound(
-                f"the sealed bytes of {context.decode()} do not open with key {self.key_id}: another key sealed them,"
+                f"the sealed bytes of {context.decode()} do not open as those of key {named}: another key sealed them,"
                 " they belong to another offset, or they were altered"
             ) from None
 
@@ -59,10 +63,11 @@ class Sealer:
         if raw is None:
             return None
         nonce = os.urandom(NONCE_BYTES)
-        return nonce + self._aes.encrypt(nonce, raw, self._bound(context))
+        return nonce + self._aes.encrypt(nonce, raw, _bound(self.key_id, context))
 
-    def _bound(self, context: bytes) -> bytes:
-        return b"touchline sealed v1/%d/" % self.key_id + context
+
+def _bound(key_id: int, context: bytes) -> bytes:
+    return b"touchline sealed v1/%d/" % key_id + context
 
 
 def context(topic: str, epoch: int, part: int, off: int) -> bytes:

@@ -109,15 +109,14 @@ def listed(client: ClickHouse, integration: str, since_ms: int, *, rejected: boo
 def opened(client: ClickHouse, sealer: Sealer, integration: str, delivery: str) -> tuple[dict[str, str], bytes]:
     """Headers and body of one; raises DifferenceFound when it does not open, KeyError when it is not there."""
     rows = client.query(
-        "SELECT base64Encode(sealed) AS coded FROM deliveries FINAL"
+        "SELECT key_id, base64Encode(sealed) AS coded FROM deliveries FINAL"
         " WHERE integration = {name:String} AND delivery = {id:String}",
         {"name": integration, "id": delivery},
     )
     if rows.is_empty():
         raise KeyError(delivery)
-    headers, body = msgspec.json.decode(
-        sealer.open(base64.b64decode(rows["coded"][0]), _context(integration, delivery))
-    )
+    sealed = base64.b64decode(rows["coded"][0])
+    headers, body = msgspec.json.decode(sealer.open(sealed, _context(integration, delivery), rows["key_id"][0]))
     return headers, base64.b64decode(body)
 
 

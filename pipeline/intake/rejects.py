@@ -104,9 +104,10 @@ def counted_ids(client: ClickHouse, hashes: Sequence[int]) -> set[int]:
     return set(rows["event_hash"].to_list()) if not rows.is_empty() else set()
 
 
-def opened(sealer: Sealer, place: Place, sealed: bytes) -> bytes:
-    """The original bytes. DifferenceFound when another key sealed them or they were altered."""
-    return sealer.open(sealed, context(*place))
+def opened(sealer: Sealer, place: Place, sealed: tuple[int, bytes]) -> bytes:
+    """The bytes of what `sealed_of` found. DifferenceFound when another key sealed them or they were altered."""
+    key_id, bits = sealed
+    return sealer.open(bits, context(*place), key_id)
 
 
 #: Rows of some places; their texts are one parameter, since a tuple cannot be one.

@@ -205,7 +205,7 @@ class _Mender:
 
     def __init__(self, client: ClickHouse, settings: Settings, edits: Edits) -> None:
         self._edits = edits
-        self._sealer = Sealer(settings.pseudonym_key_id, settings.seal_bytes)
+        self._sealer = Sealer(settings.seal_key_id, settings.seal_bytes)
         self._pseudonyms = pseudonyms_of(settings)
         self._rules = Rules(ArrivalRules(settings.customer_form), self._pseudonyms, settings.unknown_fields)
         self._grants = store.grants(client)
@@ -215,7 +215,7 @@ class _Mender:
     ) -> Mended | tuple[str, str]:
         """The mended event, or the verdict and what is wrong."""
         try:
-            value = rejects.opened(self._sealer, place, found[1]) if found is not None else b""
+            value = rejects.opened(self._sealer, place, found) if found is not None else b""
         except DifferenceFound:
             return SEALED, f"sealed with key {found[0] if found else 0}"
         if place.topic != GATEWAY:

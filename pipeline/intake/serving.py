@@ -61,7 +61,7 @@ class Server:
         self.pipe = Pipe(settings, self._telemetry)
         rules = Rules(ArrivalRules(settings.customer_form), pseudonyms_of(settings), settings.unknown_fields)
         policy = Policy(rules, settings.gateway_key_rate, settings.gateway_rate, settings.gateway_patience_s)
-        sealer = Sealer(settings.pseudonym_key_id, settings.seal_bytes)
+        sealer = Sealer(settings.seal_key_id, settings.seal_bytes)
         refusals = Refusals(sealer)
         self.gateway = Gateway(self.verifier, self.pipe, self._telemetry, policy, refusals)
         self._keeping = Keeping(settings, self._pool, refusals)

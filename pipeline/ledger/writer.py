@@ -48,8 +48,8 @@ class Guard(Protocol):
 class Seal(Protocol):
     """Seals the bytes of a row that ClickHouse itself refused."""
 
-    def __call__(self, piece: Slice, offset: int) -> bytes:
-        """The sealed original bytes of one offset."""
+    def __call__(self, piece: Slice, offset: int) -> tuple[int, bytes]:
+        """The key's id and the sealed original bytes of one offset."""
 
 
 class Lost(Exception):
@@ -236,9 +236,12 @@ def ledger_blocks(rows: pl.DataFrame, token: str) -> list[Block]:
     return [Block("ledger", f"{token}|{day}", part) for day, part in _by_day(rows.select(_LEDGER_COLUMNS))]
 
 
-def dead_letter(row: pl.DataFrame, reason: Reason, stage: Stage, detail: str, sealed: bytes) -> pl.DataFrame:
-    """The same offset as a dead letter: every fact of the event taken back to its empty value."""
-    kept = {*_IDENTITY, "off", "ingest_ms", "event_hash", "payload_hash", "key_id", "producer", "attempt"}
+def dead_letter(
+    row: pl.DataFrame, reason: Reason, stage: Stage, detail: str, sealed: tuple[int, bytes]
+) -> pl.DataFrame:
+    """The same offset as a dead letter: every fact of the event taken back to its empty value, `key_id` the seal's."""
+    kept = {*_IDENTITY, "off", "ingest_ms", "event_hash", "payload_hash", "producer", "attempt"}
+    key_id, bits = sealed
     empty = [_empty(name, dtype) for name, dtype in row.schema.items() if name not in kept]
     said = {
         "disposition": str(Disposition.DEAD_LETTER),
@@ -248,7 +251,9 @@ def dead_letter(row: pl.DataFrame, reason: Reason, stage: Stage, detail: str, se
         "detail": detail,
     }
     return row.with_columns(*empty).with_columns(
-        *(pl.lit(value).alias(name) for name, value in said.items()), pl.lit(sealed, pl.Binary).alias("sealed")
+        *(pl.lit(value).alias(name) for name, value in said.items()),
+        pl.lit(key_id, row.schema["key_id"]).alias("key_id"),
+        pl.lit(bits, pl.Binary).alias("sealed"),
     )
 
 

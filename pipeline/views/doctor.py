@@ -88,7 +88,9 @@ def _keys(settings: Settings) -> Finding:
     except SettingsError as error:
         fix = "TOUCHLINE_PSEUDONYM_KEY and TOUCHLINE_SEAL_KEY from `openssl rand -hex 32`, the same for all workers"
         return Finding("keys", State.FAIL, str(error), fix)
-    return Finding("keys", State.OK, f"pseudonym key {settings.pseudonym_key_id} and seal key are set")
+    return Finding(
+        "keys", State.OK, f"pseudonym key {settings.pseudonym_key_id} and seal key {settings.seal_key_id} are set"
+    )
 
 
 def _registry(settings: Settings) -> Finding:

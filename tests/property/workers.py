@@ -111,7 +111,7 @@ class Worker:
         self.custody = Custody(lambda: self.generation, lambda: world.now, _STALL_S)
         self.guard: Guard = self.custody if world.rules.guard else NoGuard()
         told = _Told(world.rules.whole_token)
-        self.writer = Writer(told, told, self.guard, lambda piece, off: b"sealed", _wait)
+        self.writer = Writer(told, told, self.guard, lambda piece, off: (1, b"sealed"), _wait)
         self.queue: list[Slice] = []
         self.recorded: list[Slice] = []
         self.writing: Flight | None = None

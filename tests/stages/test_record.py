@@ -15,7 +15,7 @@ from tests.chaos import evidence
 from tests.stages import records
 from tests.stages.flow import labelled, recorded
 from tests.stages.records import FEEDBACK, TOUCHPOINTS, answer, answers
-from tests.stages.worker import Members
+from tests.stages.worker import SEAL_KEY_ID, Members
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
@@ -77,15 +77,15 @@ async def test_a_rejected_event_is_sealed_and_told_on_the_topic_rejected_before_
     desk, _ = bench
     raw = answer(0, score=11).value
     piece = await recorded(desk, FEEDBACK, [answer(0, score=11)])
-    ((sealed, reason, path),) = stored(desk, "hex(sealed), reason, path", "sealed")
-    assert (reason, path) == ("out_of_range", "$.score")
+    ((sealed, reason, path, key_id),) = stored(desk, "hex(sealed), reason, path, key_id", "sealed")
+    assert (reason, path, key_id) == ("out_of_range", "$.score", SEAL_KEY_ID)
     where = context("feedback", piece.epoch, 1, 0)
     assert desk.sealer.open(bytes.fromhex(str(sealed)), where) == raw
     broker, prefix = desk.settings.bootstrap_servers, desk.settings.topic_prefix
     log = await asyncio.to_thread(evidence.read_log, broker, prefix, ("rejected",))
     (message,) = [json.loads(each.value or b"") for each in log]
     assert (message["topic"], message["partition"], message["offset"]) == ("feedback", 1, 0)
-    assert message["reason"] == "out_of_range"
+    assert (message["reason"], message["key_id"]) == ("out_of_range", SEAL_KEY_ID)
 
 
 async def test_texts_stand_beside_the_ledger_and_never_in_it(bench: Bench) -> None:

@@ -27,6 +27,8 @@ from pipeline.slices import Partition, Poll, Record
 from pipeline.texts.labeller import Labeller, Options
 
 REGISTRY = Path(__file__).with_name("registry.toml")
+#: Not that of the pseudonyms: what is taken for the other shows.
+SEAL_KEY_ID = 7
 #: Labels everything as positive, the same on every machine.
 CLASSIFIER = "tests.unit.texts.faulty_models:healthy"
 
@@ -89,7 +91,8 @@ class Members:
 
 def settings_of(folder: Path, **more: Any) -> Settings:
     """Settings that need no environment: well-known keys, the registry and the classifier of these tests."""
-    return load_settings(insecure_keys=True, registry=REGISTRY, classifier=CLASSIFIER, state_dir=folder, **more)
+    keys = {"insecure_keys": True, "pseudonym_key_id": 1, "seal_key_id": SEAL_KEY_ID}
+    return load_settings(**keys, registry=REGISTRY, classifier=CLASSIFIER, state_dir=folder, **more)
 
 
 def desk_of(settings: Settings) -> tuple[Desk, Members]:

@@ -39,6 +39,13 @@ def test_another_key_or_key_id_does_not_open(sealer: Sealer) -> None:
         sealer.open(Sealer(1, KEY).seal([b"raw"], [HERE])[0], HERE)
 
 
+def test_bytes_sealed_under_a_former_id_of_the_key_open_under_the_id_that_stands_beside_them() -> None:
+    sealed = Sealer(1, KEY).seal([b"raw"], [HERE])[0]
+    assert Sealer(2, KEY).open(sealed, HERE, 1) == b"raw"
+    with pytest.raises(DifferenceFound, match="key 3"):
+        Sealer(2, KEY).open(sealed, HERE, 3)
+
+
 def test_altered_or_cut_bytes_do_not_open() -> None:
     sealer = Sealer(1, KEY)
     sealed = bytearray(sealer.seal([b"raw"], [HERE])[0])

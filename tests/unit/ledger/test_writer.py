@@ -76,7 +76,7 @@ def write(
     async def wait(seconds: float) -> None:
         waits.append(seconds)
 
-    writer = Writer(sink, sink, guard or Guard(), lambda piece, off: b"sealed %d" % off, wait)
+    writer = Writer(sink, sink, guard or Guard(), lambda piece, off: (7, b"sealed %d" % off), wait)
     return writer, asyncio.run(writer.write(batch)), waits
 
 
@@ -152,7 +152,7 @@ def test_one_refused_row_of_ten_thousand_is_found_in_28_inserts_and_becomes_a_de
         assert stored["off"].to_list() == list(range(10_000))
         dead = stored.filter(pl.col("reason") == "refused_by_sink")
         assert dead.select("off", "disposition", "failed_at").rows() == [(bad, "dead_letter", "record")]
-        assert sink.stored["sealed"][0].select("off", "sealed").rows() == [(bad, b"sealed %d" % bad)]
+        assert sink.stored["sealed"][0].select("off", "key_id", "sealed").rows() == [(bad, 7, b"sealed %d" % bad)]
         assert sink.stored["rejected"][0]["detail"].to_list() == ["ClickHouse refused the row"]
         assert written[0].rows["disposition"].to_list() == stored["disposition"].to_list()
         assert written[0].rows.columns == found.columns
@@ -180,9 +180,9 @@ def test_a_sink_that_refuses_even_the_dead_letter_stops_the_process() -> None:
 
 def test_a_dead_letter_keeps_its_identity_and_nothing_of_the_event() -> None:
     row = ledger_rows([piece(rows(1).with_columns(pl.lit("delivery").alias("topics")))])
-    dead = dead_letter(row, Reason.REFUSED_BY_SINK, Stage.RECORD, "why", b"bytes")
+    dead = dead_letter(row, Reason.REFUSED_BY_SINK, Stage.RECORD, "why", (7, b"bytes"))
     assert dead.columns == row.columns
-    for name in ("topic", "epoch", "part", "ver", "off", "ingest_ms", "event_hash", "payload_hash", "key_id"):
+    for name in ("topic", "epoch", "part", "ver", "off", "ingest_ms", "event_hash", "payload_hash"):
         assert dead[name].equals(row[name])
     assert dead.select("brand", "metric", "bin", "old_off", "old_bin", "occurred_ms", "text", "topics").row(0) == (
         "",
@@ -194,10 +194,11 @@ def test_a_dead_letter_keeps_its_identity_and_nothing_of_the_event() -> None:
         "",
         "",
     )
-    assert dead.select("reason", "failed_at", "detail", "sealed").row(0) == (
+    assert dead.select("reason", "failed_at", "detail", "key_id", "sealed").row(0) == (
         "refused_by_sink",
         "record",
         "why",
+        7,
         b"bytes",
     )
     assert [block.table for block in side_blocks(dead, "t")] == ["sealed"]
