@@ -112,15 +112,14 @@ def _mapped(client: ClickHouse, settings: Settings, name: str, *, rejected: bool
     from pipeline.intake.admission import Rules
     from pipeline.intake.deliveries import listed, opened
     from pipeline.intake.integrations import integrations
-    from pipeline.intake.integrations.contract import Options
     from pipeline.intake.integrations.receiving import Unread
     from pipeline.intake.integrations.receiving import remap as mapped_anew
     from pipeline.intake.producing import pseudonyms_of
-    from pipeline.intake.webhooks import judged_of, load_options
+    from pipeline.intake.webhooks import judged_of, load_options, options_of
 
     sealer = Sealer(settings.seal_key_id, settings.seal_bytes)
     rules = Rules(ArrivalRules(settings.customer_form), pseudonyms_of(settings), settings.unknown_fields)
-    options = load_options(settings.integrations).get(name, Options())
+    options = options_of(load_options(settings.integrations), name, settings.unknown_fields)
     grants = store.grants(client)
     fine: dict[str, Judged] = {}
     refused = 0

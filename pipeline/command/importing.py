@@ -112,14 +112,15 @@ def _documents(file: Path, name: str, how: tuple[bool, bool], json: bool) -> Non
     from pipeline.intake.integrations.documents import events_in
     from pipeline.intake.mappings import known
     from pipeline.intake.producing import Producer, pseudonyms_of
-    from pipeline.intake.webhooks import load_options
+    from pipeline.intake.webhooks import load_options, options_of
     from pipeline.settings import load_settings
 
     if name not in integrations():
         raise UsageError(f"--as {name}: known are {', '.join([*known(), *sorted(integrations())])}")
     settings = load_settings()
     live, dry_run = how
-    events = events_in(file, integrations()[name], load_options(settings.integrations).get(name))
+    options = options_of(load_options(settings.integrations), name, settings.unknown_fields)
+    events = events_in(file, integrations()[name], options)
 
     async def go() -> Tally:
         topic, pseudonyms = None if live else "history", pseudonyms_of(settings)

@@ -111,7 +111,7 @@ def judge(items: Items, grant: Grant, rules: Rules, now_ms: int) -> list[Judged]
     judged: list[Judged] = []
     for value, headers in zip(items.values, items.headers, strict=True):
         careful = headers or (near and guards.may_exceed(value))
-        found = _careful(value, headers, rules) if careful else _usual(value, rules)
+        found = _careful(value, headers, rules.unknown) if careful else _usual(value, rules.unknown)
         if isinstance(found, Rejection):
             judged.append(_refused(value, headers, found))
         else:
@@ -123,6 +123,11 @@ def judge_events(events: Sequence[Event], grant: Grant, rules: Rules, now_ms: in
     """The same for events that were made from something else (a webhook's payload)."""
     bounds = _bounds(grant, rules, now_ms)
     return [_judged(event, bounds, None) for event in events]
+
+
+def own(value: bytes, unknown: Unknown) -> Event | Rejection:
+    """A bare value of our own fields as an event, or why it is none; scope, time and customer are not judged here."""
+    return _careful(value, (), unknown) if guards.may_exceed(value) else _usual(value, unknown)
 
 
 class _Bounds(NamedTuple):
@@ -143,15 +148,15 @@ def _bounds(grant: Grant, rules: Rules, now_ms: int) -> _Bounds:
     return _Bounds(oldest, newest, None if grant.unbounded else grant, rules)
 
 
-def _usual(value: bytes, rules: Rules) -> Event | Rejection:
+def _usual(value: bytes, unknown: Unknown) -> Event | Rejection:
     """A bare value within all limits as an event; whatever is not quite that is looked at carefully."""
     try:
         return _feedback(value) if b'"metric"' in value else _touchpoint(value)
     except DECODE_ERRORS:
-        return _careful(value, (), rules)
+        return _careful(value, (), unknown)
 
 
-def _careful(value: bytes, headers: Headers, rules: Rules) -> Event | Rejection:
+def _careful(value: bytes, headers: Headers, unknown: Unknown) -> Event | Rejection:
     found = decode("history", [value], [headers])  # the topic that takes both records
     read = found.events[0]
     if read is None:
@@ -161,7 +166,7 @@ def _careful(value: bytes, headers: Headers, rules: Rules) -> Event | Rejection:
         extra = _unknown(read, _data_of(value, headers))
     except DECODE_ERRORS as error:  # in a field that is none of ours, which the codec skips unread
         return explain(error, value)
-    event = _with_extra(read, extra, rules.unknown) if extra else read
+    event = _with_extra(read, extra, unknown) if extra else read
     return event if isinstance(event, Rejection) else refusal(event, encode(event)) or event
 
 

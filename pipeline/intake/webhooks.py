@@ -12,6 +12,7 @@ import asyncio
 import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from aiohttp import web
 from pipeline.access.keys import Grant, Right
 from pipeline.errors import SettingsError, Unavailable
 from pipeline.intake import answers
-from pipeline.intake.admission import Judged, Rules, judge_events
+from pipeline.intake.admission import Judged, Rules, Unknown, judge_events
 from pipeline.intake.bodies import Refused
 from pipeline.intake.deliveries import Deliveries, Delivery
 from pipeline.intake.gateway import AGAIN_S, Gateway, Shed
@@ -66,7 +67,7 @@ class Webhooks:
         body = await gateway.body(request)
         if isinstance(body, Refused):
             return gateway.refuse(grant, body)
-        options = self._options.get(name, Options())
+        options = options_of(self._options, name, gateway.rules.unknown)
         found = receive(integration, request.headers, body, options, time.time())
         if isinstance(found, Unread):
             return await gateway.refuse_kept(grant, Refused(*found), body)
@@ -103,6 +104,11 @@ def _pointing(judged: Sequence[Judged], delivery: Delivery) -> list[Judged]:
         else each
         for index, each in enumerate(judged)
     ]
+
+
+def options_of(options: Mapping[str, Options], name: str, unknown: Unknown) -> Options:
+    """What is said of one integration, with the deployment's policy for fields that are none of ours."""
+    return replace(options.get(name, Options()), unknown=unknown)
 
 
 def load_options(path: Path | None) -> dict[str, Options]:

@@ -215,6 +215,34 @@ def track(named: str, properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "track", "event": named, "messageId": "m-1", "timestamp": moment, "properties": properties}
 
 
+def own_event(options: Options, **fields: Any) -> Any:
+    """What becomes of one event of ours that a Standard Webhook carries."""
+    event = {"event_id": "e-1", "occurred_at": "2026-11-03T20:26:10Z", "channel": "store", "touchpoint": "visit"}
+    (found,) = integrations()["standard_webhooks"].mapped({"data": event | fields}, {}, options)
+    return found
+
+
+@pytest.mark.parametrize("more", [{}, {"metric": "csat", "score": 4}])
+def test_what_we_do_not_know_in_an_event_of_ours_is_treated_as_the_gateway_treats_it(more: dict[str, Any]) -> None:
+    kept = own_event(Options(), shelf=3, **more)
+    assert kept.attributes == {"shelf": 3}
+    refused = own_event(Options(unknown="refuse"), shelf=3, **more)
+    assert (refused.reason, refused.path) == (Reason.UNKNOWN_FIELD, "$.shelf")
+    nested = own_event(Options(), shelf={"row": 3}, **more)
+    assert (nested.reason, nested.path) == (Reason.UNKNOWN_FIELD, "$.shelf")
+
+
+def test_what_the_deployment_sets_is_set_whatever_a_payload_says() -> None:
+    options = Options(fields={"brand": "acme", "touchpoint": "delivery"}, touchpoints={"visit": "store_visit"})
+    assert own_event(options, brand="other").brand == "acme"
+    assert own_event(Options(touchpoints={"visit": "store_visit"})).touchpoint == "store_visit"
+    case = json.loads((FOLDER / "typeform" / "response.json").read_text())
+    case["payload"]["form_response"]["hidden"] = {"touchpoint": "another"}
+    found = events_of("typeform", case | {"options": {"fields": dict(options.fields)}})
+    named = {(each["brand"], each["touchpoint"]) for each in found if "event_id" in each}
+    assert named == {("acme", "delivery")}
+
+
 def test_without_a_secret_the_key_in_the_address_is_all_there_is() -> None:
     name, path = next(each for each in ALL if each[0] == "typeform")
     case = json.loads(path.read_text())

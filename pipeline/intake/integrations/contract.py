@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from pipeline.intake.admission import Unknown
 from schemas.codec import check, decode_record
 from schemas.explain import Rejection, reject
 from schemas.feedback import Feedback
@@ -32,14 +33,16 @@ _SLUG = re.compile(r"[^a-z0-9]+")
 class Options:
     """What a deployment says of one integration (its table in the file of `TOUCHLINE_INTEGRATIONS`).
 
-    `secrets` sign; `fields` are set in every event (brand, unit, ...); `questions` says what a question measures:
-    reference -> "nps", "csat 1-7", ...; `touchpoints` renames: their event -> our touchpoint.
+    `secrets` sign; `fields` are set in every event (brand, unit, ...), whatever its payload says; `questions` says what
+    a question measures: reference -> "nps", "csat 1-7", ...; `touchpoints` renames: their event -> our touchpoint.
+    `unknown` is not in that table: it is the deployment's policy for fields of an event of ours that we do not know.
     """
 
     secrets: tuple[str, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict)
     questions: Mapping[str, str] = field(default_factory=dict)
     touchpoints: Mapping[str, str] = field(default_factory=dict)
+    unknown: Unknown = "attributes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,6 @@ def word(value: Any) -> str | None:
 def _event(record: Any, options: Options, fields: dict[str, Any]) -> Any:
     given = {name: value for name, value in fields.items() if value not in (None, "", {})}
     try:
-        return decode_record(record, orjson.dumps({**options.fields, **given}))
+        return decode_record(record, orjson.dumps({**given, **options.fields}))
     except orjson.JSONEncodeError:
         return reject(Reason.OUT_OF_RANGE, "$", "a number or a text that JSON cannot hold")

@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
+from pipeline.intake.admission import own
 from pipeline.intake.integrations.contract import (
     Event,
     Headers,
     Integration,
     Options,
-    feedback,
     missing,
-    touchpoint,
     word,
 )
 from pipeline.intake.integrations.signatures import standard
-from schemas.explain import Rejection
+from schemas.explain import Rejection, reject
+from schemas.vocabulary import Reason
 
 
 def mapped(payload: Any, headers: Headers, options: Options) -> list[Event | Rejection]:
-    """`data` is one event or a list; the id of the delivery and its time stand in where the data have none."""
+    """`data` is one event or a list, judged as POST /v1/events judges it; id and time of the delivery stand in."""
     data = payload.get("data") if isinstance(payload, Mapping) else None
     if data is None:
         return [missing("$.data")]
@@ -31,9 +33,18 @@ def mapped(payload: Any, headers: Headers, options: Options) -> list[Event | Rej
             continue
         name = word(headers.get("webhook-id"))
         stand_in = {"event_id": f"{name}:{number}" if name else None, "occurred_at": payload.get("timestamp")}
-        fields = {key: value for key, value in stand_in.items() if value} | dict(item)
-        found.append(feedback(options, **fields) if "metric" in item else touchpoint(options, **fields))
+        found.append(_event({key: value for key, value in stand_in.items() if value} | dict(item), options))
     return found
+
+
+def _event(fields: dict[str, Any], options: Options) -> Event | Rejection:
+    name = fields.get("touchpoint")
+    if "metric" not in fields and isinstance(name, str):
+        fields["touchpoint"] = options.touchpoints.get(name, name)
+    try:
+        return own(orjson.dumps(fields | dict(options.fields)), options.unknown)
+    except orjson.JSONEncodeError:
+        return reject(Reason.OUT_OF_RANGE, "$", "a number or a text that JSON cannot hold")
 
 
 INTEGRATION = Integration("standard_webhooks", "Standard Webhooks", mapped, standard)

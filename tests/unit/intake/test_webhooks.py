@@ -49,7 +49,7 @@ REVIEW = (
 def test_a_file_of_a_tools_json_is_one_document_or_one_a_line(tmp_path: Path, content: str) -> None:
     file = tmp_path / "reviews.json"
     file.write_text(content, encoding="utf-8")
-    found = list(events_in(file, integrations()["app_store"], None))
+    found = list(events_in(file, integrations()["app_store"], Options()))
     assert len(found) == content.count("rating")
     assert all(isinstance(event, Feedback) and event.score == 4 for event in found)
 
@@ -59,4 +59,4 @@ def test_a_file_that_is_no_json_is_named(tmp_path: Path, content: str) -> None:
     file = tmp_path / "reviews.json"
     file.write_text(content)
     with pytest.raises(UsageError, match=r"reviews\.json"):
-        list(events_in(file, integrations()["app_store"], None))
+        list(events_in(file, integrations()["app_store"], Options()))
