@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     gateway_port: int = Field(8080, ge=0, le=65535, description="0 picks a free port")
     gateway_rate: float = Field(100_000, ge=0, description="events a second that one gateway takes; 0: no limit")
     gateway_key_rate: float = Field(20_000, ge=0, description="events a second of one key at one gateway; 0: no limit")
-    gateway_patience_s: float = Field(10.0, gt=0, description="longest wait for a request's headers, and for its body")
+    gateway_patience_s: float = Field(10.0, gt=0, description="longest wait for headers, a body, an answer's reader")
     gateway_url: str = Field("http://127.0.0.1:8080", description="where the outside reaches the gateway")
     unknown_fields: Literal["attributes", "refuse"] = Field(
         "attributes", description="what the gateway does with fields that our records do not have"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from pipeline.intake.connections import Pieces
 from pipeline.intake.openapi import FILE
 
 STATIC = Path(__file__).with_name("static")
@@ -34,6 +35,7 @@ _POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' 
 _GUARDS = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 #: Files change with the version of the gateway only.
 _KEPT = {"Cache-Control": "public, max-age=3600"}
+_SCRIPT = "text/javascript; charset=utf-8"
 
 
 def routes() -> list[web.RouteDef]:
@@ -41,25 +43,23 @@ def routes() -> list[web.RouteDef]:
     described = FILE.read_bytes()
     script = (STATIC / "touchline.js").read_bytes()
     packed = VIEWER.read_bytes()
+    plain = gzip.decompress(packed)
 
-    async def openapi(_: web.Request) -> web.Response:
-        return web.Response(
-            body=described, content_type="application/json", headers={"Access-Control-Allow-Origin": "*"}
-        )
+    async def openapi(_: web.Request) -> web.StreamResponse:
+        return Pieces(described, {"Content-Type": "application/json", "Access-Control-Allow-Origin": "*"})
 
     async def docs(_: web.Request) -> web.Response:
         return web.Response(body=_PAGE, content_type="text/html", charset="utf-8", headers=_GUARDS)
 
-    async def viewer(request: web.Request) -> web.Response:
+    async def viewer(request: web.Request) -> web.StreamResponse:
+        headers = {**_KEPT, "Content-Type": _SCRIPT, "Vary": "Accept-Encoding"}
         if "gzip" in request.headers.get("Accept-Encoding", ""):
-            body, headers = packed, {**_KEPT, "Content-Encoding": "gzip"}
-        else:
-            body, headers = gzip.decompress(packed), _KEPT
-        return web.Response(body=body, content_type="text/javascript", charset="utf-8", headers=headers)
+            return Pieces(packed, headers | {"Content-Encoding": "gzip"})
+        return Pieces(plain, headers)
 
     async def scripted(_: web.Request) -> web.Response:
         headers = {**_KEPT, "Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
-        return web.Response(body=script, content_type="text/javascript", charset="utf-8", headers=headers)
+        return web.Response(body=script, headers={**headers, "Content-Type": _SCRIPT})
 
     return [
         web.get("/touchline.js", scripted),

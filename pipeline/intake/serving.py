@@ -10,6 +10,7 @@ import resource
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 from aiohttp import web
@@ -24,6 +25,7 @@ from pipeline.intake import pages
 from pipeline.intake.admission import Rules
 from pipeline.intake.answering import Answering
 from pipeline.intake.bodies import MAX_HEADERS
+from pipeline.intake.connections import Connection
 from pipeline.intake.contacts import Contacts
 from pipeline.intake.deliveries import Deliveries
 from pipeline.intake.gateway import Gateway, Policy
@@ -69,6 +71,7 @@ class Server:
         self.webhooks = Webhooks(self.gateway, load_options(settings.integrations), deliveries, self.pipe.now_ms)
         self._telemetry.set("touchline_build_info", 1, version=version("touchline"))
         self._runner: web.AppRunner | None = None
+        self._listening: asyncio.Server | None = None
         self._keys: asyncio.Task[None] | None = None
         self.url = ""
 
@@ -77,23 +80,27 @@ class Server:
         self.pipe.start()
         self._keeping.start()
         self._keys = asyncio.create_task(self._read_keys(), name="first keys")
-        self._runner = web.AppRunner(
-            self.application(),
+        self._runner = web.AppRunner(self.application(), handle_signals=False, shutdown_timeout=WAIT_S)
+        await self._runner.setup()
+        server = self._runner.server
+        assert server is not None, "it is set up"
+        made = partial(
+            Connection,
+            server,
+            self._settings.gateway_patience_s,  # with a new connection, an idle one and one that is not read alike
             access_log=None,
-            handle_signals=False,
-            keepalive_timeout=self._settings.gateway_patience_s,  # a new connection and an idle one alike
             lingering_time=LINGER_S,
             max_headers=MAX_HEADERS,  # of a line's 8 KiB each: 16 KiB together are let in
             auto_decompress=False,  # a bomb would unpack before anybody looks
-            shutdown_timeout=WAIT_S,
         )
-        await self._runner.setup()
         host, port = self._settings.gateway_host, self._settings.gateway_port
-        await web.TCPSite(self._runner, host, port, backlog=BACKLOG).start()
-        self.url = f"http://{host}:{self._runner.addresses[0][1]}"
+        self._listening = await asyncio.get_running_loop().create_server(made, host, port, backlog=BACKLOG)
+        self.url = f"http://{host}:{self._listening.sockets[0].getsockname()[1]}"
 
     async def stop(self) -> None:
         """Takes no more requests, answers those that came, closes."""
+        if self._listening is not None:
+            self._listening.close()
         if self._runner is not None:
             await self._runner.cleanup()
         if self._keys is not None:
@@ -104,6 +111,12 @@ class Server:
         await self.pipe.stop()
         await self._keeping.stop()
         self._pool.close()
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        server = self._runner.server if self._runner else None
+        return len(server.connections) if server else 0
 
     def application(self) -> web.Application:
         """All its routes; nothing listens yet."""
@@ -138,8 +151,7 @@ class Server:
         telemetry = self._telemetry
         telemetry.set("touchline_gateway_waiting_bytes", self.pipe.waiting_bytes)
         telemetry.set("touchline_gateway_keys_age_seconds", min(self.verifier.age_s, 1e9))
-        server = self._runner.server if self._runner else None
-        telemetry.set("touchline_gateway_connections", len(server.connections) if server else 0)
+        telemetry.set("touchline_gateway_connections", self.connections)
         self.gateway.counts.tell()
         body = generate_latest(telemetry.registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})

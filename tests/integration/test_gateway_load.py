@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from email.utils import parsedate_to_datetime
@@ -16,7 +17,7 @@ from pipeline.intake.serving import Server
 from pipeline.stack.launch import Stack
 from schemas.codec import encode
 from schemas.feedback import Feedback
-from tests.integration.gateway_place import Place, event, placed
+from tests.integration.gateway_place import Place, event, eventually, placed
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
@@ -98,6 +99,39 @@ async def test_slow_and_broken_connections_end_and_nothing_is_lost_count_of(
         assert counted["rejected"] == {"timeout": 1, "too_large": 2, "headers_too_large": 1}
         assert (counted["received"].total(), counted["accepted"].total()) == (5, 1)
         assert (await place.post(event()))[0] == 202
+
+
+async def test_whoever_does_not_read_his_answers_loses_his_connection(
+    stack: Stack, topic_prefix: str, database: str
+) -> None:
+    """T31: nobody needs a key to ask for more than the kernel holds, again and again, and never to read it."""
+    async with placed(stack, topic_prefix, database, gateway_patience_s=0.5) as place:
+        port = int(place.server.url.rpartition(":")[2])
+        asking = b"GET /docs/viewer.js HTTP/1.1\r\nHost: x\r\n\r\n"
+
+        def taking(request: bytes) -> socket.socket:
+            made = socket.socket()
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            made.connect(("127.0.0.1", port))
+            made.sendall(request)
+            return made
+
+        readers = [taking(asking * 12) for _ in range(20)]
+        readers += [taking(asking * 11 + asking[:-2] + b"Connection: close\r\n\r\n") for _ in range(20)]
+        try:
+            await eventually(lambda: counts(place.server, len(readers), 99))
+            await eventually(lambda: counts(place.server, 0, 0), 10)
+        finally:
+            for reader in readers:
+                reader.close()
+        async with place.client.get(
+            f"{place.server.url}/docs/viewer.js", headers={"Accept-Encoding": "identity"}
+        ) as whole:
+            assert len(await whole.read()) == int(whole.headers["Content-Length"]) > 800_000
+
+
+async def counts(server: Server, least: int, most: int) -> bool:
+    return least <= server.connections <= most
 
 
 @pytest.fixture
