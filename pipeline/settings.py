@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -50,7 +51,7 @@ class Settings(BaseSettings):
     kafka_ca: Path | None = Field(None, description="PEM file of the authority that signed the brokers' certificates")
 
     topic_prefix: str = Field("touchline.", pattern=r"^[A-Za-z0-9._-]*$")
-    topic_partitions: int = Field(12, ge=1, le=1024)
+    topic_partitions: int = Field(12, ge=1, le=1024, description="partitions of the topics, as they are on the broker")
     topic_replication: int = Field(1, ge=1, le=10)
     group: str = Field("touchline", pattern=r"^[A-Za-z0-9._-]+$")
     session_timeout_s: float = Field(30.0, ge=6.0, description="a worker silent for longer loses its partitions")
@@ -89,8 +90,7 @@ class Settings(BaseSettings):
         120.0, ge=5, description="a worker whose records wait for so long, with all else well, ends itself"
     )
     classifier: str = Field("pipeline.texts.model:bundled", description="module:factory of the models that label texts")
-    label_limit_s: float = Field(10.0, gt=0, description="longest wait for the labels of one slice")
-    burst_lag_s: float = Field(20.0, ge=0, description="older than this at labelling time means a backlog: static tier")
+    label_limit_s: float = Field(10.0, gt=0, description="longest wait for the model's answer to 256 texts at most")
 
     gateway_host: str = Field("127.0.0.1", description="where the gateway listens; behind a proxy that speaks TLS")
     gateway_port: int = Field(8080, ge=0, le=65535, description="0 picks a free port")
@@ -148,6 +148,10 @@ class Settings(BaseSettings):
             wrong.append(f"scores: no such file: {self.scores}")
         if not self.clickhouse_url.startswith(("http://", "https://")):
             wrong.append("clickhouse_url must begin with http:// or https://")
+        if "@" in urlsplit(self.clickhouse_url).netloc:
+            wrong.append(
+                "clickhouse_url is shown as it stands: clickhouse_user and clickhouse_password say who connects"
+            )
         if wrong:
             raise ValueError("; ".join(wrong))
         return self

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from pipeline.errors import NotReady, Unavailable
 from pipeline.settings import Settings
@@ -18,16 +20,22 @@ from schemas.topics import TOPICS, Topic
 #: Configurations that must be as asked; others are the operator's business.
 _CHECKED = ("message.timestamp.type", "cleanup.policy")
 
+#: Kafka's number for "this topic says so itself" as the source of a configuration (DYNAMIC_TOPIC_CONFIG).
+_SET_ON_TOPIC = 1
+APPLY = "touchline topics apply"
+_ANEW = "make them again with equal counts, then `touchline offsets reset` for each"
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing about one topic that is not as it should be; `wrong` means a worker must not start."""
+    """One thing about one topic that is not as it should be and what mends it; `wrong`: a worker must not start."""
 
     topic: str
     what: str
     wanted: str
     found: str
     wrong: bool
+    fix: str = APPLY
 
     def __str__(self) -> str:
         return f"{self.topic}: {self.what} should be {self.wanted}, is {self.found}"
@@ -72,21 +80,18 @@ class Topics:
             if name not in found:
                 differences.append(Difference(name, "topic", "present", "missing", True))
                 continue
-            partitions, config = found[name]
+            partitions, config, _ = found[name]
             wanted = self._partitions(topic)
             if partitions != wanted:
-                differences.append(
-                    Difference(name, "partitions", str(wanted), str(partitions), topic.partitions is not None)
-                )
+                differences.append(self._count_differs(topic, wanted, partitions))
             differences.extend(
                 Difference(name, key, value, config.get(key, "unset"), key in _CHECKED)
                 for key, value in wanted_config(topic).items()
                 if config.get(key) != value
             )
-        if len({count for name, (count, _) in found.items() if name in self._flow()}) > 1:
-            differences.append(
-                Difference("touchpoints, feedback, history, profiles", "partitions", "equal", "unequal", True)
-            )
+        if len({there.partitions for name, there in found.items() if name in self._flow()}) > 1:
+            flow = "touchpoints, feedback, history, profiles"
+            differences.append(Difference(flow, "partitions", "equal", "unequal", True, _ANEW))
         return differences
 
     async def apply(self) -> list[str]:
@@ -99,12 +104,22 @@ class Topics:
             done.extend(f"created {self._settings.topic(topic.name)}" for topic in missing)
         for topic in TOPICS:
             name = self._settings.topic(topic.name)
-            if name in found and any(found[name][1].get(k) != v for k, v in wanted_config(topic).items()):
-                await self._admin.alter_configs(
-                    [ConfigResource(ConfigResourceType.TOPIC, name, configs=wanted_config(topic))]
-                )
+            if name in found and any(found[name].config.get(k) != v for k, v in wanted_config(topic).items()):
+                # The request replaces all that was ever set on the topic, so the operator's own settings go along.
+                asked = ConfigResource(ConfigResourceType.TOPIC, name, configs=found[name].own | wanted_config(topic))
+                for answer in await self._admin.alter_configs([asked]):
+                    _require_done((named, code, said) for code, said, _, named in answer.resources)
                 done.append(f"configured {name}")
         return done
+
+    def _count_differs(self, topic: Topic, wanted: int, found: int) -> Difference:
+        """The publisher waits for every partition that the settings name and sums over no other: both must be one."""
+        name = self._settings.topic(topic.name)
+        wrong = topic.partitions is not None or name in self._flow()
+        fix = f"set TOUCHLINE_TOPIC_PARTITIONS={found}" if wrong else "it may stay so"
+        if topic.partitions is not None:
+            fix = f"delete {name}, then {APPLY}"
+        return Difference(name, "partitions", str(wanted), str(found), wrong, fix)
 
     def _flow(self) -> set[str]:
         return {self._settings.topic(name) for name in ("touchpoints", "feedback", "history", "profiles")}
@@ -123,13 +138,12 @@ class Topics:
             for topic in missing
         ]
         try:
-            await self._admin.create_topics(asked)
-        except TopicAlreadyExistsError:
-            return
+            answer = await self._admin.create_topics(asked)
         except KafkaError as error:
             raise unreachable(self._settings, error) from error
+        _require_done(answer.topic_errors)
 
-    async def _described(self) -> dict[str, tuple[int, dict[str, str]]]:
+    async def _described(self) -> dict[str, _There]:
         names = [self._settings.topic(topic.name) for topic in TOPICS]
         present = set(await self._admin.list_topics()) & set(names)
         if not present:
@@ -139,10 +153,34 @@ class Topics:
             [ConfigResource(ConfigResourceType.TOPIC, name) for name in sorted(present)]
         )
         configs: dict[str, dict[str, str]] = {}
+        own: dict[str, dict[str, str]] = {}
         for answer in answers:
-            for resource in answer.resources:
-                configs[resource[3]] = {entry[0]: entry[1] for entry in resource[4]}
-        return {item["topic"]: (len(item["partitions"]), configs.get(item["topic"], {})) for item in described}
+            for _, _, _, name, entries in answer.resources:
+                configs[name] = {key: value for key, value, *_ in entries}
+                own[name] = {key: value for key, value, _, source, *_ in entries if source == _SET_ON_TOPIC}
+        return {
+            item["topic"]: _There(len(item["partitions"]), configs.get(item["topic"], {}), own.get(item["topic"], {}))
+            for item in described
+        }
+
+
+class _There(NamedTuple):
+    """A topic as it is: its whole configuration, and the part that was set on the topic itself."""
+
+    partitions: int
+    config: dict[str, str]
+    own: dict[str, str]
+
+
+def _require_done(answers: Iterable[tuple[str, int, str | None]]) -> None:
+    """Raises NotReady with what the broker refused and why; aiokafka hands an error code back as an answer."""
+    refused = [
+        f"{name}: {said or for_code(code).__name__}"
+        for name, code, said in answers
+        if code not in (0, TopicAlreadyExistsError.errno)
+    ]
+    if refused:
+        raise NotReady("the broker refuses " + "; ".join(refused))
 
 
 def unreachable(settings: Settings, error: BaseException) -> Unavailable:
@@ -180,6 +218,7 @@ async def stopped(consumer: AIOKafkaConsumer) -> None:
 async def require_topics(settings: Settings) -> None:
     """Raises NotReady with the command that fixes it when a worker would meet missing or wrong topics."""
     async with Topics(settings) as topics:
-        wrong = [str(difference) for difference in await topics.diff() if difference.wrong]
+        wrong = [difference for difference in await topics.diff() if difference.wrong]
     if wrong:
-        raise NotReady("topics are not as they must be (" + "; ".join(wrong) + "): run `touchline topics apply`")
+        fixes = "; ".join(dict.fromkeys(difference.fix for difference in wrong))
+        raise NotReady(f"topics are not as they must be ({'; '.join(map(str, wrong))}); what mends them: {fixes}")

@@ -73,14 +73,21 @@ def diff(json: AsJson = False) -> None:
         if json:
             emit_json(
                 [
-                    {"topic": d.topic, "what": d.what, "wanted": d.wanted, "found": d.found, "wrong": d.wrong}
+                    {
+                        "topic": d.topic,
+                        "what": d.what,
+                        "wanted": d.wanted,
+                        "found": d.found,
+                        "wrong": d.wrong,
+                        "fix": d.fix,
+                    }
                     for d in found
                 ]
             )
         else:
             for difference in found:
-                emit(str(difference))
-            note(f"{len(found)} differences" + ("; `touchline topics apply` mends them" if found else ""))
+                emit(f"{difference}: {difference.fix}")
+            note(f"{len(found)} differences")
         return Exit.DIFFERENCE if found else Exit.OK
 
     guarded(work)

@@ -145,10 +145,7 @@ def _topics(differences: list[Difference]) -> Finding:
         return Finding("topics", State.OK, "all there, as the topic table asks")
     wrong = any(difference.wrong for difference in differences)
     seen = "; ".join(str(difference) for difference in differences)
-    counts = [difference for difference in differences if difference.what == "partitions"]
-    fix = "touchline topics apply"
-    if len(counts) == len(differences):
-        fix = f"set TOUCHLINE_TOPIC_PARTITIONS={counts[0].found}; the number of an epoch is fixed"
+    fix = "; ".join(dict.fromkeys(difference.fix for difference in differences if difference.wrong == wrong))
     return Finding("topics", State.FAIL if wrong else State.WARN, seen, fix)
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
@@ -26,6 +26,8 @@ from tests.integration.test_intake import arrived
 from tests.tables import make_tables
 
 WRITE = frozenset({Right.WRITE})
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -115,12 +117,12 @@ async def ready(client: aiohttp.ClientSession, server: Server) -> bool:
         return answer.status == 200
 
 
-async def eventually(condition: Callable[[], Awaitable[Any]], deadline_s: float = 30.0) -> None:
-    """Waits until the condition holds; TimeoutError after the deadline."""
+async def eventually(condition: Callable[[], Awaitable[T]], deadline_s: float = 30.0) -> T:
+    """The first true answer of `condition`; TimeoutError after the deadline."""
     async with asyncio.timeout(deadline_s):
         while True:
-            if await condition():
-                return
+            if found := await condition():
+                return found
             await asyncio.sleep(0.02)
 
 

@@ -38,6 +38,9 @@ def test_what_does_not_hang_together_is_refused(tmp_path: Path) -> None:
         load_settings(kafka_ca=tmp_path / "missing.pem")
     with pytest.raises(SettingsError, match="http://"):
         load_settings(clickhouse_url="clickhouse:9000")
+    with pytest.raises(SettingsError, match="clickhouse_user and clickhouse_password") as found:
+        load_settings(clickhouse_url="http://touchline:swordfish@clickhouse:8123")
+    assert "swordfish" not in str(found.value)
 
 
 def test_a_worker_needs_keys_of_its_own_and_the_well_known_one_is_none() -> None:
