@@ -35,7 +35,7 @@ from pipeline.customers.unit_rows import write_units
 from pipeline.customers.watcher import Watcher
 from pipeline.errors import Stuck, TouchlineError, Unavailable
 from pipeline.followed import Followed
-from pipeline.gauges import gauges
+from pipeline.gauges import gauges, tell_retries
 from pipeline.isolation import Step, isolate
 from pipeline.ledger.attendance import BAD, SILENT
 from pipeline.ledger.crashes import Crashes
@@ -128,6 +128,7 @@ class Desk:
                 "breaker": self._paused,
                 "progress": lambda: self.watchdog.trouble or None,
             },
+            lambda: gauges(self),
         )
         self.watchdog = Watchdog(settings, lambda: self.group, lambda: self.custody, lambda: self.writer.retries)
         self.queues: dict[str, Any] = {}
@@ -154,7 +155,7 @@ class Desk:
             for partition, position in positions.items():
                 self.crashes.passed(partition, position)
             await self.group.commit(positions | self.following.positions())
-            gauges(self)
+            tell_retries(self)
 
         @self.timer(app, self.settings.stuck_after_s / LOOKS, "watchdog")
         async def watchdog() -> None:

@@ -1,4 +1,4 @@
-"""What a worker shows once a second: the sizes and totals that others keep, from its desk into its metrics."""
+"""What a worker shows: the sizes and totals that others keep, from its desk into its metrics."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ _log = log("touchline.worker")
 
 
 def gauges(desk: Desk) -> None:
-    """Brings the metrics up to date, and says in the log when something had to be sent again."""
+    """Brings the metrics up to date."""
     telemetry = desk.telemetry
     for step, channel in desk.queues.items():
         telemetry.set("touchline_queue_slices", channel.queue.qsize(), step=step)
+    held = desk.custody.holdings().values()
+    telemetry.set("touchline_in_flight_records", sum(max(0, each.taken - each.position) for each in held))
     _memories(desk)
     telemetry.total("touchline_retries_total", _retries(desk))
     telemetry.total("touchline_bisected_total", desk.writer.bisected)
@@ -34,7 +36,6 @@ def gauges(desk: Desk) -> None:
     telemetry.total("touchline_alert_messages_total", desk.caller.failed, fate="failed")
     for state, n in desk.caller.counts().items():
         telemetry.set("touchline_incidents", n, state=state)
-    _tell_retries(desk, time.monotonic())
 
 
 def _memories(desk: Desk) -> None:
@@ -50,7 +51,9 @@ def _memories(desk: Desk) -> None:
     telemetry.total("touchline_profiles_rejected_total", desk.following.rejected)
 
 
-def _tell_retries(desk: Desk, now_s: float) -> None:
+def tell_retries(desk: Desk) -> None:
+    """Says in the log when something had to be sent again."""
+    now_s = time.monotonic()
     told, told_s = desk.retries_told
     retries = _retries(desk)
     if retries > told and now_s - told_s >= _TOLD_S:

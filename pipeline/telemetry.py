@@ -29,6 +29,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("touchline_events_out_total", "counter", ("step",), "events that left a step"),
     Metric("touchline_step_seconds", "histogram", ("step",), "time a step spends on one slice or batch"),
     Metric("touchline_queue_slices", "gauge", ("step",), "slices waiting before a step"),
+    Metric("touchline_in_flight_records", "gauge", (), "records taken from Kafka that are not in the ledger yet"),
     Metric(
         "touchline_dispositions_total", "counter", ("disposition", "reason"), "offsets recorded, by what became of them"
     ),

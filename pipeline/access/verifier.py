@@ -20,6 +20,7 @@ from pipeline.access import store
 from pipeline.access.keys import NO_DIGEST, Grant, Key, digest_of, id_of
 from pipeline.clickhouse import Pool
 from pipeline.errors import Unavailable
+from pipeline.tasks import ended
 
 #: How often all keys are read: revoking must be effective in five seconds, of which a slow query may take the rest.
 REFRESH_S = 2.0
@@ -55,11 +56,7 @@ class Verifier:
 
     async def stop(self) -> None:
         """Reads no more."""
-        for task in (self._keeping, self._reading):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Unavailable):
-                    await task
+        await ended((self._keeping, self._reading))
 
     @property
     def age_s(self) -> float:

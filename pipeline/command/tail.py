@@ -69,6 +69,7 @@ def _alerts(seconds: float, most: int, json: bool) -> int:
     import asyncio
 
     from pipeline.settings import load_settings
+    from pipeline.tasks import ended
     from pipeline.telemetry import mute_libraries
     from pipeline.views.page.alarms import ALARMS_S, Alarms
     from pipeline.views.page.following import Following
@@ -94,8 +95,7 @@ def _alerts(seconds: float, most: int, json: bool) -> int:
             for step in found[-most:] if first and most else [] if first else found:
                 emit_json(step) if json else emit(alarm(step))
             first = False
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+        await ended([reading])
 
     asyncio.run(go())
     for text in trouble.values():

@@ -23,6 +23,7 @@ from pipeline.errors import RefusedRows, Unavailable
 from pipeline.intake.places import GATEWAY
 from pipeline.intake.refusals import Refusals
 from pipeline.settings import Settings
+from pipeline.tasks import ended
 from pipeline.telemetry import log
 from pipeline.topics import stopped
 from schemas.explain import DECODE_ERRORS
@@ -85,10 +86,7 @@ class Keeping:
 
     async def stop(self) -> None:
         """Ends; what was not written is read again by the next gateway."""
-        for task in self._tasks:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await ended(self._tasks)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_S):
                 await self._count()

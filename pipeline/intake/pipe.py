@@ -30,6 +30,7 @@ from pipeline.errors import Unavailable
 from pipeline.intake.partitioning import partitions_of
 from pipeline.intake.producing import BATCH_BYTES, COMPRESSION
 from pipeline.settings import Settings
+from pipeline.tasks import ended
 from pipeline.telemetry import Telemetry, log
 from pipeline.topics import unreachable
 
@@ -118,10 +119,7 @@ class Pipe:
                     while self._waiting or self._runs:
                         self._wake.set()
                         await asyncio.sleep(0.02)
-        for task in self._tasks:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await ended(self._tasks)
 
     @property
     def trouble(self) -> str | None:

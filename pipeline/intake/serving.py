@@ -36,6 +36,7 @@ from pipeline.intake.producing import pseudonyms_of
 from pipeline.intake.refusals import Refusals
 from pipeline.intake.webhooks import Webhooks, load_options
 from pipeline.settings import Settings
+from pipeline.tasks import ended
 from pipeline.telemetry import GATEWAY_METRICS, Telemetry, log
 from pipeline.topics import require_topics
 
@@ -103,10 +104,7 @@ class Server:
             self._listening.close()
         if self._runner is not None:
             await self._runner.cleanup()
-        if self._keys is not None:
-            self._keys.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keys
+        await ended([self._keys])
         await self.verifier.stop()
         await self.pipe.stop()
         await self._keeping.stop()

@@ -14,11 +14,15 @@ Check = Callable[[], str | None]
 
 
 class Health:
-    """A small web server. `checks` are named; the process is ready when each answers None."""
+    """A small web server. `checks` are named; the process is ready when each answers None.
 
-    def __init__(self, telemetry: Telemetry, checks: dict[str, Check]) -> None:
+    `refresh` brings what others keep into the metrics, whenever somebody looks at them.
+    """
+
+    def __init__(self, telemetry: Telemetry, checks: dict[str, Check], refresh: Callable[[], None]) -> None:
         self._telemetry = telemetry
         self._checks = checks
+        self._refresh = refresh
         self._runner: web.AppRunner | None = None
         self.port = 0
 
@@ -49,5 +53,6 @@ class Health:
         return web.Response(text="\n".join(lines) + "\n", status=200 if ready else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
+        self._refresh()
         body = generate_latest(self._telemetry.registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -36,115 +35,18 @@ from typer.testing import CliRunner, Result
 from pipeline.clickhouse import ClickHouse
 from pipeline.command.main import COMMANDS
 from pipeline.settings import Settings, load_settings
-from pipeline.stack import tied
 from pipeline.topics import Topics
 from tests.chaos import evidence, oracle
 from tests.chaos.generator import Event, Generator
+from tests.chaos.processes import Worker, eventually, pauses
 from tests.tables import make_tables
 
 #: The shortest session that the settings allow.
 SESSION_S = 6
 #: Partitions of each topic of a case.
 PARTITIONS = 4
-#: How soon a condition is looked at again, and how seldom at last: a look costs Kafka and ClickHouse 10 ms of CPU.
-_LOOK_S, _MOST_LOOK_S = 0.05, 0.4
 #: How often a feed sends, seconds.
 _BEAT_S = 0.05
-
-
-def eventually(condition: Callable[[], Any], what: str, deadline_s: float = 60.0) -> Any:
-    """The first true answer of `condition`; AssertionError naming `what` after the deadline."""
-    end, pauses = time.monotonic() + deadline_s, _pauses()
-    while True:
-        found = condition()
-        if found:
-            return found
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {deadline_s:.0f} s: {what}")
-        time.sleep(next(pauses))
-
-
-def _pauses() -> Iterator[float]:
-    """Between two looks, without end: what takes long is looked at less often."""
-    pause = _LOOK_S
-    while True:
-        yield pause
-        pause = min(pause * 1.25, _MOST_LOOK_S)
-
-
-class Worker:
-    """One worker process. It dies with this process, however that ends."""
-
-    def __init__(self, name: str, program: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
-        self.name = name
-        folder.mkdir(parents=True, exist_ok=True)
-        number = len(list(folder.glob("*.log")))
-        self.log = folder / f"{number:03d}.log"
-        pid_file = folder / "pid"
-        pid_file.unlink(missing_ok=True)
-        keeper = [sys.executable, "-I", "-S", tied.__file__, "--parent", str(os.getpid()), "--pid-file", str(pid_file)]
-        with self.log.open("wb") as out:
-            self._keeper = subprocess.Popen(
-                [*keeper, "--", *program],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env={**os.environ, **environment},
-            )
-        eventually(pid_file.exists, f"worker {name} starts", 20)
-        self.pid = int(pid_file.read_text())
-
-    def send(self, number: signal.Signals) -> None:
-        """A signal to the worker itself; nothing when it is gone."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
-        self.send(signal.SIGKILL)
-        self.ended(10)
-
-    def terminate(self, deadline_s: float = 15.0) -> tuple[int, float]:
-        """SIGTERM; exit code and seconds it took."""
-        began = time.monotonic()
-        self.send(signal.SIGTERM)
-        code = self.ended(deadline_s)
-        return code, time.monotonic() - began
-
-    def freeze(self) -> None:
-        """SIGSTOP."""
-        self.send(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """SIGCONT."""
-        self.send(signal.SIGCONT)
-
-    def ended(self, deadline_s: float = 60.0) -> int:
-        """Waits for its end; the exit code (137 after SIGKILL). AssertionError with its last words otherwise."""
-        try:
-            return self._keeper.wait(deadline_s)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.name} still runs after {deadline_s:.0f} s: {self.words()}") from None
-
-    @property
-    def running(self) -> bool:
-        """Whether it has not ended."""
-        return self._keeper.poll() is None
-
-    def said(self, text: str) -> bool:
-        """Whether its log holds the text."""
-        return text in self.log.read_text(errors="replace")
-
-    def words(self, lines: int = 8) -> str:
-        """The last lines of its log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
-
-    @property
-    def memory_mb(self) -> float:
-        """Resident memory, the labelling process not counted."""
-        pages = int(Path("/proc", str(self.pid), "statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 class Feed:
@@ -364,9 +266,13 @@ class Case:
             if bounds.hi >= bounds.lo and settled.get((topic, part), -1) < bounds.hi
         ]
 
-    def in_flight(self, least: int = 1, deadline_s: float = 30.0) -> int:
-        """Waits until offsets are under way (a fault counts only then); how many."""
-        return int(eventually(lambda: (n := self.lag()) >= least and n, f"{least} offsets in flight", deadline_s))
+    def in_flight(self, *workers: Worker, deadline_s: float = 60.0) -> None:
+        """Waits until each of these workers (all that run) holds records that are not in the ledger yet.
+
+        A fault counts only then. Records that nobody has taken from Kafka are no loss to whom it hits.
+        """
+        hit = workers or tuple(worker for worker in self.workers if worker.running)
+        eventually(lambda: hit and all(worker.in_flight for worker in hit), f"in flight\n{self.words()}", deadline_s)
 
     def flowing(self, more: int = 1, deadline_s: float = 60.0) -> None:
         """Waits until the ledger has grown by so many offsets."""
@@ -375,11 +281,11 @@ class Case:
 
     def settle(self, deadline_s: float = 60.0) -> None:
         """Waits until every window has reached the log end. Feeds must have stopped."""
-        end, pauses = time.monotonic() + deadline_s, _pauses()
+        end, between = time.monotonic() + deadline_s, pauses()
         while left := self.unsettled():
             if time.monotonic() > end:
                 raise AssertionError(f"not settled within {deadline_s:.0f} s: {left}\n{self.words()}")
-            time.sleep(next(pauses))
+            time.sleep(next(between))
 
     def words(self) -> str:
         """Last words of all workers of the case, newest last."""

@@ -1,11 +1,9 @@
-"""Looking at a running worker from outside [I/O]: its web port, one known partition, topics read to their end."""
+"""Single events to a known partition, and topics read to their end [I/O]."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,39 +14,10 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from tests.chaos import evidence
 from tests.chaos.generator import Event, moment
-from tests.chaos.harness import Case, Worker, eventually
+from tests.chaos.harness import Case
 
 #: Sizes that only a test sends: the producer must not refuse them before the broker sees them.
 LARGEST = 8_000_000
-
-
-def port_of(worker: Worker) -> int:
-    """The port of its health pages, from its log."""
-
-    def found() -> int | None:
-        for line in worker.log.read_text(errors="replace").splitlines():
-            if '"worker serves"' in line:
-                return int(json.loads(line[line.index("{") :])["port"])
-        return None
-
-    return int(eventually(found, f"{worker.name} serves: {worker.words()}", 40))
-
-
-def page(worker: Worker, path: str) -> tuple[int, str]:
-    """Status and body of /livez, /readyz or /metrics."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port_of(worker)}{path}", timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-
-
-def metric(worker: Worker, name: str) -> float:
-    """The sum over all labels of a metric; 0 when it is not there."""
-    _, text = page(worker, "/metrics")
-    lines = [line for line in text.splitlines() if line.startswith((name + " ", name + "{"))]
-    return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
 def feedback(event_id: str, at_ms: int, customer: str = "customer-1", **fields: Any) -> Event:

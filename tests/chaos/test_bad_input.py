@@ -11,8 +11,9 @@ from aiokafka import AIOKafkaProducer
 
 from tests.chaos import probe
 from tests.chaos.generator import Event
-from tests.chaos.harness import Case, eventually
+from tests.chaos.harness import Case
 from tests.chaos.probe import feedback, unique
+from tests.chaos.processes import eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
@@ -65,13 +66,13 @@ def test_a_partition_of_nothing_but_poison_stands_still_until_an_operator_releas
     worker = case.worker("one")
     warmed(case)
     probe.send(case, [Event("feedback", b"k", POISON)] * 300, part=2)
-    eventually(lambda: probe.page(worker, "/readyz")[0] == 503, f"not ready\n{case.words()}", 30)
+    eventually(lambda: worker.page("/readyz")[0] == 503, f"not ready\n{case.words()}", 30)
     assert (
         "[-]breaker paused, see `touchline release`: feedback[2]: 200 invalid events in a row"
-        in (probe.page(worker, "/readyz")[1])
+        in (worker.page("/readyz")[1])
     )
-    assert probe.page(worker, "/livez")[0] == 200
-    assert probe.metric(worker, "touchline_breaker_open") == 1
+    assert worker.page("/livez")[0] == 200
+    assert worker.metric("touchline_breaker_open") == 1
     eventually(lambda: case.positions()["feedback", 2] == 200, "200 dead letters after the good one", 20)
     others = probe.send(case, [feedback(unique("good"), now_ms())] * 3, part=3)
     eventually(lambda: set(others) <= set(probe.ledger(case)), "the other partitions go on", 20)
@@ -82,8 +83,8 @@ def test_a_partition_of_nothing_but_poison_stands_still_until_an_operator_releas
     probe.send(case, [feedback(unique("good"), now_ms()) for _ in range(900)], part=2)
     found = case.verify()
     assert found.dispositions["dead_letter"] == 300
-    eventually(lambda: probe.page(worker, "/readyz")[0] == 200, "ready again", 20)
-    assert probe.metric(worker, "touchline_breaker_open") == 0
+    eventually(lambda: worker.page("/readyz")[0] == 200, "ready again", 20)
+    assert worker.metric("touchline_breaker_open") == 0
 
 
 def test_what_was_released_stays_released_over_a_restart_and_what_was_not_stays_paused(case: Case) -> None:
@@ -92,11 +93,11 @@ def test_what_was_released_stays_released_over_a_restart_and_what_was_not_stays_
     warmed(case)
     probe.send(case, [Event("feedback", b"k", POISON)] * 200, part=0)
     last = probe.send(case, [feedback(unique("good"), now_ms())], part=0)[0]
-    eventually(lambda: probe.page(worker, "/readyz")[0] == 503, f"not ready\n{case.words()}", 30)
+    eventually(lambda: worker.page("/readyz")[0] == 503, f"not ready\n{case.words()}", 30)
     eventually(lambda: case.positions()["feedback", 0] == 200, "200 dead letters after the good one", 20)
     worker.kill()
     worker = case.worker("two")
-    eventually(lambda: probe.metric(worker, "touchline_breaker_open") == 1, f"paused again\n{case.words()}", 40)
+    eventually(lambda: worker.metric("touchline_breaker_open") == 1, f"paused again\n{case.words()}", 40)
     assert last not in probe.ledger(case)
     assert case.command("release", "--topic", "feedback", "--partition", "0").returncode == 0
     eventually(lambda: last in probe.ledger(case), f"released\n{case.words()}", 30)
@@ -104,7 +105,7 @@ def test_what_was_released_stays_released_over_a_restart_and_what_was_not_stays_
     worker = case.worker("three")
     probe.send(case, [feedback(unique("good"), now_ms())], part=0)
     case.verify()
-    assert probe.page(worker, "/readyz")[0] == 200
+    assert worker.page("/readyz")[0] == 200
 
 
 def test_tombstones_empty_keys_and_giant_keys_stop_nobody(case: Case) -> None:

@@ -26,7 +26,8 @@ from pipeline.access.keys import Grant, Right
 from pipeline.clickhouse import ClickHouse
 from pipeline.stack.launch import Stack, running
 from pipeline.stack.processes import free_port
-from tests.chaos.harness import Case, Worker, deployed, eventually
+from tests.chaos.harness import Case, deployed
+from tests.chaos.processes import Worker, eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 

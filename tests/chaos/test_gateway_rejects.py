@@ -14,8 +14,8 @@ from pipeline.access import store
 from pipeline.access.keys import Grant, Right
 from pipeline.clickhouse import ClickHouse
 from pipeline.intake.refusals import MOST_KEPT
-from tests.chaos import probe
-from tests.chaos.harness import Case, eventually
+from tests.chaos.harness import Case
+from tests.chaos.processes import eventually
 from tests.chaos.test_gateway import Gateway
 from tests.integration.test_rejects import command, dispositions, listed, replayed
 
@@ -98,7 +98,7 @@ def test_a_producer_of_nothing_but_bad_events_is_named_and_fills_no_disk(case: C
         assert (status, document["rejected"]) == (400, 350)
         sent += 350
     eventually(lambda: worker.said("producer bad"), f"named\n{case.words()}", 60)
-    eventually(lambda: probe.metric(worker, "touchline_producer_bad") == 1, "counted", 20)
+    eventually(lambda: worker.metric("touchline_producer_bad") == 1, "counted", 20)
     code, told, _ = command(case, "producers", "--json")
     assert code == 3
     assert {row["producer"]: row["state"] for row in json.loads(told)} == {"load": "bad"}

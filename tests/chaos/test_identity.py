@@ -10,8 +10,9 @@ import pytest
 
 from tests.chaos import probe
 from tests.chaos.generator import Event
-from tests.chaos.harness import Case, eventually
+from tests.chaos.harness import Case
 from tests.chaos.probe import feedback, unique
+from tests.chaos.processes import eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
@@ -83,7 +84,7 @@ def hits(case: Case) -> Iterator[str]:
     for worker in case.workers:
         texts = {"log": worker.log.read_text(errors="replace")}
         if worker.running:
-            texts |= {path: probe.page(worker, path)[1] for path in ("/metrics", "/readyz")}
+            texts |= {path: worker.page(path)[1] for path in ("/metrics", "/readyz")}
         for place, text in texts.items():
             for canary in CANARIES:
                 if canary in text:

@@ -12,8 +12,9 @@ import pytest
 from pipeline.stack.launch import Stack
 from tests.chaos import evidence, probe
 from tests.chaos.faulty_clickhouse import FaultyClickHouse, Try
-from tests.chaos.harness import Case, deployed, eventually
+from tests.chaos.harness import Case, deployed
 from tests.chaos.probe import feedback, unique
+from tests.chaos.processes import eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
@@ -90,7 +91,7 @@ def test_a_clickhouse_that_refuses_for_a_while_is_asked_calmly_and_nothing_is_lo
     if match:  # else every try ends at the question for the version that opens a connection
         assert len({round(gap, 2) for gap in every}) > 1, "no jitter"
     behind.verify()
-    assert probe.metric(worker, "touchline_retries_total") > 0
+    assert worker.metric("touchline_retries_total") > 0
 
 
 def test_one_row_of_ten_thousand_that_the_table_refuses_is_found_and_sealed(case: Case) -> None:
@@ -120,7 +121,7 @@ def test_one_row_of_ten_thousand_that_the_table_refuses_is_found_and_sealed(case
     assert (sealed["off"], sealed["reason"]) == (place[2], "refused_by_sink")
     assert sealed["size"] > len(events[odd].value or b"")
     assert "refuse-me" not in sealed["detail"]
-    assert 1 <= probe.metric(worker, "touchline_bisected_total") <= 14
+    assert 1 <= worker.metric("touchline_bisected_total") <= 14
     (corrected,) = probe.send(case, [feedback(f"row-{odd}", at_ms)], part=1)
     case.verify()
     assert probe.ledger(case)[corrected]["disposition"] == "aggregated"

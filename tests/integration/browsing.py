@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.chaos.harness import Case, Worker, deployed, eventually
+from tests.chaos.harness import Case, deployed
+from tests.chaos.processes import Worker, eventually
 
 Result = TypeVar("Result")
 #: Text that would do something if it were not text.

@@ -89,5 +89,5 @@ async def test_a_detractor_is_told_within_seconds_once_and_an_answer_outlives_th
 
 def ready(worker: Any) -> bool:
     """Whether it has taken its partitions and looked once: what was recorded before its first look calls nobody."""
-    looked = re.search(r'^touchline_step_seconds_count{step="warn"} ([1-9])', probe.page(worker, "/metrics")[1], re.M)
-    return looked is not None and probe.page(worker, "/readyz")[0] == 200
+    looked = re.search(r'^touchline_step_seconds_count{step="warn"} ([1-9])', worker.page("/metrics")[1], re.M)
+    return looked is not None and worker.page("/readyz")[0] == 200

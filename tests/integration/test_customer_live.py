@@ -13,8 +13,9 @@ from pipeline.command.customer import pseudonym
 from pipeline.journeys.customer import Customer, CustomerQuestion, read_customer, read_definition
 from tests.chaos import probe
 from tests.chaos.generator import Event, moment
-from tests.chaos.harness import Case, eventually
+from tests.chaos.harness import Case
 from tests.chaos.probe import feedback, unique
+from tests.chaos.processes import eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 

@@ -16,7 +16,8 @@ from pipeline.access import store
 from pipeline.access.keys import Grant, Right
 from pipeline.alerts import asking
 from pipeline.clickhouse import ClickHouse
-from tests.chaos.harness import Case, eventually
+from tests.chaos.harness import Case
+from tests.chaos.processes import eventually
 from tests.integration.browsing import HOSTILE, Served, beside, opened
 from tests.integration.page_place import called
 

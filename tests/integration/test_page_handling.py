@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from pipeline.clickhouse import ClickHouse
-from tests.chaos.harness import Case, eventually
+from tests.chaos.harness import Case
+from tests.chaos.processes import eventually
 from tests.integration.browsing import Served, beside, opened
 from tests.integration.page_place import filled, published
 

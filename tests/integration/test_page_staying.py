@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.chaos.faultproxy import FaultProxy
-from tests.chaos.harness import Case, eventually
+from tests.chaos.harness import Case
+from tests.chaos.processes import eventually
 from tests.integration.browsing import ALIVE, Served, opened
 from tests.integration.page_feed import START, counted, fed, hour
 

@@ -10,8 +10,9 @@ import pytest
 
 from tests.chaos import probe
 from tests.chaos.generator import Event, moment
-from tests.chaos.harness import Case, eventually
+from tests.chaos.harness import Case
 from tests.chaos.probe import feedback, unique
+from tests.chaos.processes import eventually
 from tests.stages.worker import REGISTRY
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]

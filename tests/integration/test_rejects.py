@@ -19,8 +19,9 @@ from pipeline.ledger.rollcall import Muster
 from pipeline.slices import Partition
 from tests.chaos import probe
 from tests.chaos.generator import Event
-from tests.chaos.harness import Case, eventually
+from tests.chaos.harness import Case
 from tests.chaos.probe import feedback, unique
+from tests.chaos.processes import eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
@@ -120,10 +121,10 @@ def test_a_producer_that_turns_bad_is_named_within_a_minute_in_log_metric_and_co
     case.produce(good)
     began = time.monotonic()
     case.produce([feedback(unique("web"), now_ms(), score="nine") for _ in range(30)])
-    eventually(lambda: probe.metric(worker, "touchline_producer_bad") == 1, f"named\n{case.words()}", 60)
+    eventually(lambda: worker.metric("touchline_producer_bad") == 1, f"named\n{case.words()}", 60)
     assert time.monotonic() - began < 60
     eventually(lambda: worker.said("producer bad"), "told in the log", 10)
-    _, page = probe.page(worker, "/metrics")
+    _, page = worker.page("/metrics")
     assert 'touchline_producer_bad{producer="/channels/web"} 1.0' in page
     assert 'touchline_quarantined_total{producer="/channels/web",reason="wrong_type",schema="feedback.v1"} 30.0' in page
     assert 'touchline_arrivals_total{producer="/channels/store",schema="feedback.v1"} 40.0' in page

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.harness import Case, eventually
+from tests.chaos.harness import Case
+from tests.chaos.processes import eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 

@@ -20,7 +20,8 @@ from pipeline.scores.defined import read_definitions
 from pipeline.scores.reading import Question, read_scores
 from tests.chaos import evidence
 from tests.chaos.generator import Event, Generator
-from tests.chaos.harness import Case, eventually
+from tests.chaos.harness import Case
+from tests.chaos.processes import eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 

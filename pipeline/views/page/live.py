@@ -18,6 +18,7 @@ from pipeline.clickhouse import ClickHouse, Pool
 from pipeline.customers.registry import Registry
 from pipeline.errors import Unavailable
 from pipeline.settings import Settings
+from pipeline.tasks import ended
 from pipeline.telemetry import log
 from pipeline.views.demo import LogEnds
 from pipeline.views.page import frames, readings
@@ -125,10 +126,7 @@ class Live:
             for viewer in looked.channel.viewers:
                 viewer.close()
         saying = [task for looked in self._channels.values() for task in looked.tasks]
-        connecting = [] if self._connecting is None else [self._connecting]
-        for task in (*self._tasks, *saying, *connecting):
-            task.cancel()
-        await asyncio.gather(*self._tasks, *saying, *connecting, return_exceptions=True)
+        await ended((*self._tasks, *saying, self._connecting))
         self._pool.close()
 
     @property

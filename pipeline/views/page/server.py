@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pipeline.customers.registry import DEFAULT_PATH, Registry
 from pipeline.errors import Unavailable, UsageError
 from pipeline.settings import Settings
+from pipeline.tasks import ended
 from pipeline.telemetry import Telemetry
 from pipeline.views.page.api import Api, outside, refused
 from pipeline.views.page.bundle import bundled, styled
@@ -139,9 +140,7 @@ class Server:
     async def stop(self) -> None:
         """Ends the connections and listens no more."""
         await self.live.stop()
-        if self._clock is not None:
-            self._clock.cancel()
-            await asyncio.gather(self._clock, return_exceptions=True)
+        await ended([self._clock])
         if self._runner is not None:
             await self._runner.cleanup()
 
