@@ -148,8 +148,8 @@ def checked(grant: Grant) -> None:
 
 
 def digest_of(token: str) -> bytes:
-    """What is kept of a token."""
-    return hashlib.sha256(token.encode()).digest()
+    """What is kept of a token. Bytes that are no UTF-8 come out of a header as surrogates: no key has them."""
+    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
 
 
 def id_of(token: str) -> str | None:

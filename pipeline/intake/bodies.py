@@ -103,7 +103,7 @@ def _form_of(media: str) -> Form | Refused:
     kind = name.strip().lower()
     charset = re.search(r'charset="?([^";\s]+)', parameters.lower())
     if charset and charset[1] not in ("utf-8", "utf8", "us-ascii"):
-        return _unread(f"charset {charset[1]}: JSON is UTF-8")
+        return _unread(f"charset {charset[1]!a}: JSON is UTF-8")
     if kind.startswith(f"{_EVENTS}-batch"):
         return Form.BATCH if kind == f"{_EVENTS}-batch+json" else _unread("only the JSON format of CloudEvents is read")
     if kind.startswith(_EVENTS):

@@ -118,7 +118,7 @@ class Gateway:
         async def handshake(request: web.Request) -> web.Response:
             """CloudEvents' webhook handshake, and what browsers ask before they send to another origin."""
             headers = dict(_PREFLIGHT)
-            if origin := request.headers.get("WebHook-Request-Origin"):
+            if (origin := request.headers.get("WebHook-Request-Origin", "")) and origin.isascii():
                 headers |= {"WebHook-Allowed-Origin": origin, "WebHook-Allowed-Rate": rate}
             return web.Response(status=HTTPStatus.OK, headers=headers)
 
@@ -227,9 +227,9 @@ class Gateway:
         await self.admit(grant, [whole])
         return problem(refused.status, refused.error, refused.detail)
 
-    def unauthorized(self) -> web.Response:
-        """The one answer to whoever has no valid key."""
-        self.refuse(None, Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", ""))
+    def unauthorized(self, grant: Grant | None = None, why: str = "unauthorized") -> web.Response:
+        """The one answer to whoever has no valid key or signature; what is wrong is counted and not told."""
+        self.refuse(grant, Refused(HTTPStatus.UNAUTHORIZED, why, ""))
         return json_reply(HTTPStatus.UNAUTHORIZED, _UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
 
     # --- inside ----------------------------------------------------------------------------------

@@ -13,6 +13,9 @@ else:
 
 #: What a body may be packed with. Deflate is left out: nobody agrees on what it is.
 ENCODINGS = ("gzip", "zstd")
+#: Frames (members of gzip) of one body: each costs a copy of what is behind it, and an empty one is nine bytes long.
+#: Packers that work on blocks of 64 KiB (bgzip) make 18 of the largest body.
+MOST_FRAMES = 32
 #: Window of zlib that reads gzip's frame and nothing else.
 _GZIP_ONLY = 16 + zlib.MAX_WBITS
 
@@ -22,7 +25,7 @@ class TooLarge(Exception):
 
 
 class Broken(Exception):
-    """The body is not what its Content-Encoding says, or cut off."""
+    """The body is not what its Content-Encoding says, cut off, or of too many frames."""
 
 
 class _Unpacker(Protocol):
@@ -35,10 +38,15 @@ class _Unpacker(Protocol):
 
 
 def unpacked(body: bytes, encoding: str, most: int) -> bytes:
-    """The bytes behind one of ENCODINGS; TooLarge beyond `most`, Broken when they cannot be read. Frames may follow."""
+    """The bytes behind one of ENCODINGS; TooLarge beyond `most`, Broken when they cannot be read.
+
+    Up to MOST_FRAMES frames may follow each other.
+    """
     parts: list[bytes] = []
     left = most
     while body:
+        if len(parts) == MOST_FRAMES:
+            raise Broken(encoding)
         try:
             reader: _Unpacker
             if encoding == "gzip":

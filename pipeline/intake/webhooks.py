@@ -69,6 +69,8 @@ class Webhooks:
             return gateway.refuse(grant, body)
         options = options_of(self._options, name, gateway.rules.unknown)
         found = receive(integration, request.headers, body, options, time.time())
+        if isinstance(found, Unread) and found.status == HTTPStatus.UNAUTHORIZED:
+            return gateway.unauthorized(grant, found.error)
         if isinstance(found, Unread):
             return await gateway.refuse_kept(grant, Refused(*found), body)
         gateway.limit(grant, max(1, len(found)))

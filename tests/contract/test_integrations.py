@@ -161,6 +161,7 @@ def test_a_signature_over_the_raw_body_opens_the_door_and_nothing_else_does(name
     assert refused(case.get("headers", {}), body)
     for header in SIGNERS[name](body):
         assert refused({**headers, header: headers[header][:-2] + "é="}, body)
+        assert refused({**headers, header: headers[header][:-2] + "\udcff="}, body), "bytes that are no UTF-8"
     if name in ("standard_webhooks", "formbricks"):
         assert refused(headers, body, now_s=NOW_S + 301)
         assert refused(headers, body, now_s=NOW_S - 301)

@@ -126,6 +126,20 @@ async def eventually(condition: Callable[[], Awaitable[T]], deadline_s: float = 
             await asyncio.sleep(0.02)
 
 
+async def raw(server: Server, *parts: bytes) -> bytes:
+    """What comes back for these bytes, sent as they are; empty when the connection is closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        return await reader.read()
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
 def event(number: int = 0, **fields: Any) -> dict[str, Any]:
     now = datetime.now(UTC).isoformat()
     full = {"event_id": f"e{number}", "occurred_at": now, "channel": "web", "metric": "nps", "score": number % 11}

@@ -15,7 +15,7 @@ from backports import zstd
 
 from pipeline.intake.serving import started
 from pipeline.stack.launch import Stack
-from tests.integration.gateway_place import Place, event, eventually, placed, ready, reasons
+from tests.integration.gateway_place import Place, event, eventually, placed, raw, ready, reasons
 from tests.integration.test_intake import part_of
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
@@ -149,6 +149,8 @@ async def test_what_is_said_of_the_gateway_is_told_to_everybody(place: Place) ->
     hand = await get("/v1/events", "OPTIONS", **{"WebHook-Request-Origin": "eventgrid.example"})
     assert (hand[0], hand[2]["WebHook-Allowed-Origin"]) == (200, "eventgrid.example")
     assert hand[2]["WebHook-Allowed-Rate"] == str(20_000 * 60)
+    odd = b"OPTIONS /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nWebHook-Request-Origin: \xff\r\n\r\n"
+    assert (await raw(place.server, odd)).startswith(b"HTTP/1.1 200 "), "no defect is to be had for nothing"
     assert (await get("/livez"))[:2] == (200, "ok\n")
     assert (await get("/readyz"))[1] == "[+]kafka ok\n[+]keys ok\n"
     assert (await get("/v1/events"))[0] == 405

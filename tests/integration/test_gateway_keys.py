@@ -13,9 +13,9 @@ import polars as pl
 import pytest
 
 from pipeline.access import store
-from pipeline.access.keys import Right
+from pipeline.access.keys import Grant, Right
 from pipeline.stack.launch import Stack
-from tests.integration.gateway_place import Place, event, eventually, placed, reasons
+from tests.integration.gateway_place import WRITE, Place, event, eventually, placed, raw, reasons
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
@@ -35,6 +35,8 @@ async def test_whoever_has_no_valid_key_gets_the_same_answer_whatever_is_wrong(p
     old = await place.key("old")
     await asyncio.to_thread(store.revoke, place.tables, "old")
     await eventually(lambda: refused(old), 5)
+    over = (await asyncio.to_thread(store.create, place.tables, Grant("", "over", WRITE), 1))[1]
+    await eventually(lambda: refused(over), 5)
     wrong = place.token[:-1] + ("a" if place.token[-1] != "a" else "b")
     answers = [
         await place.post(event(), old),
@@ -43,12 +45,32 @@ async def test_whoever_has_no_valid_key_gets_the_same_answer_whatever_is_wrong(p
         await place.post(b"\xff" * 100, "nonsense"),
         await place.post(event(), Authorization=""),
         await place.post(event(), Authorization="Basic !!!"),
+        await place.post(event(), over),
     ]
     assert {(status, json.dumps(document)) for status, document, _ in answers} == {
         (401, json.dumps({"error": "unauthorized", "detail": "a valid key is needed: Authorization: Bearer KEY"}))
     }
     assert {headers["WWW-Authenticate"] for _, _, headers in answers} == {"Bearer"}
     assert await place.sent("feedback") == []
+    # Bytes that are no text are no defect either: each would be a traceback in the log, for nobody's key.
+    for bad in (b"Bearer \xff", b"Bearer tl_\xed\xa0\x80", b"Basic \xff", b"\xff"):
+        head = b"POST /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\nAuthorization: "
+        answer = await raw(place.server, head + bad + b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 401 "), answer
+        assert json.loads(answer.partition(b"\r\n\r\n")[2]) == answers[0][1]
+    for path in (b"/v1/events?key=%FF", b"/v1/events?key=%ED%A0%80", b"/v1/in/typeform/%FF"):
+        head = b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        assert (await raw(place.server, head)).startswith(b"HTTP/1.1 401 ")
+    assert (await place.counted())["rejected"] == {"unauthorized": len(answers) + 7}
+
+
+async def test_headers_that_are_no_text_hold_up_no_delivery(place: Place) -> None:
+    """The body is kept with its headers; what cannot be written would wait there for ever, with all that came then."""
+    body = b'{"type": "page", "messageId": "m1"}'
+    head = f"POST /v1/in/segment/{place.token} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n".encode()
+    async with asyncio.timeout(20):
+        answer = await raw(place.server, head + b"Connection: close\r\nwebhook-id: \xff\r\n\r\n" + body)
+    assert answer.startswith(b"HTTP/1.1 200 "), answer
 
 
 async def test_a_key_writes_only_within_its_scope(place: Place) -> None:

@@ -17,7 +17,7 @@ from pipeline.intake.serving import Server
 from pipeline.stack.launch import Stack
 from schemas.codec import encode
 from schemas.feedback import Feedback
-from tests.integration.gateway_place import Place, event, eventually, placed
+from tests.integration.gateway_place import Place, event, eventually, placed, raw
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
@@ -37,20 +37,6 @@ async def test_twice_the_rate_is_told_to_wait_and_everything_is_counted(
         assert counted["received"].total() == 900
         assert counted["accepted"].total() == 100 * (statuses[202] + 1) == len(await place.sent("feedback"))
         assert counted["shed"] == {"rate": 100 * statuses[429]}
-
-
-async def raw(server: Server, *parts: bytes) -> bytes:
-    """What comes back for these bytes, sent as they are; empty when the connection is closed."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
-    try:
-        for part in parts:
-            writer.write(part)
-            await writer.drain()
-        return await reader.read()
-    except ConnectionError:
-        return b""
-    finally:
-        writer.close()
 
 
 def headed(place: Place, size: int) -> bytes:

@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.access import store
-from pipeline.access.keys import Grant, Right
+from pipeline.access.keys import UNAUTHORIZED, Grant, Right
 from pipeline.clickhouse import ClickHouse
 from pipeline.command.deliveries import app
 from pipeline.intake.integrations.cases import FOLDER
@@ -42,7 +42,7 @@ def signed(body: bytes) -> dict[str, str]:
 
 
 async def posted(url: str, settings: Settings, token: str, bodies: list[tuple[bytes, dict[str, str]]]) -> list[Any]:
-    """(status, answer) of each delivery, one after the other, to a gateway of these settings."""
+    """(status, answer, headers) of each delivery, one after the other, to a gateway of these settings."""
     async with started(settings) as server, aiohttp.ClientSession() as client:
         address = server.url + url.format(key=token)
         async with asyncio.timeout(60):
@@ -51,7 +51,7 @@ async def posted(url: str, settings: Settings, token: str, bodies: list[tuple[by
         found = []
         for body, headers in bodies:
             async with client.post(address, data=body, headers=headers) as answer:
-                found.append((answer.status, await answer.json()))
+                found.append((answer.status, await answer.json(), answer.headers))
         return found
 
 
@@ -76,13 +76,14 @@ def test_a_response_of_typeform_counts_once_and_what_was_refused_is_mapped_anew(
             [(body, signed(body)), (body, signed(body)), (body, {}), (b"{", signed(b"{"))],
         )
     )
-    assert [status for status, _ in answers] == [200, 200, 401, 400]
+    assert [status for status, _, _ in answers] == [200, 200, 401, 400]
     assert (answers[0][1]["accepted"], answers[0][1]["rejected"]) == (3, 1)
     assert answers[0][1]["items"][3]["reason"] == "bad_scale"
-    ((status, _),) = asyncio.run(posted("/v1/in/pigeon/{key}", settings, token, [(body, {})]))
+    ((status, _, _),) = asyncio.run(posted("/v1/in/pigeon/{key}", settings, token, [(body, {})]))
     assert status == 404
-    ((status, _),) = asyncio.run(posted("/v1/in/typeform/{key}", settings, "tl_wrong", [(body, signed(body))]))
-    assert status == 401
+    (nobody,) = asyncio.run(posted("/v1/in/typeform/{key}", settings, "tl_wrong", [(body, signed(body))]))
+    for status, told, headers in (answers[2], nobody):
+        assert (status, told, headers["WWW-Authenticate"]) == (401, UNAUTHORIZED, "Bearer"), "whatever is wrong"
 
     more = {"TOUCHLINE_INTEGRATIONS": str(options)}
     kept = command(case, more, "deliveries", "list", "--rejected")

@@ -6,6 +6,7 @@ in. The random source is seeded, so a failure comes again.
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import time
@@ -16,14 +17,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.access.keys import Grant, Right
+from pipeline.access.keys import Grant, Right, digest_of, id_of, make, presented
 from pipeline.arrival.rules import ArrivalRules
 from pipeline.intake.admission import Rules, judge, judge_events
 from pipeline.intake.bodies import Items, RawHeaders, Refused, form_of, items_of
 from pipeline.intake.integrations import integrations
 from pipeline.intake.integrations.cases import cases
 from pipeline.intake.integrations.contract import Options
-from pipeline.intake.integrations.receiving import Unread, receive
+from pipeline.intake.integrations.receiving import Unread, kept, receive
 from schemas.codec import decode
 from schemas.explain import Rejection
 
@@ -31,6 +32,12 @@ ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
 GRANT = Grant("k", "shop", frozenset({Right.WRITE}))
+KEY, TOKEN = make(GRANT, 0, 0)
+#: What tools sign with.
+SIGNED = (
+    *("x-signature", "typeform-signature", "x-hub-signature", "x-shopify-hmac-sha256", "x-zendesk-webhook-signature"),
+    *("x-zendesk-webhook-signature-timestamp", "webhook-id", "webhook-timestamp", "webhook-signature"),
+)
 #: The examples are of other days.
 ARRIVAL = ArrivalRules(max_age_ms=3_650 * 86_400_000)
 RULES = (Rules(ARRIVAL), Rules(ARRIVAL, unknown="refuse"))
@@ -122,15 +129,30 @@ def verdict_of(source: random.Random, value: bytes) -> str:
 
 
 def delivered(source: random.Random, value: bytes) -> str:
-    """What becomes of it as a webhook."""
+    """What becomes of it as a webhook; of some the signature is asked for, and is none."""
     name = source.choice(sorted(integrations()))
-    found = receive(integrations()[name], {}, value, Options(), NOW.timestamp())
+    headers = {each: heard(bent(source, [b"v1,c2lnbmF0dXJl", b"1764072000"])) for each in SIGNED}
+    options = Options(secrets=("secret",)) if source.random() < 0.2 else Options()
+    found = receive(integrations()[name], headers, value, options, NOW.timestamp())
+    json.dumps(kept(headers), ensure_ascii=False).encode()
     if isinstance(found, Unread):
         return found.error
     events = [each for each in found if not isinstance(each, Rejection)]
     assert len(judge_events(events, GRANT, RULES[0], NOW_MS)) == len(events)
     refused = next((each.reason.value for each in found if isinstance(each, Rejection)), "")
     return refused or ("mapped" if events else "nothing")
+
+
+def heard(value: bytes) -> str:
+    """A header as aiohttp gives it."""
+    return value.decode(errors="surrogateescape")
+
+
+def borne(source: random.Random, value: bytes) -> str:
+    """Whose token it is, as an Authorization header."""
+    scheme = source.choice(("Bearer ", "bearer  ", "Basic ", "", "Bearer"))
+    token = presented(scheme + heard(value))
+    return "nobody" if id_of(token) is None or not KEY.admits(digest_of(token), NOW_MS) else "shop"
 
 
 def timed(judge_it: Callable[[random.Random, bytes], str], source: random.Random, value: bytes) -> tuple[float, str]:
@@ -147,9 +169,12 @@ def timed(judge_it: Callable[[random.Random, bytes], str], source: random.Random
 def test_whatever_bytes_come_there_is_a_verdict(count: int) -> None:
     source = random.Random(20_261_125)
     own, theirs = examples(), payloads()
+    tokens = [TOKEN.encode(), base64.b64encode(f"{TOKEN}:".encode())]
     verdicts: Counter[str] = Counter()
     for number in range(count):
         judge_it, seeds = (verdict_of, own) if number % 5 else (delivered, [*theirs, *own])
+        if number % 10 == 1:
+            judge_it, seeds = borne, tokens
         value, state = bent(source, seeds), source.getstate()
         took, verdict = timed(judge_it, source, value)
         verdicts[verdict] += 1
@@ -163,6 +188,7 @@ def test_whatever_bytes_come_there_is_a_verdict(count: int) -> None:
     assert {"not_json", "missing_field", "out_of_range", "bad_envelope", "unsupported_media_type", "mapped"} <= set(
         verdicts
     )
+    assert {"bad_signature", "nobody", "shop"} <= set(verdicts)
     assert "step_failed" not in verdicts, "a mapper raised"
 
 

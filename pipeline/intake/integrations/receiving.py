@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from pipeline.intake.integrations.contract import Event, Integration, Options
+from pipeline.intake.integrations.signatures import sent
 from schemas.explain import DECODE_ERRORS, Rejection
 from schemas.vocabulary import Reason, Stage
 
@@ -37,7 +38,7 @@ def receive(
         and not integration.verify(lower, body, options.secrets, now_s)
     ):
         return Unread(HTTPStatus.UNAUTHORIZED, "bad_signature", f"no valid signature of {integration.title}")
-    return remap(integration, lower, body, options)
+    return remap(integration, {name: _readable(value) for name, value in lower.items()}, body, options)
 
 
 def remap(
@@ -60,4 +61,9 @@ def remap(
 
 def kept(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers that a mapper may need again."""
-    return {name.lower(): value for name, value in headers.items() if name.lower().startswith(_KEPT)}
+    return {name.lower(): _readable(value) for name, value in headers.items() if name.lower().startswith(_KEPT)}
+
+
+def _readable(value: str) -> str:
+    """A header's value that can be written: bytes that were no UTF-8 are marked."""
+    return sent(value).decode(errors="replace")

@@ -43,7 +43,7 @@ def standard(headers: Headers, body: bytes, secrets: Sequence[str], now_s: float
     name, moment = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not name or not moment.isascii() or not moment.isdigit() or abs(now_s - int(moment[:15])) > TOLERANCE_S:
         return False
-    signed = f"{name}.{moment}.".encode() + body
+    signed = sent(f"{name}.{moment}.") + body
     wanted = [f"v1,{b64(mac(key, signed, 'sha256'))}" for key in map(standard_key, secrets)]
     given = headers.get("webhook-signature", "").split(" ")[:_MOST]
     return sum(matches(signature, wanted) for signature in given) > 0
@@ -60,7 +60,12 @@ def standard_key(secret: str) -> bytes:
 
 def matches(given: str, wanted: Sequence[str]) -> bool:
     """Whether a signature is one of those wanted; all are compared, each in constant time."""
-    return sum(hmac.compare_digest(given.strip().encode(), one.encode()) for one in wanted) > 0
+    return sum(hmac.compare_digest(sent(given.strip()), one.encode()) for one in wanted) > 0
+
+
+def sent(header: str) -> bytes:
+    """The bytes of a header's value as they came: aiohttp reads what is no UTF-8 as surrogates."""
+    return header.encode(errors="surrogateescape")
 
 
 def mac(key: bytes, body: bytes, algorithm: str) -> bytes:

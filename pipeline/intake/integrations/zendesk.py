@@ -21,7 +21,7 @@ from pipeline.intake.integrations.contract import (
     touchpoint,
     word,
 )
-from pipeline.intake.integrations.signatures import b64, mac, matches
+from pipeline.intake.integrations.signatures import b64, mac, matches, sent
 from schemas.explain import Rejection
 
 _PREFIX = "zen:event-type:ticket."
@@ -63,7 +63,7 @@ def mapped(payload: Any, _: Headers, options: Options) -> list[Event | Rejection
 
 def verify(headers: Headers, body: bytes, secrets: Any, _: float) -> bool:
     """base64 HMAC-SHA256 of timestamp and body. The timestamp is ISO 8601 and not looked at: ids find repetitions."""
-    signed = headers.get("x-zendesk-webhook-signature-timestamp", "").encode() + body
+    signed = sent(headers.get("x-zendesk-webhook-signature-timestamp", "")) + body
     given = headers.get("x-zendesk-webhook-signature", "")
     return matches(given, [b64(mac(secret.encode(), signed, "sha256")) for secret in secrets])
 

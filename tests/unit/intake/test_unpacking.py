@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from backports import zstd
 
-from pipeline.intake.unpacking import Broken, TooLarge, unpacked
+from pipeline.intake.unpacking import MOST_FRAMES, Broken, TooLarge, unpacked
 
 TEXT = b'{"event_id":"1"}' * 100
 PACK: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zstd.compress}
@@ -45,3 +45,13 @@ def test_a_bomb_of_a_gibibyte_costs_no_more_memory_than_the_limit(encoding: str)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 << 20
+
+
+@pytest.mark.parametrize("encoding", sorted(PACK))
+def test_a_body_of_many_frames_is_broken_however_little_is_in_them(encoding: str) -> None:
+    """A megabyte of empty frames held the gateway for three seconds: each of them costs a copy of the rest."""
+    empty = PACK[encoding](b"")
+    assert unpacked(empty * (MOST_FRAMES - 1) + PACK[encoding](TEXT), encoding, len(TEXT)) == TEXT
+    for count in (MOST_FRAMES + 1, (1 << 20) // len(empty)):
+        with pytest.raises(Broken):
+            unpacked(empty * count, encoding, 1 << 20)
