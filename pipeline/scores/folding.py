@@ -20,9 +20,10 @@ from pipeline.clickhouse import ClickHouse, Pool
 from pipeline.errors import Unavailable
 from pipeline.scores import recompute
 from pipeline.scores.kept import DAY_S, by_width
+from pipeline.scores.packing import MOST_AT_ONCE, Keys
 from pipeline.scores.recompute import ROW, Part
 from pipeline.scores.rolling import rolled_days
-from pipeline.scores.windows import COUNTS, Dictionary, Hot, Keys, contributions, fold, load, rows_of
+from pipeline.scores.windows import COUNTS, Hot, contributions, fold, load, rows_of
 from pipeline.slices import Partition, Slice
 from schemas.vocabulary import Reason
 
@@ -57,7 +58,6 @@ class Folder:
         self._pool = pool
         self._holds = holds
         self._limit = hot_rows
-        self._names = Dictionary()
         self._hot: dict[str, Hot] = {}
         self._ours: dict[Partition, Ours] = {}
         self._folded: dict[Partition, int] = {}
@@ -120,7 +120,7 @@ class Folder:
         for minutes in chunks:
             stand = (settled, clock_ms_then)
             fresh = await self.ask(partial(self._recover, where, ours, stand, minutes), partition, ours)
-            hot.add(load(fresh.filter(pl.col("minute") > floor), self._names))
+            taken_over(hot, partition.part, fresh)
         self._ours[partition] = ours
         await self._progress({partition: (ours, loaded, clock_ms)})
 
@@ -180,9 +180,9 @@ class Folder:
             cold.append(hot.cold(found))
             if not cold[-1].is_empty():
                 found = found.join(cold[-1], on=["part", "minute"], how="anti")
-            for minute, (keys, _) in hot.add(fold(found, self._names)).items():
+            for minute, (keys, _) in hot.add(fold(found, hot.names)).items():
                 touched[minute] = np.union1d(touched[minute], keys) if minute in touched else keys
-        changed = rows_of(self._names, hot.read(touched))
+        changed = rows_of(hot.names, hot.read(touched))
         hot.shrink()
         return pl.concat(rows), changed, pl.concat(cold).unique()
 
@@ -297,6 +297,16 @@ class Folder:
 
 class NoLongerOurs(Exception):
     """The fold was given up: the next owner recomputes it from the ledger."""
+
+
+def taken_over(hot: Hot, part: int, fresh: pl.DataFrame) -> None:
+    """Recomputed window rows of a partition into memory, a portion at a time: the limit holds there as well.
+
+    Where they are more than the limit, the oldest minutes leave again, and the floor says so.
+    """
+    for rows in fresh.iter_slices(MOST_AT_ONCE):
+        hot.add(load(rows.filter(pl.col("minute") > hot.floor(part)), hot.names))
+        hot.shrink()
 
 
 def _floor(newest: int, rolled: Collection[int]) -> int:

@@ -7,13 +7,13 @@ and, for sentiment, the sums of p and p^2. Adding is the only operation; a retra
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipeline.errors import TouchlineError
+from pipeline.scores.packing import GROWTH, Dictionary, Keys, part_of
 from pipeline.slices import CORE, FURTHER
 from schemas.limits import MAX_BINS
 from schemas.vocabulary import Disposition, Sentiment
@@ -23,8 +23,6 @@ BINS: tuple[str, ...] = tuple(f"b{i}" for i in range(MAX_BINS))
 COUNTS: tuple[str, ...] = (*BINS, "s1", "s2")
 #: Columns that name a window row, besides topic, epoch and part.
 KEY: tuple[str, ...] = ("cut", "metric", "scale", *CORE, "dim", "minute")
-#: The cuts: `core`, and brand with each further dimension.
-CUTS: tuple[str, ...] = ("core", *FURTHER)
 
 #: Bins of the labels of a text.
 LABEL_BINS: dict[str, int] = {Sentiment.NEGATIVE: 0, Sentiment.NEUTRAL: 1, Sentiment.POSITIVE: 2}
@@ -40,101 +38,7 @@ FOLDED: tuple[str, ...] = (
     *(name for name in (*_NOW, *_WAS) if name != "part"),
 )
 
-#: Bits of each part of a packed key, 63 in all. The widths are far above the caps that enrich puts on names, so a
-#: full dictionary means a bug, not a busy customer.
-_BITS = {"cut": 3, "ms": 7, "brand": 12, "unit": 16, "channel": 5, "touchpoint": 10, "part": 10}
-_DIM_BITS = _BITS["unit"] + _BITS["channel"] + _BITS["touchpoint"]
-
-Keys = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int32]
-
-
-@dataclass(slots=True)
-class Names:
-    """Names of one dimension and their codes, in order of first sight."""
-
-    bits: int
-    codes: dict[str, int] = field(default_factory=dict)
-    names: list[str] = field(default_factory=list)
-
-    def encode(self, column: pl.Series) -> Keys:
-        """Codes of a column of names; raises TouchlineError when the dictionary is full."""
-        distinct = column.unique()
-        if distinct.len() == 1:
-            return np.full(column.len(), self._code(distinct[0]), dtype=np.int64)
-        codes = [self._code(name) for name in distinct]
-        found: Keys = column.replace_strict(distinct, pl.Series(codes, dtype=pl.Int64)).to_numpy()
-        return found
-
-    def decode(self, codes: Keys) -> pl.Series:
-        """Names of codes."""
-        return pl.Series(self.names, dtype=pl.String).gather(pl.Series(codes))
-
-    def _code(self, name: str) -> int:
-        code = self.codes.get(name)
-        if code is None:
-            code = len(self.names)
-            if code >= 1 << self.bits:
-                raise TouchlineError(f"more than {1 << self.bits} names in one dimension of the windows")
-            self.codes[name] = code
-            self.names.append(name)
-        return code
-
-
-class Dictionary:
-    """All names of one worker's windows: packs a key into one integer and unpacks it again, exactly."""
-
-    def __init__(self) -> None:
-        self._names = {name: Names(_BITS[name]) for name in ("ms", "brand", "unit", "channel", "touchpoint")}
-        self._dims = {cut: Names(_DIM_BITS) for cut in FURTHER}
-
-    def pack(self, cut: str, frame: pl.DataFrame) -> Keys:
-        """Packed keys of rows with metric, scale, part, brand and the cut's dimensions."""
-        measure = frame.select(pl.concat_str("metric", pl.lit("|"), "scale").alias("ms"))["ms"]
-        key = np.full(frame.height, CUTS.index(cut), dtype=np.int64)
-        key = key << _BITS["ms"] | self._names["ms"].encode(measure)
-        key = key << _BITS["brand"] | self._names["brand"].encode(frame["brand"])
-        if cut == "core":
-            for name in ("unit", "channel", "touchpoint"):
-                key = key << _BITS[name] | self._names[name].encode(frame[name])
-        else:
-            key = key << _DIM_BITS | self._dims[cut].encode(frame[cut])
-        part: Keys = frame["part"].cast(pl.Int64).to_numpy()
-        return key << _BITS["part"] | part
-
-    def unpack(self, keys: Keys) -> pl.DataFrame:
-        """The columns of KEY (without minute) and part, in the order of `keys`."""
-        part = keys & (1 << _BITS["part"]) - 1
-        rest = keys >> _BITS["part"]
-        dims = rest & (1 << _DIM_BITS) - 1
-        rest = rest >> _DIM_BITS
-        brand = rest & (1 << _BITS["brand"]) - 1
-        rest = rest >> _BITS["brand"]
-        measure = rest & (1 << _BITS["ms"]) - 1
-        cut = rest >> _BITS["ms"]
-        measures = self._names["ms"].decode(measure).str.splitn("|", 2).struct.unnest()
-        columns: dict[str, pl.Series] = {
-            "cut": pl.Series(CUTS, dtype=pl.String).gather(pl.Series(cut)),
-            "metric": measures.to_series(0),
-            "scale": measures.to_series(1),
-            "brand": self._names["brand"].decode(brand),
-            **self._dimensions(cut, dims),
-            "part": pl.Series(part, dtype=pl.Int64).cast(pl.UInt16),
-        }
-        return pl.DataFrame(columns)
-
-    def _dimensions(self, cut: Keys, dims: Keys) -> dict[str, pl.Series]:
-        texts = {name: np.full(cut.size, "", dtype=object) for name in ("unit", "channel", "touchpoint", "dim")}
-        core = cut == 0
-        code = dims[core]
-        for name in ("touchpoint", "channel", "unit"):
-            texts[name][core] = self._names[name].decode(code & (1 << _BITS[name]) - 1).to_numpy()
-            code = code >> _BITS[name]
-        for number, name in enumerate(CUTS[1:], 1):
-            chosen = cut == number
-            if chosen.any():
-                texts["dim"][chosen] = self._dims[name].decode(dims[chosen]).to_numpy()
-        return {name: pl.Series(values, dtype=pl.String) for name, values in texts.items()}
 
 
 @dataclass(slots=True)
@@ -192,25 +96,25 @@ def _chosen(rows: pl.DataFrame, which: pl.Series) -> pl.DataFrame:
 
 def fold(found: pl.DataFrame, names: Dictionary) -> Delta:
     """Contributions (any partitions of one topic) folded into what they add, all cuts."""
-    packed = [_packed(names, "core", found)]
+    base, counts = names.base(found), found.select("minute", "bin", "w", "s1", "s2")
+    packed = [counts.with_columns(pl.Series("key", names.core(base, found)))]
     for cut in FURTHER:
-        there = found.filter(pl.col(cut) != "") if (found[cut] != "").any() else None
-        if there is not None:
-            packed.append(_packed(names, cut, there))
+        there = found[cut] != ""
+        if there.all():
+            packed.append(counts.with_columns(pl.Series("key", names.cut(cut, base, found[cut]))))
+        elif there.any():
+            keys = names.cut(cut, base[there.to_numpy()], found[cut].filter(there))
+            packed.append(counts.filter(there).with_columns(pl.Series("key", keys)))
     return _delta(pl.concat(packed))
 
 
 def load(rows: pl.DataFrame, names: Dictionary) -> Delta:
     """Rows of the table `windows` as something to add: how recomputed minutes come back into memory."""
-    parts = [
-        chosen.with_columns(
-            pl.Series(
-                "key",
-                names.pack(str(cut), chosen if cut == "core" else chosen.with_columns(pl.col("dim").alias(str(cut)))),
-            )
-        )
-        for (cut,), chosen in rows.group_by("cut")
-    ]
+    parts = []
+    for (cut,), chosen in rows.group_by("cut"):
+        base = names.base(chosen)
+        keys = names.core(base, chosen) if cut == "core" else names.cut(str(cut), base, chosen["dim"])
+        parts.append(chosen.select("minute", *COUNTS, pl.Series("key", keys)))
     if not parts:
         return Delta({})
     ordered = pl.concat(parts).sort("minute", "key")
@@ -221,11 +125,13 @@ def load(rows: pl.DataFrame, names: Dictionary) -> Delta:
 class Hot:
     """The minutes that are folded in memory: complete for every minute above a partition's floor.
 
-    Whatever touches a minute at or below the floor is cold: it is marked and rewritten from the ledger.
+    Whatever touches a minute at or below the floor is cold: it is marked and rewritten from the ledger. `names` are
+    what the keys of its rows are packed with.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, growth: int = GROWTH) -> None:
+        self.names = Dictionary()
+        self._limit, self._growth, self._kept = limit, growth, 0
         self._cells: dict[int, Cells] = {}
         self._floor: dict[int, int] = {}
         self.rows = 0
@@ -254,7 +160,7 @@ class Hot:
 
     def _without(self, minute: int, part: int) -> None:
         cells = self._cells[minute]
-        kept = (cells.keys & (1 << _BITS["part"]) - 1) != part
+        kept = part_of(cells.keys) != part
         if kept.all():
             return
         self.rows -= int((~kept).sum())
@@ -293,7 +199,10 @@ class Hot:
         return {minute: (keys, self._cells[minute].read(keys)) for minute, keys in touched.items()}
 
     def shrink(self) -> int:
-        """Oldest minutes leave while there are more rows than the limit; how many minutes left."""
+        """Oldest minutes leave while there are more rows than the limit; how many minutes left.
+
+        Names that no row in memory has any more are forgotten when many came: keys read before mean nothing then.
+        """
         gone = 0
         for minute in sorted(self._cells):
             if self.rows <= self._limit:
@@ -303,7 +212,18 @@ class Hot:
                 self._floor[part] = max(self._floor[part], minute)
             gone += 1
         self.evicted += gone
+        if len(self.names) > self._kept + self._growth:
+            self._renew()
         return gone
+
+    def _renew(self) -> None:
+        minutes = list(self._cells.values())
+        edges = np.cumsum([cells.keys.size for cells in minutes])[:-1]
+        keys = np.concatenate([cells.keys for cells in minutes]) if minutes else np.empty(0, dtype=np.int64)
+        self.names, keys = self.names.renewed(keys)
+        for cells, again in zip(minutes, np.split(keys, edges), strict=False):
+            cells.keys = again
+        self._kept = len(self.names)
 
 
 def rows_of(names: Dictionary, changed: Mapping[int, tuple[Keys, Counts]]) -> pl.DataFrame:
@@ -358,10 +278,6 @@ def _minute(old: str) -> pl.Expr:
 
 def _dims(old: str) -> Iterable[pl.Expr]:
     return (*(pl.col(f"{old}{name}").alias(name) for name in (*CORE, *FURTHER)), pl.col("part"))
-
-
-def _packed(names: Dictionary, cut: str, found: pl.DataFrame) -> pl.DataFrame:
-    return found.select("minute", "bin", "w", "s1", "s2").with_columns(pl.Series("key", names.pack(cut, found)))
 
 
 def _delta(packed: pl.DataFrame) -> Delta:

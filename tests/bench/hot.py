@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from pipeline import memory
-from pipeline.scores.windows import Dictionary, Hot, fold
+from pipeline.scores.windows import Hot, fold
 from pipeline.slices import FURTHER
 from pipeline.stack.launch import Stack
 from pipeline.stack.processes import Process, memory_mb
@@ -60,14 +60,14 @@ def _rows(first: int) -> pl.DataFrame:
 
 def measured(limit: int) -> dict[str, float]:
     """Rows, minutes and MB when the limit is reached; minutes that left when a fifth more came."""
-    hot, names = Hot(limit), Dictionary()
+    hot = Hot(limit)
     hot.begin(0, 0)
-    hot.add(fold(_rows(0), names))
+    hot.add(fold(_rows(0), hot.names))
     hot.shrink()
     gc.collect()
     before, came, full = _mb(), _BATCH, 0.0
     while came < limit * 1.2:
-        hot.add(fold(_rows(came), names))
+        hot.add(fold(_rows(came), hot.names))
         hot.shrink()
         came += _BATCH
         if not hot.evicted:

@@ -23,7 +23,7 @@ from pipeline.customers.sealing import Sealer
 from pipeline.customers.watcher import read_registry
 from pipeline.ledger import retractions
 from pipeline.ledger.writer import ledger_blocks, ledger_rows, side_blocks, token_of
-from pipeline.scores.windows import Dictionary, Hot, contributions, fold, rows_of
+from pipeline.scores.windows import Hot, contributions, fold, rows_of
 from pipeline.slices import Partition, Record, Slice
 from pipeline.stack.launch import Stack
 from tests.bench import load
@@ -90,7 +90,6 @@ class Flow:
         self._partition = Partition("feedback", 0)
         self._arrival = Arrival(self._partition, Memory.within(_RULES))
         self._knowledge = Knowledge(Pseudonyms(1, _KEY), Profiles(), read_registry(), Sealer(1, bytes(reversed(_KEY))))
-        self._names = Dictionary()
         self._hot = Hot(1_000_000)
         self._hot.begin(0, 0)
 
@@ -117,7 +116,7 @@ class Flow:
         rows = pl.concat(piece.rows.with_columns(pl.lit(0, pl.UInt16).alias("part")) for piece in pieces)
         found = contributions(rows)
         self._hot.cold(found)
-        return rows_of(self._names, self._hot.add(fold(found, self._names)))
+        return rows_of(self._hot.names, self._hot.add(fold(found, self._hot.names)))
 
 
 def _labelled(piece: Slice) -> Slice:

@@ -133,6 +133,28 @@ def test_tombstones_empty_keys_and_giant_keys_stop_nobody(case: Case) -> None:
     assert worker.running
 
 
+def test_thousands_of_touchpoints_and_brands_stop_nobody_and_count_as_the_ledger_says(case: Case) -> None:
+    """Names that a producer makes up for each event, as a link with an order's number in it does."""
+    worker = case.worker("one")
+    now = now_ms()
+    case.produce(
+        [
+            feedback(
+                unique("made-up"),
+                now,
+                f"customer-{number % 40}",
+                touchpoint=f"page-{number % 3_000}",
+                brand=f"brand-{number}",
+            )
+            for number in range(5_000)
+        ]
+    )
+    case.verify()
+    assert worker.running
+    audit = case.here("audit")
+    assert audit.exit_code == 0, audit.output
+
+
 def test_events_that_a_producer_sent_again_over_cut_connections_count_once(case: Case) -> None:
     """T22."""
     case.worker("one")

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.clickhouse import ClickHouse
 from pipeline.scores.recompute import ROW, Part, nonzero, recompute
-from pipeline.scores.windows import COUNTS, Dictionary, Hot, contributions, fold, rows_of
+from pipeline.scores.windows import COUNTS, Hot, contributions, fold, rows_of
 from pipeline.settings import Settings, load_settings
 from pipeline.slices import LEDGER
 from pipeline.stack.launch import Stack
@@ -41,7 +41,8 @@ def stored(rows: pl.DataFrame, settings: Settings) -> ClickHouse:
 
 
 def folded(rows: pl.DataFrame) -> pl.DataFrame:
-    names, hot = Dictionary(), Hot(1_000_000)
+    hot = Hot(1_000_000)
+    names = hot.names
     hot.begin(3, 0)
     changed: set[int] = set()
     for first in range(0, rows.height, 300):

@@ -10,7 +10,9 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.scores.windows import COUNTS, CUTS, KEY, Cells, Dictionary, Hot, contributions, fold, load, rows_of
+from pipeline.scores.packing import CUTS, Dictionary
+from pipeline.scores.windows import BINS, COUNTS, KEY, Cells, Hot, contributions, fold, load, rows_of
+from pipeline.slices import CORE, FURTHER
 from tests.rows import ledger_like
 
 _PART = 3
@@ -22,7 +24,8 @@ pairs = st.dictionaries(st.integers(0, 40), st.integers(-5, 5), max_size=12)
 
 def windows_of(pieces: list[pl.DataFrame]) -> pl.DataFrame:
     """The window rows after these slices, as a table that keeps the last row of each key."""
-    names, hot = Dictionary(), Hot(1_000_000)
+    hot = Hot(1_000_000)
+    names = hot.names
     hot.begin(_PART, 0)
     told = [rows_of(names, hot.add(fold(contributions(piece), names))) for piece in pieces]
     return pl.concat(each for each in told if each.width).unique(KEY, keep="last").sort(KEY)
@@ -39,6 +42,39 @@ def test_any_split_and_order_of_slices_gives_the_same_windows(cuts: list[int], r
 
 def test_a_row_more_gives_other_windows() -> None:
     assert not windows_of([_ROWS, _ROWS[:1]]).equals(windows_of([_ROWS]))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 400), st.integers(1, 60), st.integers(0, 2**32))
+def test_any_number_of_names_counts_as_a_plain_group_by_does(names: int, growth: int, seed: int) -> None:
+    random = Random(seed)
+    rows = _ROWS.with_columns(
+        pl.Series(name, [f"{name} {random.randrange(names)}" for _ in range(_ROWS.height)], pl.String)
+        for name in ("brand", "unit", "touchpoint", "segments", "campaign")
+    )
+    hot = Hot(1_000_000, growth=growth)
+    hot.begin(_PART, 0)
+    told = []
+    for piece in rows.iter_slices(40):
+        told.append(rows_of(hot.names, hot.add(fold(contributions(piece), hot.names))))
+        hot.shrink()  # forgets and packs anew whenever `growth` more names and places have come
+    found = pl.concat(each for each in told if each.width).unique(KEY, keep="last").sort(KEY)
+    assert found.select(*KEY, *BINS).equals(grouped(rows).select(*KEY, *BINS))
+
+
+def grouped(rows: pl.DataFrame) -> pl.DataFrame:
+    """The window rows of ledger rows by a group-by of words, no key packed."""
+    counted = contributions(rows)
+    cuts = [
+        (counted if cut == "core" else counted.filter(pl.col(cut) != "")).with_columns(
+            pl.lit(cut).alias("cut"),
+            (pl.lit("") if cut == "core" else pl.col(cut)).alias("dim"),
+            *((pl.col(name) if cut == "core" else pl.lit("")).alias(name) for name in CORE[1:]),
+        )
+        for cut in ("core", *FURTHER)
+    ]
+    by_bin = [pl.col("w").filter(pl.col("bin") == i).sum().cast(pl.Int64).alias(name) for i, name in enumerate(BINS)]
+    return pl.concat(cuts).group_by(KEY).agg(by_bin).with_columns(pl.col("minute").cast(pl.UInt32)).sort(KEY)
 
 
 @settings(deadline=None)

@@ -5,10 +5,16 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from annotated_types import Le
 
 from pipeline.errors import TouchlineError
-from pipeline.scores import windows
-from pipeline.scores.windows import COUNTS, CUTS, KEY, Delta, Dictionary, Hot, Names, contributions, fold, load, rows_of
+from pipeline.scores import packing, windows
+from pipeline.scores.folding import taken_over
+from pipeline.scores.packing import CUTS, Names
+from pipeline.scores.windows import COUNTS, KEY, Delta, Hot, contributions, fold, load, rows_of
+from pipeline.settings import Settings
+from schemas.feedback import SCALES
+from schemas.vocabulary import Channel, Tier
 from tests.rows import START_MS, ledger_like
 
 _MINUTE = START_MS // 60_000 * 60
@@ -51,7 +57,8 @@ def counted(found: pl.DataFrame) -> list[tuple[object, ...]]:
 
 def table(rows: pl.DataFrame) -> pl.DataFrame:
     """All window rows of these ledger rows."""
-    names, hot = Dictionary(), Hot(1_000_000)
+    hot = Hot(1_000_000)
+    names = hot.names
     hot.begin(3, 0)
     return rows_of(names, hot.add(fold(contributions(rows), names))).sort(KEY)
 
@@ -116,7 +123,8 @@ def test_a_row_is_counted_once_in_core_and_once_for_each_further_dimension_it_ha
 
 
 def test_a_retraction_of_the_same_bin_leaves_a_zero_row_behind() -> None:
-    names, hot = Dictionary(), Hot(1_000)
+    hot = Hot(1_000)
+    names = hot.names
     hot.begin(3, 0)
     hot.add(fold(contributions(row()), names))
     there = {name: row()[name][0] for name in ("metric", "scale", "bin", "brand", "unit", "channel", "touchpoint")}
@@ -125,18 +133,61 @@ def test_a_retraction_of_the_same_bin_leaves_a_zero_row_behind() -> None:
     assert changed.select(COUNTS).row(0) == (0,) * len(COUNTS)
 
 
-def test_a_dictionary_that_is_full_says_so() -> None:
+def test_what_may_be_in_memory_fits_in_the_bits_of_a_key() -> None:
+    (most,) = (bound.le for bound in Settings.model_fields["hot_rows"].metadata if isinstance(bound, Le))
+    assert isinstance(most, int)
+    most_names = most + packing.GROWTH + packing.MOST_AT_ONCE
+    assert most_names <= 1 << packing.BITS["place"]
+    assert most_names <= 1 << packing.BITS["brand"]
+    assert sum(map(len, SCALES.values())) + len(Tier) + 1 <= 1 << packing.BITS["measure"], "and volume, of touchpoints"
+    assert len(Channel) <= 1 << packing.WIDE["channel"]
+    assert len(CUTS) <= 1 << packing.BITS["cut"]
+    assert (sum(packing.BITS.values()), sum(packing.WIDE.values())) == (63, 63)
+
+
+def test_more_names_than_bits_are_refused_rather_than_mixed_up() -> None:
     names = Names(bits=2)
     names.encode(pl.Series(["a", "b", "c", "d"]))
-    with pytest.raises(TouchlineError, match="more than 4 names"):
+    with pytest.raises(TouchlineError, match="5 names in one dimension"):
         names.encode(pl.Series(["e"]))
 
 
-def test_every_cut_fits_its_bits() -> None:
-    assert len(CUTS) <= 8
+def many(count: int, minute: int) -> pl.DataFrame:
+    """Answers of one minute, each at a touchpoint, a brand and with a product of its own."""
+    own = pl.Series([f"{minute}-{i}" for i in range(count)])
+    return row(occurred_ms=minute * 1000)[[0] * count].with_columns(
+        own.alias("touchpoint"), own.alias("brand"), own.alias("product")
+    )
 
 
-def cells(*pairs: tuple[int, int]) -> tuple[windows.Keys, windows.Counts]:
+def test_thousands_of_names_come_back_into_memory_and_no_more_rows_than_the_limit() -> None:
+    minutes = [_MINUTE, _MINUTE + 60, _MINUTE + 120]
+    stored = pl.concat([table(many(3_000, minute)) for minute in minutes])
+    hot = Hot(2 * stored.height // 3)
+    hot.begin(3, _MINUTE - 60)
+    taken_over(hot, 3, stored)
+    assert hot.floor(3) == minutes[0], "the oldest minute is read from the ledger whenever it is touched"
+    assert hot.rows == 2 * stored.height // 3
+    again = rows_of(hot.names, hot.add(load(stored.filter(pl.col("minute") == minutes[2]), hot.names)))
+    assert again["b9"].unique().to_list() == [2]
+
+
+def test_names_that_no_row_in_memory_has_any_more_are_forgotten() -> None:
+    hot = Hot(5_000, growth=10_000)
+    hot.begin(3, 0)
+    most = 0
+    for minute in range(_MINUTE, _MINUTE + 1_200, 60):
+        changed = rows_of(hot.names, hot.add(fold(contributions(many(2_000, minute)), hot.names)))
+        assert changed["touchpoint"].str.starts_with(str(minute)).sum() == 2_000
+        hot.shrink()
+        most = max(most, len(hot.names))
+    assert most < 30_000, "of 160,000 names and places"
+    assert hot.floor(3) == _MINUTE + 1_200 - 120
+    again = rows_of(hot.names, hot.add(fold(contributions(many(2_000, minute)), hot.names)))
+    assert again["b9"].unique().to_list() == [2], "the newest minute is still in memory, under its names"
+
+
+def cells(*pairs: tuple[int, int]) -> tuple[packing.Keys, windows.Counts]:
     """Keys (as given, with the partition in the lowest bits) and how many each, in bin 0."""
     counts = np.zeros((len(pairs), len(COUNTS)), dtype=np.int32)
     counts[:, 0] = [count for _, count in pairs]
@@ -147,7 +198,7 @@ def delta(minutes: dict[int, list[tuple[int, int]]]) -> Delta:
     return Delta({minute: cells(*pairs) for minute, pairs in minutes.items()})
 
 
-def said(changed: dict[int, tuple[windows.Keys, windows.Counts]]) -> dict[int, list[tuple[int, int]]]:
+def said(changed: dict[int, tuple[packing.Keys, windows.Counts]]) -> dict[int, list[tuple[int, int]]]:
     return {m: list(zip(keys.tolist(), counts[:, 0].tolist(), strict=True)) for m, (keys, counts) in changed.items()}
 
 
@@ -208,7 +259,8 @@ def test_beginning_again_forgets_what_was_folded_before() -> None:
 def test_rows_of_the_table_come_back_into_memory_as_they_were() -> None:
     rows = ledger_like(300, seed=5).with_columns(pl.lit(3, pl.UInt16).alias("part"))
     found = table(rows)
-    names, hot = Dictionary(), Hot(1_000_000)
+    hot = Hot(1_000_000)
+    names = hot.names
     again = rows_of(names, hot.add(load(found, names))).sort(KEY)
     assert again.equals(found)
     assert load(found.clear(), names) == Delta({})
