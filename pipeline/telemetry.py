@@ -109,6 +109,12 @@ GATEWAY_METRICS: tuple[Metric, ...] = (
     Metric("touchline_gateway_request_seconds", "histogram", (), "time from a request's headers to its answer"),
     Metric("touchline_gateway_kafka_seconds", "histogram", (), "time from a run's start to Kafka's acknowledgement"),
     Metric("touchline_gateway_waiting_bytes", "gauge", (), "bytes that wait to be sent or acknowledged"),
+    Metric(
+        "touchline_gateway_unkept_bodies_total",
+        "counter",
+        ("integration",),
+        "bodies of webhooks that could not be kept: they cannot be mapped anew",
+    ),
     Metric("touchline_gateway_connections", "gauge", (), "open connections"),
     Metric("touchline_gateway_keys_age_seconds", "gauge", (), "time since the keys were last read"),
     Metric("touchline_build_info", "gauge", ("version",), "always 1; the version is the label"),

@@ -43,6 +43,10 @@ class Counts:
         self._telemetry.count("touchline_gateway_received_total", count, producer=producer)
         self._telemetry.count("touchline_gateway_shed_total", count, producer=producer, cause=cause)
 
+    def unkept(self, integration: str) -> None:
+        """A body of a webhook could not be kept."""
+        self._telemetry.count("touchline_gateway_unkept_bodies_total", integration=integration)
+
     def judged(self, producer: str, judged: Sequence[Judged], accepted: int, beyond: int) -> None:
         """The events of a request; of the refused ones the last `beyond` are not kept: they count as shed."""
         if accepted:

@@ -4,6 +4,10 @@ A delivery is answered with 2xx once Kafka has its events and its body is kept; 
 tool cannot mend them, it would come again for days and then give up on us. What was refused can be mapped anew for
 seven days. 503 says "come again", and nothing is answered with 404 or 410 but a word that is no integration: some tools
 would never come again.
+
+The answer comes before the tool has lost its patience. By then Kafka must have the events, else it is 503. The body
+must be kept by then if it is all there is of a refused event; if all its events are in, 2xx is given without it, and
+what could not be kept in the end is counted and logged.
 """
 
 from __future__ import annotations
@@ -11,10 +15,12 @@ from __future__ import annotations
 import asyncio
 import time
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -28,7 +34,11 @@ from pipeline.intake.gateway import AGAIN_S, Gateway, Shed
 from pipeline.intake.integrations import integrations
 from pipeline.intake.integrations.contract import Event, Options
 from pipeline.intake.integrations.receiving import Unread, kept, receive
+from pipeline.telemetry import log
 from schemas.explain import Rejection
+
+_log = log("touchline.webhooks")
+Answer = TypeVar("Answer")
 
 _OPTIONS = {"secrets": list, "fields": dict, "questions": dict, "touchpoints": dict}
 
@@ -54,6 +64,7 @@ class Webhooks:
         return [web.post(path, self._gateway.guarded(self._take)), web.get(path, here)]
 
     async def _take(self, request: web.Request) -> web.Response:
+        began = asyncio.get_running_loop().time()
         gateway, name = self._gateway, request.match_info["integration"]
         integration = integrations().get(name)
         if integration is None:
@@ -71,24 +82,45 @@ class Webhooks:
         found = receive(integration, request.headers, body, options, time.time())
         if isinstance(found, Unread) and found.status == HTTPStatus.UNAUTHORIZED:
             return gateway.unauthorized(grant, found.error)
+        deadline = began + integration.patience_s
         if isinstance(found, Unread):
-            return await gateway.refuse_kept(grant, Refused(*found), body)
+            return await self._within(deadline, grant, 1, gateway.refuse_kept(grant, Refused(*found), body))
         gateway.limit(grant, max(1, len(found)))
         judged = judged_of(found, grant, gateway.rules, self._now_ms())
         delivery = _delivery(name, grant, judged, kept(request.headers), body)
-        answer, stored = await asyncio.gather(
-            gateway.admit(grant, _pointing(judged, delivery), name),
-            self._deliveries.keep(delivery),
-            return_exceptions=True,
-        )
-        if isinstance(answer, BaseException):
-            raise answer
-        if isinstance(stored, Unavailable) and answer.rejected:
+        keeping = asyncio.create_task(self._deliveries.keep(delivery), name="body")
+        keeping.add_done_callback(partial(self._told, delivery))
+        admitting = gateway.admit(grant, _pointing(judged, delivery), name)
+        answer = await self._within(deadline, grant, len(judged), admitting)
+        await asyncio.wait([keeping], timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
+        if answer.rejected and (not keeping.done() or keeping.exception() is not None):
             # The body is all there is of what was refused: the tool is to bring it again.
-            raise Shed(HTTPStatus.SERVICE_UNAVAILABLE, AGAIN_S, "unavailable", str(stored)) from stored
-        if isinstance(stored, BaseException) and not isinstance(stored, Unavailable):
-            raise stored
+            raise Shed(HTTPStatus.SERVICE_UNAVAILABLE, AGAIN_S, "unavailable", "the body could not be kept")
         return web.Response(status=integration.answer, body=answers.encode(answer), content_type="application/json")
+
+    async def _within(self, deadline: float, grant: Grant, count: int, work: Awaitable[Answer]) -> Answer:
+        """What the gateway answers of so many events, if that is before the deadline; else raises Shed."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await work
+        except TimeoutError as error:
+            self._gateway.counts.shed(grant.name, count, "kafka")
+            detail = "Kafka has not acknowledged in time"
+            raise Shed(HTTPStatus.SERVICE_UNAVAILABLE, AGAIN_S, "unavailable", detail) from error
+
+    def _told(self, delivery: Delivery, keeping: asyncio.Task[None]) -> None:
+        """Says when a body is not kept, also after its tool was answered."""
+        error = None if keeping.cancelled() else keeping.exception()
+        if error is not None:
+            self._gateway.counts.unkept(delivery.integration)
+            _log.warning(
+                "a body is not kept",
+                integration=delivery.integration,
+                delivery=delivery.name,
+                events=delivery.events,
+                rejected=delivery.rejected,
+                error=str(error) if isinstance(error, Unavailable) else type(error).__name__,
+            )
 
 
 def judged_of(found: Sequence[Event | Rejection], grant: Grant, rules: Rules, now_ms: int) -> list[Judged]:

@@ -6,9 +6,13 @@ Two scenarios with stacks of their own run beside the tests that take turns on t
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +24,7 @@ from tests.chaos import evidence
 from tests.chaos.faultproxy import FaultProxy
 from tests.chaos.harness import Case, deployed
 from tests.chaos.processes import eventually
+from tests.chaos.test_gateway import Gateway
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
@@ -56,6 +61,21 @@ def committed(case: Case) -> dict[tuple[str, int], int]:
     return asyncio.run(go())
 
 
+def is_told_to_come_again(gateway: Gateway) -> float:
+    """Seconds until a shop that tells of an order has its 503."""
+    order = {"id": 1, "created_at": datetime.now(UTC).isoformat(), "customer": {"id": 2}}
+    headers = {"X-Shopify-Topic": "orders/create", "X-Shopify-Shop-Domain": "shop.example"}
+    request = urllib.request.Request(
+        f"{gateway.url}/v1/in/shopify/{gateway.token}", json.dumps(order).encode(), headers
+    )
+    began = time.monotonic()
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=20)
+    refused.value.close()
+    assert refused.value.code == 503
+    return time.monotonic() - began
+
+
 def connections_are_cut(tmp_path: Path, cut: float = 8, hung: Sequence[float] = (20,), within: float = 20) -> None:
     """T20; seconds of each, and until events are recorded again (10 where nothing else runs on the machine)."""
     inside = free_port()
@@ -67,13 +87,16 @@ def connections_are_cut(tmp_path: Path, cut: float = 8, hung: Sequence[float] = 
             Case(f"127.0.0.1:{proxy.port}", stack.clickhouse_url, tmp_path, direct_bootstrap=stack.bootstrap)
         ) as case,
     ):
-        worker = case.worker("0")
+        worker, gateway = case.worker("0"), Gateway(case)
         with case.feed(RATE, seed=20):
             case.flowing(1)
             for mode, seconds in (("cut", cut), *(("hang", each) for each in hung)):
+                eventually(gateway.ready, "the gateway is ready")
                 case.in_flight()
                 proxy.mode(mode)
-                time.sleep(seconds)
+                told_s = is_told_to_come_again(gateway) if mode == "hang" else 0.0
+                assert told_s < 5, "Shopify has gone by then"
+                time.sleep(seconds - told_s)
                 proxy.mode("ok")
                 case.flowing(1, deadline_s=within)
                 case.flowing(RATE)

@@ -7,7 +7,9 @@ import base64
 import hashlib
 import hmac
 import json
-from datetime import UTC, datetime
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,14 @@ from pipeline.access import store
 from pipeline.access.keys import UNAUTHORIZED, Grant, Right
 from pipeline.clickhouse import ClickHouse
 from pipeline.command.deliveries import app
-from pipeline.intake.integrations.cases import FOLDER
-from pipeline.intake.serving import started
+from pipeline.intake.integrations import integrations
+from pipeline.intake.integrations.cases import FOLDER, cases, events_of
+from pipeline.intake.serving import Server, started
 from pipeline.settings import Settings
-from tests.chaos.harness import Case
+from pipeline.stack.launch import Stack
+from tests.chaos.faultproxy import FaultProxy
+from tests.chaos.harness import Case, deployed
+from tests.integration.test_intake import arrived
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
@@ -106,6 +112,113 @@ def test_a_response_of_typeform_counts_once_and_what_was_refused_is_mapped_anew(
     raw = case.rows("SELECT count() AS n FROM deliveries WHERE position(sealed, 'readable_ref') > 0")
     assert raw[0]["n"] == 0, "bodies are sealed"
     client.close()
+
+
+#: Keys of the fixtures under which a moment stands, in whatever form.
+MOMENTS = ("_at", "At", "time", "timestamp", "Timestamp", "created", "createdDate", "seconds")
+
+
+def moments(node: Any) -> Iterator[datetime]:
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if isinstance(value, dict | list):
+            yield from moments(value)
+        elif value is not None and str(key).endswith(MOMENTS):
+            yield moment(value)
+
+
+def moment(value: Any) -> datetime:
+    if isinstance(value, int) or value.isdigit():
+        return datetime.fromtimestamp(int(value), UTC)
+    return datetime.fromisoformat(value)
+
+
+def shifted(node: Any, by: timedelta) -> Any:
+    """The same payload, so much later."""
+    if isinstance(node, list):
+        return [shifted(value, by) for value in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: later(value, by) if isinstance(value, str | int) and key.endswith(MOMENTS) else shifted(value, by)
+        for key, value in node.items()
+    }
+
+
+def later(value: Any, by: timedelta) -> Any:
+    then = moment(value) + by
+    return type(value)(int(then.timestamp())) if isinstance(value, int) or value.isdigit() else then.isoformat()
+
+
+def of_today(path: Path) -> dict[str, Any]:
+    """A fixture whose newest moment is now."""
+    case: dict[str, Any] = json.loads(path.read_text())
+    newest = max(moments(case["payload"]), default=datetime.now(UTC))
+    return case | {"payload": shifted(case["payload"], datetime.now(UTC) - newest)}
+
+
+async def unkept(client: aiohttp.ClientSession, server: Server) -> int:
+    async with client.get(server.url + "/metrics") as answer:
+        lines = [line for line in (await answer.text()).splitlines() if "unkept_bodies_total{" in line]
+    return int(sum(float(line.rpartition(" ")[2]) for line in lines))
+
+
+def test_each_fixture_arrives_and_while_clickhouse_hangs_each_has_its_answer_in_time(
+    stack: Stack, tmp_path: Path
+) -> None:
+    options = tmp_path / "integrations.toml"
+    options.write_text(
+        '[formbricks.questions]\nq1 = "nps"\nq2 = "csat 1-5"\nwhy = "text"\n'
+        '[typeform.questions]\nown_scale = "csat 1-7"\n'
+    )
+    with FaultProxy(int(stack.clickhouse_url.rpartition(":")[2])) as proxy:
+        between = f"http://127.0.0.1:{proxy.port}"
+        with deployed(Case(stack.bootstrap, between, tmp_path, direct_url=stack.clickhouse_url)) as case:
+            client = ClickHouse(case.settings)
+            _, token = store.create(client, Grant("", "tools", frozenset({Right.WRITE})), 0)
+            client.close()
+            more = {"integrations": options, "gateway_port": 0, "clickhouse_url": between}
+            asyncio.run(told(case.settings.model_copy(update=more), token, proxy))
+
+
+async def told(settings: Settings, token: str, proxy: FaultProxy) -> None:
+    async with started(settings) as server, aiohttp.ClientSession() as client:
+        async with asyncio.timeout(60):
+            while (await (await client.get(server.url + "/readyz")).text()).count("[+]") < 2:  # noqa: ASYNC110 - a process of its own, no event to wait for
+                await asyncio.sleep(0.05)
+
+        async def post(name: str, case: dict[str, Any]) -> tuple[int, Any, float]:
+            began = time.monotonic()
+            address = f"{server.url}/v1/in/{name}/{token}"
+            headers = case.get("headers", {}) | {"Content-Type": "application/json"}
+            async with client.post(address, json=case["payload"], headers=headers) as answer:
+                return answer.status, await answer.json(), time.monotonic() - began
+
+        sent = [(name, of_today(path)) for name in sorted(integrations()) for path in cases(name)]
+        answers = await asyncio.gather(*(post(name, case) for name, case in sent))
+        wanted = []
+        for (name, case), (status, answer, _) in zip(sent, answers, strict=True):
+            found = events_of(name, case)
+            assert status == integrations()[name].answer, (name, answer)
+            bad = [each["reason"] for each in answer["items"] if each["verdict"] == "rejected"]
+            assert bad == [each["rejected"] for each in found if "rejected" in each], name
+            assert len(found) == len(case["events"]), name
+            wanted += [each for each in found if "event_id" in each]
+        for topic, of_topic in (("feedback", True), ("touchpoints", False)):
+            there = [json.loads(record.value) for record in await arrived(settings, topic)]
+            ours = [each for each in wanted if ("metric" in each) is of_topic]
+            assert sorted(each["event_id"] for each in there) == sorted(each["event_id"] for each in ours)
+            assert len(ours) > 10
+
+        now = datetime.now(UTC).isoformat()
+        fine = {"type": "track", "event": "Order Completed", "messageId": "m-1", "userId": "u", "timestamp": now}
+        two = [fine, {name: value for name, value in fine.items() if name != "messageId"}]
+        for mode, least_s in (("cut", 0), ("hang", 3)):
+            proxy.mode(mode)
+            calm, shed = await asyncio.gather(*(post("segment", {"payload": each}) for each in two))
+            assert (calm[0], shed[0]) == (200, 503), (calm, shed)
+            assert least_s < max(calm[2], shed[2]) < 5, "Segment has gone by then"
+            assert await unkept(client, server) == 2, f"{mode}: of those that hang it is not known yet"
+        proxy.mode("ok")
 
 
 def counts(case: Case) -> dict[str, int]:

@@ -23,6 +23,10 @@ Headers = Mapping[str, str]
 #: (headers, raw body, secrets, seconds since 1970) -> whether one of the secrets signed this body.
 Verify = Callable[[Headers, bytes, Sequence[str], float], bool]
 
+#: A delivery is answered within so many seconds. Segment, Intercom and Shopify wait for 5, and Shopify gives up on whom
+#: it has waited for in vain too often; who says nothing of it is taken to be no more patient.
+PATIENCE_S = 4.0
+
 #: A metric by the beginning of a question's reference, where the deployment says nothing of it.
 _BY_PREFIX = ("nps", "csat", "ces", "rating")
 _SCALE = re.compile(r"(nps|csat|ces|rating|sentiment_only)(?: (-?\d{1,2})-(\d{1,2}))?")
@@ -50,7 +54,7 @@ class Integration:
     """One tool: `mapped` makes events of its payload; what is none of ours gives an empty list.
 
     `verify` is None for a tool that does not sign: then the key in the URL is all there is. `answer` is what the tool
-    must be told when its delivery was taken, `name` the word in the URL.
+    must be told when its delivery was taken, `name` the word in the URL. `patience_s`: it has its answer by then.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Integration:
     mapped: Callable[[Any, Headers, Options], list[Event | Rejection]]
     verify: Verify | None = None
     answer: int = 200
+    patience_s: float = PATIENCE_S
 
 
 def feedback(options: Options, /, **fields: Any) -> Feedback | Rejection:

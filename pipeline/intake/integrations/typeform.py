@@ -79,5 +79,7 @@ def _measured(answer: dict[str, Any], steps: dict[Any, Any], options: Options) -
     return measured(options, reference)
 
 
-#: No timestamp is signed: a delivery that is repeated is found by its event ids.
-INTEGRATION = Integration("typeform", "Typeform", mapped, based("typeform-signature", "sha256", "sha256="))
+#: No timestamp is signed: a delivery that is repeated is found by its event ids. They wait for 30 s.
+INTEGRATION = Integration(
+    "typeform", "Typeform", mapped, based("typeform-signature", "sha256", "sha256="), patience_s=8.0
+)
