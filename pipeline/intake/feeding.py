@@ -17,7 +17,7 @@ import orjson
 from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.errors import UsageError
 from pipeline.intake.lines import judge
-from pipeline.intake.producing import Event, Producer, key_of, with_pseudonym
+from pipeline.intake.producing import Event, Producer, anonymous, key_of
 from pipeline.intake.sources import Layout, header_of, rows_of
 from pipeline.intake.tables import Plan, event_of, places_of
 from pipeline.intake.verdicts import Tally, Verdict
@@ -79,7 +79,7 @@ async def feed_events(target: Target, events: Iterable[Event | Rejection], watch
             tally.add(verdicts[-1], refused is None)
             if not isinstance(each, Rejection):
                 own = "feedback" if isinstance(each, Feedback) else "touchpoints"
-                runs.setdefault(target.topic or own, []).append(with_pseudonym(each, target.pseudonyms))
+                runs.setdefault(target.topic or own, []).append(anonymous(each, target.pseudonyms))
         if target.producer is not None:
             for topic, run in runs.items():
                 await target.producer.send_many(topic, [key_of(one) for one in run], [encode(one) for one in run])
@@ -169,7 +169,7 @@ class TableImport:
             return event
         if isinstance(event, Feedback) and (wrong := check(event)) is not None:
             return wrong
-        known = with_pseudonym(event, pseudonyms)
+        known = anonymous(event, pseudonyms)
         return key_of(known), encode(known)
 
 

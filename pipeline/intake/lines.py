@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from pipeline.customers.pseudonyms import Pseudonyms
-from pipeline.intake.producing import key_of, with_pseudonym
+from pipeline.intake.producing import anonymous, key_of
 from schemas.codec import check, decode, decode_profile, encode
 from schemas.explain import Rejection, reject
 from schemas.feedback import Feedback
@@ -99,7 +99,7 @@ def _judged(
 ) -> Judged:
     if isinstance(event, Rejection):
         return Judged(topic, fallback, value, event)
-    known = with_pseudonym(event, pseudonyms)
+    known = anonymous(event, pseudonyms)
     # A value is only written anew when it changed: whatever a producer sent besides our fields stays in it.
     written = value if known is event else encode(known)
     return Judged(topic, key_of(known), written, check(known) if isinstance(known, Feedback) else None)

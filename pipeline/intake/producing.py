@@ -21,6 +21,7 @@ import numpy as np
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from pipeline.customers.cleaning import cleaned
 from pipeline.customers.pseudonyms import FORM, Pseudonyms
 from pipeline.errors import UsageError
 from pipeline.intake.partitioning import partitions_of
@@ -88,7 +89,7 @@ class Producer:
         topic = _TOPIC_OF[type(event)]
         if history and topic != "profiles":
             topic = "history"
-        event = with_pseudonym(event, self._pseudonyms)
+        event = anonymous(event, self._pseudonyms)
         value = encode(event)
         rejection = refusal(event, value)
         if rejection is not None:
@@ -218,6 +219,16 @@ def with_pseudonym(event: Same, pseudonyms: Pseudonyms | None) -> Same:
     if not plain or is_pseudonym(plain):
         return event
     return msgspec.structs.replace(event, **{field: pseudonyms.text(plain)})
+
+
+def anonymous(event: Same, pseudonyms: Pseudonyms | None) -> Same:
+    """The event as it may stand on a topic: texts masked, its own id out of them, then the pseudonym for the id.
+
+    In this order: behind a pseudonym nobody knows any more what is to be taken out. An event with nothing to mask
+    and no pseudonym to make is given back itself.
+    """
+    known = event if isinstance(event, Profile) else cleaned(event)
+    return with_pseudonym(known, pseudonyms)
 
 
 def refusal(event: Event, value: bytes) -> Rejection | None:

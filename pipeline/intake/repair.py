@@ -16,7 +16,7 @@ import orjson
 from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.errors import UsageError
 from pipeline.intake.places import GATEWAY
-from pipeline.intake.producing import key_of, with_pseudonym
+from pipeline.intake.producing import anonymous, key_of
 from pipeline.intake.tables import known_field, put
 from schemas import envelopes
 from schemas.codec import check, decode, encode
@@ -81,7 +81,7 @@ def mended(
         return found.rejections.get(0, reject(Reason.EMPTY, detail="an empty value"))
     if isinstance(event, Feedback) and (wrong := check(event)) is not None:
         return wrong
-    known = with_pseudonym(event, pseudonyms)
+    known = anonymous(event, pseudonyms)
     assert isinstance(known, Touchpoint | Feedback)
     # As it was sent where nothing changed: whatever a producer sent besides our fields stays in it.
     return Mended(key_of(known), value if known is event else encode(known), known)

@@ -17,14 +17,21 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.partitioner import murmur2
+from msgspec.structs import replace
 
 from pipeline.errors import Unavailable, UsageError
+from pipeline.intake.feeding import TableImport, Target, feed_events, feed_lines
 from pipeline.intake.loading import Span, load_history, load_profiles, stream_live
-from pipeline.intake.producing import Producer
+from pipeline.intake.mappings import Mapping
+from pipeline.intake.producing import Producer, pseudonyms_of
+from pipeline.intake.repair import Edits, Mended, mended
+from pipeline.intake.sources import Layout
+from pipeline.intake.verdicts import Tally
 from pipeline.intake.world import World
 from pipeline.settings import Settings, load_settings
 from pipeline.stack.launch import Stack
 from pipeline.topics import Topics
+from schemas.codec import encode
 from schemas.feedback import Feedback
 from schemas.touchpoint import Touchpoint
 from schemas.vocabulary import Channel, Metric
@@ -84,6 +91,49 @@ async def test_the_helper_checks_keys_and_sends_and_both_ways_choose_the_same_pa
     assert {(record.key, record.partition) for record in singly} == {(key, part_of(key)) for key in keys}
     assert {(record.key, record.partition) for record in at_once} == {(key, part_of(key)) for key in keys}
     assert [record.key for record in await arrived(settings, "touchpoints")] == [b"t1"]
+
+
+CUSTOMER, EMAIL, PHONE = "CUST-90017755", "canary.bird@example.org", "+49 171 5550199"
+PLANTED = f"I am {CUSTOMER}, write to {EMAIL} or call {PHONE}. The rest is fine."
+
+
+@pytest.mark.parametrize("form", ["plain", "pseudonym"])
+async def test_nothing_plain_comes_on_a_topic_by_file_line_replay_or_from_python(
+    settings: Settings, tmp_path: Path, form: str
+) -> None:
+    """Where topics carry pseudonyms, nobody after this could take the plain id out of a text any more."""
+    settings = settings.model_copy(update={"customer_form": form, "insecure_keys": True})
+    pseudonyms = pseudonyms_of(settings)
+    made = Feedback(
+        event_id="python", occurred_at=AT, channel=Channel.WEB, metric=Metric.NPS, score=9, customer_id=CUSTOMER,
+        text=PLANTED, campaign=f"mail to {EMAIL}", attributes={"note": PLANTED},
+    )  # fmt: skip
+    file = tmp_path / "answers.csv"
+    file.write_text(f'event_id,score,text,customer_id\nfile,9,"{PLANTED}",{CUSTOMER}\n')
+    columns = {name: name for name in ("event_id", "score", "text", "customer_id")}
+    mapping = Mapping(columns, {"metric": "nps", "channel": "web"}, at=AT.isoformat())
+    table = TableImport(file, Layout(), mapping.plan(), tmp_path)
+    async with Producer(settings) as producer:
+        await producer.send(made)
+        await producer.send(replace(made, event_id="quiet"), history=True)
+        for topic in ("feedback", "history"):
+            target = Target(producer, topic, pseudonyms)
+            await table.run(target, Tally(), lambda *_: None)
+            await feed_events(target, [replace(made, event_id="tool")], lambda *_: None)
+            await feed_lines(target, [encode(replace(made, event_id="line"))], lambda *_: None)
+            again = mended(topic, encode(replace(made, event_id="again")), "feedback/1/2/3", Edits(), pseudonyms)
+            assert isinstance(again, Mended)
+            await producer.send_many(topic, [again.key], [again.value])
+    for topic, alone in (("feedback", "python"), ("history", "quiet")):
+        records = await arrived(settings, topic)
+        events = [orjson.loads(record.value) for record in records]
+        assert {event["event_id"] for event in events} == {alone, "file", "tool", "line", "again"}
+        customers = {event.pop("customer_id") for event in events}
+        assert {record.key.decode() for record in records} == customers
+        assert customers == {CUSTOMER if pseudonyms is None else pseudonyms.text(CUSTOMER)}
+        said = orjson.dumps(events).decode()
+        assert not [canary for canary in (CUSTOMER, "canary.bird", "5550199") if canary in said], said
+        assert said.count("The rest is fine.") == len(events) + len(events) - 1, "in texts, and in notes but the file's"
 
 
 async def test_a_history_arrives_whole_in_order_by_key_and_a_live_stream_at_its_rate(settings: Settings) -> None:
