@@ -36,10 +36,14 @@ UNAUTHORIZED = {"error": "unauthorized", "detail": "a valid key is needed: Autho
 
 
 class Right(StrEnum):
-    """What a key lets do; `admin` includes the others and is what every private view asks for."""
+    """What a key lets do; `admin` includes the others and is what every private view asks for.
+
+    `contact` is not a part of `write`: who sends events, from a web page even, does not decide for customers.
+    """
 
     WRITE = "write"
     READ = "read"
+    CONTACT = "contact"
     ADMIN = "admin"
 
 
@@ -141,7 +145,7 @@ def checked(grant: Grant) -> None:
     if not _NAME.fullmatch(grant.name):
         raise UsageError(f"{grant.name!r} is no name of a key: small letters, digits, dots and dashes, at most 63")
     if not grant.rights:
-        raise UsageError("a key without a right is good for nothing: --right write, read or admin")
+        raise UsageError("a key without a right is good for nothing: --right write, read, contact or admin")
     unknown = grant.channels - set(Channel)
     if unknown:
         raise UsageError(f"no channel {', '.join(sorted(unknown))}; one of {', '.join(Channel)}")

@@ -26,7 +26,7 @@ Which = Annotated[str, typer.Argument(help="id or name of the key")]
 @keys.command("create")
 def create(
     name: Annotated[str, typer.Argument(help="of the producer or reader, e.g. web-shop")],
-    right: Annotated[list[str], typer.Option(help="write, read or admin; repeatable")] = ["write"],  # noqa: B006
+    right: Annotated[list[str], typer.Option(help="write, read, contact or admin; repeatable")] = ["write"],  # noqa: B006
     channel: Annotated[list[str], typer.Option(help="only these channels; repeatable")] = [],  # noqa: B006
     brand: Annotated[list[str], typer.Option(help="only these brands; repeatable")] = [],  # noqa: B006
     unit: Annotated[list[str], typer.Option(help="only these units; repeatable")] = [],  # noqa: B006

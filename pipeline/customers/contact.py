@@ -38,12 +38,19 @@ class Decision(NamedTuple):
     again_ms: int = 0
 
 
-def decide(policy: Policy, invited_ms: Sequence[int], choice: Choice | None, now_ms: int) -> Decision:
-    """The decision about a customer who was invited at these moments and chose this last."""
+def wanted(policy: Policy, choice: Choice | None) -> Decision:
+    """The decision as far as it is the customer's own."""
     if choice is Choice.OPT_OUT:
         return Decision(False, "opted_out")
     if choice is Choice.WITHDRAWN or (policy.consent and choice is not Choice.CONSENT):
         return Decision(False, "no_consent")
+    return Decision(True)
+
+
+def decide(policy: Policy, invited_ms: Sequence[int], choice: Choice | None, now_ms: int) -> Decision:
+    """The decision about a customer who was invited at these moments and chose this last."""
+    if not (chosen := wanted(policy, choice)).allowed:
+        return chosen
     past = sorted(moment for moment in invited_ms if moment > now_ms - _YEAR_MS)
     quiet_until = past[-1] + policy.quiet_days * _DAY_MS if past else 0
     if now_ms < quiet_until:

@@ -1,9 +1,12 @@
 """Routes of the gateway beside events [I/O]: who sends and how well, may a customer be asked, what did they choose.
 
-GET  /v1/producers     the roll call, as `touchline producers` shows it (right: read)
-POST /v1/invitations   may this customer be surveyed; a yes is written down (right: write)
-POST /v1/choices       a customer opted out, gave or withdrew consent (right: write)
-POST /v1/bounces       an invitation did not arrive (right: write)
+GET  /v1/producers     the roll call, as `touchline producers` shows it (right: read, of everything)
+POST /v1/invitations   may this customer be surveyed; a yes is written down (right: contact)
+POST /v1/choices       a customer opted out, gave or withdrew consent (right: contact, of everything)
+POST /v1/bounces       an invitation did not arrive (right: contact)
+
+A producer has no brand, and a choice holds for all of them: a key with a scope may neither see the one nor make the
+other. A key that only writes may stand in a web page for all to read, so it has no say here.
 """
 
 from __future__ import annotations
@@ -39,7 +42,9 @@ Result = TypeVar("Result")
 
 
 class Asking(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """May this customer be invited? The same `invitation` asked again gets the same answer; `dry_run` only looks."""
+    """May this customer be invited? The same `invitation` asked again gets the same answer while its
+    reasons hold; `dry_run` only looks.
+    """
 
     customer_id: Named
     survey: Named
@@ -100,13 +105,15 @@ class Contacts:
         """The four of them."""
         guarded = self._gateway.guarded
         return [
-            web.get("/v1/producers", guarded(self._for(Right.READ, self._producers))),
-            web.post("/v1/invitations", guarded(self._for(Right.WRITE, self._invite))),
-            web.post("/v1/choices", guarded(self._for(Right.WRITE, self._choose))),
-            web.post("/v1/bounces", guarded(self._for(Right.WRITE, self._bounce))),
+            web.get("/v1/producers", guarded(self._for(Right.READ, self._producers, whole=True))),
+            web.post("/v1/invitations", guarded(self._for(Right.CONTACT, self._invite))),
+            web.post("/v1/choices", guarded(self._for(Right.CONTACT, self._choose, whole=True))),
+            web.post("/v1/bounces", guarded(self._for(Right.CONTACT, self._bounce))),
         ]
 
-    def _for(self, right: Right, handle: Callable[[web.Request, Grant], Any]) -> Handler:
+    def _for(self, right: Right, handle: Callable[[web.Request, Grant], Any], *, whole: bool = False) -> Handler:
+        """A handler for keys with this right; `whole`: and with every channel, brand and unit."""
+
         async def handler(request: web.Request) -> web.Response:
             grant = await self._gateway.bearer(request)
             if grant is None:
@@ -114,6 +121,8 @@ class Contacts:
             if not grant.may(right):
                 detail = f"this key has no right to {right.value}"
                 return problem(HTTPStatus.FORBIDDEN, "forbidden", detail)
+            if whole and not grant.unbounded:
+                return problem(HTTPStatus.FORBIDDEN, "forbidden", "this key is for some channels, brands or units only")
             self._gateway.limit(grant, 1)
             response: web.Response = await handle(request, grant)
             return response
@@ -129,11 +138,8 @@ class Contacts:
         if isinstance(asked, Refused):
             return problem(*asked)
         channel = asked.channel.value if asked.channel else ""
-        outside = (channel and grant.channels and channel not in grant.channels) or (
-            grant.brands and asked.brand not in grant.brands
-        )
-        if outside:
-            return problem(HTTPStatus.FORBIDDEN, "forbidden", "the key is not for it")
+        if outside := grant.outside(channel, asked.brand, None):
+            return problem(HTTPStatus.FORBIDDEN, "forbidden", f"the key is not for this {outside}")
         name = asked.invitation or uuid.uuid4().hex
         wanted = Asked(asked.customer_id, asked.survey, name, channel, asked.brand)
         found = await self._booked(lambda book: book.ask(wanted, _now(), only_look=asked.dry_run))
@@ -151,7 +157,11 @@ class Contacts:
         asked = await self._read(request, Bounced)
         if isinstance(asked, Refused):
             return problem(*asked)
-        if await self._booked(lambda book: book.bounced(asked.customer_id, asked.invitation)):
+
+        def within(channel: str, brand: str) -> bool:
+            return grant.outside(channel, brand, None) is None
+
+        if await self._booked(lambda book: book.bounced(asked.customer_id, asked.invitation, within)):
             return web.Response(status=HTTPStatus.NO_CONTENT)
         return problem(HTTPStatus.NOT_FOUND, "not_found", "no such invitation of this customer")
 

@@ -2,19 +2,19 @@
 
 Two who ask at the same moment cannot both be told yes: each writes first and then looks, and stands back where it sees
 another one (both may: then the next one who asks is told yes). The same invitation asked for again gets the same
-answer. Customers stand here under their pseudonym only.
+answer, as long as what it rests on holds. Customers stand here under their pseudonym only.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from pipeline.clickhouse import ClickHouse
-from pipeline.customers.contact import Choice, Decision, Policy, decide
+from pipeline.customers.contact import Choice, Decision, Policy, decide, wanted
 from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.settings import Settings
 
@@ -44,6 +44,10 @@ _INVITATIONS = {
 }
 
 
+def _everywhere(_channel: str, _brand: str) -> bool:
+    return True
+
+
 class Invitations:
     """The policy of a deployment over its tables. Raises Unavailable."""
 
@@ -53,14 +57,18 @@ class Invitations:
         self._pseudonyms = Pseudonyms(settings.pseudonym_key_id, settings.pseudonym_bytes)
 
     def ask(self, asked: Asked, now_ms: int, *, only_look: bool = False) -> Decision:
-        """The decision, written down unless it was only looked at."""
+        """The decision, written down unless it was only looked at.
+
+        Of an invitation that was asked for before, a yes holds until the customer chooses otherwise; a no holds as
+        long as its reason, so that the same invitation may be sent once its `again_ms` has passed.
+        """
         customer, key_id = self._who(asked.customer_id)
         rows = self._rows(customer, key_id)
         mine = next((row for row in rows if row["invitation"] == asked.invitation), None)
-        if mine is not None:
-            return Decision(bool(mine["allowed"]), mine["reason"])
+        if mine is not None and mine["allowed"]:
+            return wanted(self._policy, self._choice(customer, key_id))
         decision = self._decided(customer, key_id, rows, now_ms)
-        if only_look:
+        if only_look or (mine is not None and not decision.allowed):
             return decision
         self._write((customer, key_id), asked, now_ms, decision)
         if not decision.allowed:
@@ -79,14 +87,18 @@ class Invitations:
         schema = {"customer": pl.UInt64, "key_id": pl.UInt8, "kind": pl.String, "at_ms": pl.Int64}
         self._client.insert("choices", pl.DataFrame([row], schema=schema))
 
-    def bounced(self, customer_id: str, invitation: str) -> bool:
-        """The invitation did not arrive: it leaves the denominator, and the customer may be asked anew."""
+    def bounced(self, customer_id: str, invitation: str, within: Callable[[str, str], bool] = _everywhere) -> bool:
+        """The invitation did not arrive: it leaves the denominator, and the customer may be asked anew.
+
+        False where there is none of that name `within` the channel and brand that whoever says so may speak for.
+        """
         customer, key_id = self._who(customer_id)
         row = next((row for row in self._rows(customer, key_id) if row["invitation"] == invitation), None)
-        if row is not None:
-            changed = row | {"bounced": 1, "ver": time.time_ns()}
-            self._client.insert("invitations", pl.DataFrame([changed], schema=_INVITATIONS))
-        return row is not None
+        if row is None or not within(row["channel"], row["brand"]):
+            return False
+        changed = row | {"bounced": 1, "ver": time.time_ns()}
+        self._client.insert("invitations", pl.DataFrame([changed], schema=_INVITATIONS))
+        return True
 
     def _decided(self, customer: int, key_id: int, rows: Sequence[dict[str, Any]], now_ms: int) -> Decision:
         invited = [row["asked_ms"] for row in rows if row["allowed"] and not row["bounced"]]

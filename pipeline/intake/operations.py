@@ -76,7 +76,7 @@ def contacts() -> dict[str, Any]:
     producers = {
         "operationId": "producers",
         "summary": "Who sends, who turned bad and who fell silent",
-        "responses": {"200": listed, **_REFUSALS, "403": problem("the key may not read")},
+        "responses": {"200": listed, **_REFUSALS, "403": problem("the key may not read, or not everything")},
     }
     return {
         "/v1/producers": {"get": producers},
@@ -107,7 +107,7 @@ def _asking(named: tuple[str, str], asked: tuple[str, Any], answered: dict[str, 
                 **answered,
                 **_REFUSALS,
                 "400": problem("the body is not what is asked for; the detail begins with the path"),
-                "403": problem("the key may not write, or not for this brand or channel"),
+                "403": problem("the key has no right to contact, or not for this brand or channel"),
                 "408": problem("the body was not here in time"),
                 "413": problem("too many bytes"),
                 "415": problem("an encoding that is not read"),

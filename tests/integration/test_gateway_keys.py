@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -89,13 +90,22 @@ async def test_a_key_writes_only_within_its_scope(place: Place) -> None:
     assert (mixed[0], mixed[1]["accepted"]) == (207, 1)
 
 
+async def page_key(place: Place) -> str:
+    """A key as docs/browser.md makes it."""
+    name = f"page-{uuid.uuid4().hex[:8]}"
+    return await place.key(name, channels=frozenset({"web"}))
+
+
 async def test_whoever_sends_surveys_asks_over_http_whom_and_a_reader_sees_who_sends(place: Place) -> None:
     """C14 and the roll call: rights, scopes, answers."""
     reader = await place.key("reader", frozenset({Right.READ}))
-    acme = await place.key("acme", brands=frozenset({"acme"}))
+    contact = frozenset({Right.CONTACT})
+    crm = await place.key("crm", contact)
+    acme = await place.key("acme", contact, brands=frozenset({"acme"}))
+    mail = await place.key("mail", contact, channels=frozenset({"email"}))
 
     async def ask(path: str, document: Any, token: str = "") -> tuple[int, Any]:
-        headers = {"Authorization": f"Bearer {token or place.token}"}
+        headers = {"Authorization": f"Bearer {token or crm}"}
         async with place.client.post(f"{place.server.url}{path}", json=document, headers=headers) as answer:
             text = await answer.text()
             return answer.status, json.loads(text) if text else None
@@ -118,15 +128,31 @@ async def test_whoever_sends_surveys_asks_over_http_whom_and_a_reader_sees_who_s
     assert (status, told["error"], told["detail"][:8]) == (400, "missing_field", "$.survey")
     assert (await ask("/v1/invitations", first, acme))[0] == 403
     assert (await ask("/v1/invitations", first | {"brand": "acme"}, acme))[0] == 200
-    assert (await ask("/v1/invitations", first, reader))[0] == 403
-    assert (await ask("/v1/invitations", first, "tl_nobody"))[0] == 401
+    assert (await ask("/v1/invitations", first | {"channel": "web"}, mail))[0] == 403
+    assert (await ask("/v1/invitations", first, mail))[0] == 403, "the channel of a key must be named"
+    assert (await ask("/v1/invitations", first | {"channel": "email"}, mail))[0] == 200
+    assert (await ask("/v1/bounces", {"customer_id": "c-1", "invitation": "i-1"}, acme))[0] == 404
+    for path, body in (
+        ("/v1/invitations", first | {"dry_run": True, "channel": "web"}),
+        ("/v1/choices", {"customer_id": "c-1", "choice": "opt_out"}),
+        ("/v1/bounces", {"customer_id": "c-1", "invitation": "i-1"}),
+    ):
+        # A page's key can be read in its source: it neither decides for customers nor learns what they chose.
+        for token in (place.token, await page_key(place), reader):
+            assert (await ask(path, body, token))[0] == 403, path
+        assert (await ask(path, body, "tl_nobody"))[0] == 401
+        async with place.client.post(f"{place.server.url}{path}?key={crm}", json=body) as answer:
+            assert answer.status == 401, "what may be read in a URL has no say either"
+    for token in (acme, mail):  # a choice holds for all brands and channels
+        assert (await ask("/v1/choices", {"customer_id": "c-1", "choice": "opt_out"}, token))[0] == 403
 
     rows = {"producer": "till", "state": "silent", "why": "nothing for 2 min; its normal gap is 10 s"}
     now = time.time_ns() // 1_000_000  # the table forgets after 35 days
     counts = {"arrived": 5, "rejected": 1, "share": 0.2, "gap_ms": 10_000}
     counts |= {"last_ms": now, "since_ms": now, "looked_ms": now}
     await asyncio.to_thread(place.tables.insert, "producers", pl.DataFrame([rows | counts]))
-    for token, status in ((reader, 200), (place.token, 403)):
+    board = await place.key("board", frozenset({Right.READ}), brands=frozenset({"acme"}))
+    for token, status in ((reader, 200), (place.token, 403), (board, 403)):
         headers = {"Authorization": f"Bearer {token}"}
         async with place.client.get(f"{place.server.url}/v1/producers", headers=headers) as answer:
             assert answer.status == status
