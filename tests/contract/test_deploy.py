@@ -180,6 +180,58 @@ def test_every_setting_of_the_containers_exists(project: Project) -> None:
         assert set(project["services"][name]["environment"]) <= known, name
 
 
+#: Settings that no container gets, and why.
+NOT_FOR_CONTAINERS = {
+    **dict.fromkeys(
+        ("clickhouse_database", "clickhouse_ca", "clickhouse_cluster", "clickhouse_replicated"),
+        "the ClickHouse of the file is one server of its own, inside; another one is a change of the file",
+    ),
+    **dict.fromkeys(
+        ("kafka_security_protocol", "kafka_sasl_mechanism", "kafka_username", "kafka_password", "kafka_ca"),
+        "the broker of the file is inside; another one is a change of the file",
+    ),
+    **dict.fromkeys(("topic_prefix", "group"), "the broker of the file has one deployment"),
+    "topic_replication": "one broker: nothing can be replicated",
+    "insecure_keys": "for the embedded stack and tests only",
+    "session_timeout_s": "goes with the time that Kafka takes to see a container die, which Compose fixes",
+    **dict.fromkeys(
+        ("ids_remembered", "hot_rows", "profiles_held"), "their sum goes with the memory limit of a worker"
+    ),
+    **dict.fromkeys(("stuck_after_s", "label_limit_s"), "bounds of the engine, measured as they are"),
+    "classifier": "another model is another image",
+    "gateway_patience_s": "the proxy in front, which the file asks for, has the first word",
+    "log_format": "auto is JSON where no person reads",
+    "state_dir": "a container has no files of its own that outlive it",
+}
+
+
+def unreachable(project: Project) -> set[str]:
+    """Settings that no container of ours gets."""
+    from pipeline.settings import Settings
+
+    given = {name for service in OURS for name in project["services"][service]["environment"]}
+    return {name for name in Settings.model_fields if f"TOUCHLINE_{name.upper()}" not in given}
+
+
+def test_every_setting_reaches_a_container_or_has_a_reason_not_to(
+    project: Project, checker: Path, tmp_path: Path
+) -> None:
+    assert unreachable(project) == set(NOT_FOR_CONTAINERS)
+    without = _broken(tmp_path, "    TOUCHLINE_INTEGRATIONS: ${TOUCHLINE_INTEGRATIONS:-}\n", "")
+    found = compose.parse(compose.check(checker, without, SECRETS))
+    assert unreachable(found) - set(NOT_FOR_CONTAINERS) == {"integrations"}
+
+
+def test_what_the_environment_file_says_reaches_the_containers(checker: Path) -> None:
+    example = (ROOT / "deploy" / "compose.env.example").read_text()
+    said = dict(re.findall(r"^#(TOUCHLINE_\w+)=(.+)$", example, flags=re.M))
+    assert set(said) == set(re.findall(r"\$\{(\w+):-", COMPOSE_FILE.read_text()))
+    project = compose.parse(compose.check(checker, COMPOSE_FILE, SECRETS | said))
+    for name in sorted(OURS):
+        environment = project["services"][name]["environment"]
+        assert {each: environment[each] for each in said} == said, name
+
+
 def test_the_example_of_the_secrets_names_exactly_what_the_compose_file_asks_for() -> None:
     example = (ROOT / "deploy" / "compose.env.example").read_text()
     asked = set(re.findall(r"\$\{(\w+):\?", COMPOSE_FILE.read_text()))
