@@ -92,7 +92,7 @@ def connections_are_cut(tmp_path: Path, cut: float = 8, hung: Sequence[float] = 
             case.flowing(1)
             for mode, seconds in (("cut", cut), *(("hang", each) for each in hung)):
                 eventually(gateway.ready, "the gateway is ready")
-                case.in_flight()
+                case.in_flight(worker)
                 proxy.mode(mode)
                 told_s = is_told_to_come_again(gateway) if mode == "hang" else 0.0
                 assert told_s < 5, "Shopify has gone by then"
