@@ -17,6 +17,8 @@ _BLOCK = re.compile(r"^(?P<fence>```+|~~~+)sh\n(?P<body>.*?)^(?P=fence)[ \t]*$",
 _LOOKALIKE = re.compile(
     r"^ *(?:```+|~~~+) *(bash|shell|console|zsh|shell-session|terminal|sh .*|[Ss][Hh] +)$", re.MULTILINE
 )
+#: A prompt: somebody's session as it was recorded, with what came of it.
+_PROMPT = re.compile(r"^\$ (.+)$", re.MULTILINE)
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1")
 
 
@@ -41,6 +43,11 @@ def blocks(file: str, text: str) -> list[list[Command]]:
 def lookalikes(text: str) -> list[str]:
     """Fences that show commands under another name than `sh`."""
     return [match.group(1).strip() for match in _LOOKALIKE.finditer(text)]
+
+
+def recorded(text: str) -> list[str]:
+    """The commands of sessions that were recorded: each after a prompt."""
+    return _PROMPT.findall(text)
 
 
 def _commands(body: str) -> Iterator[tuple[int, str]]:

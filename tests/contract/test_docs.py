@@ -20,7 +20,7 @@ from pipeline.stack import gateway, processes
 from pipeline.stack.launch import Stack
 from pipeline.stack.processes import Process
 from pipeline.topics import Topics
-from tests.commands import Command, blocks, lookalikes
+from tests.commands import Command, blocks, lookalikes, recorded
 from tests.tables import make_tables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +38,15 @@ EXCEPTIONS: Mapping[str, str] = {
     "touchline down": "the test brings its own stack",
     "cp deploy/compose.env.example .env": "only for the next command",
     "docker compose up": "needs a Docker engine; tests/contract/test_deploy.py checks the file",
+}
+
+
+#: Sessions that stand there as they were recorded, and what holds their commands instead: they take minutes.
+RECORDED: Mapping[str, str] = {
+    "touchline rules simulate": "tests/unit/command/test_rules.py runs it small",
+    "touchline demo --dir demo --events 300000 --day 100000 --seconds 1": "tests/integration/test_demo.py, in short",
+    'touchline up --dir demo --workers 0; eval "$(touchline env --dir demo)"': "tests/integration/test_stack.py",
+    "touchline rules backtest --from -28d": "docs/detection.md and tests/integration/test_watching.py, less history",
 }
 
 
@@ -78,6 +87,12 @@ def test_every_exception_has_a_reason() -> None:
 def test_commands_hide_under_no_other_name() -> None:
     assert {str(file): found for file in documents() if (found := lookalikes(file.read_text()))} == {}
     assert lookalikes("```bash\nrm -rf /\n```\n~~~console\n$ ls\n~~~\n```sh\nls\n```\n") == ["bash", "console"]
+
+
+def test_recorded_sessions_are_known_and_say_what_holds_their_commands() -> None:
+    found = [command for file in documents() for command in recorded(file.read_text())]
+    assert sorted(found) == sorted(RECORDED)
+    assert recorded("```text\n$ ls -l\ntotal 0\n$ 5 more\n```\ncosts $ 5\n") == ["ls -l", "5 more"]
 
 
 def test_the_reader_of_blocks_sees_each_command_once() -> None:

@@ -82,7 +82,11 @@ def container(service: Mapping[str, Any], folder: Path, replaced: Mapping[str, s
     folder.mkdir()
     state = folder.with_suffix(".state")  # the image brings it
     state.mkdir()
-    ports = {":6066/": replaced.get("TOUCHLINE_WEB_PORT", "6066"), ":8080/": replaced["TOUCHLINE_GATEWAY_PORT"]}
+    ports = {
+        ":6066/": replaced.get("TOUCHLINE_WEB_PORT", "6066"),
+        ":6080/": replaced["TOUCHLINE_PAGE_PORT"],
+        ":8080/": replaced["TOUCHLINE_GATEWAY_PORT"],
+    }
     health = service.get("healthcheck", {}).get("test", [])[1:]
     for inside, port in ports.items():
         health = [part.replace(inside, f":{port}/") for part in health]
@@ -112,6 +116,8 @@ def ours(stack: Stack, topic_prefix: str, database: str) -> dict[str, str]:
         "TOUCHLINE_TOPIC_PARTITIONS": "2",
         "TOUCHLINE_GATEWAY_HOST": "127.0.0.1",
         "TOUCHLINE_GATEWAY_PORT": str(processes.free_port()),
+        "TOUCHLINE_PAGE_HOST": "127.0.0.1",
+        "TOUCHLINE_PAGE_PORT": str(processes.free_port()),
         "TOUCHLINE_WEB_HOST": "127.0.0.1",  # a container's 0.0.0.0 is its own; this machine's is not
     }
 
@@ -128,7 +134,7 @@ def wait_until_healthy(started: Mapping[str, tuple[Container, subprocess.Popen[b
         time.sleep(LOOK_S)
 
 
-def test_the_job_prepares_and_two_workers_and_a_gateway_become_ready_and_stop_cleanly(
+def test_the_job_prepares_and_two_workers_a_gateway_and_a_page_become_ready_and_stop_cleanly(
     services: dict[str, Any], ours: dict[str, str], tmp_path: Path
 ) -> None:
     too_early = container(services["worker"], tmp_path / "early", ours | {"TOUCHLINE_WEB_PORT": "0"})
@@ -147,8 +153,9 @@ def test_the_job_prepares_and_two_workers_and_a_gateway_become_ready_and_stop_cl
             port = str(processes.free_port(frozenset()))
             box = container(services["worker"], tmp_path / f"worker-{number}", ours | {"TOUCHLINE_WEB_PORT": port})
             started[f"worker-{number}"] = (box, box.start())
-        box = container(services["gateway"], tmp_path / "gateway", ours)
-        started["gateway"] = (box, box.start())
+        for name in ("gateway", "page"):
+            box = container(services[name], tmp_path / name, ours)
+            started[name] = (box, box.start())
         wait_until_healthy(started)
         for name, (box, process) in started.items():
             stopped_at = time.monotonic()

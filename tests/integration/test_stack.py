@@ -230,13 +230,39 @@ def touchline(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def pasted(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """What README tells people to type, in a shell that knows nothing but `touchline`."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env={"HOME": str(folder), "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+#: One answer through the stack that `env` names, until its worker has counted it.
+FIRST_EVENT = """
+eval "$(touchline env --dir 'a stack')"
+touchline produce - <<END
+{"event_id": "first", "occurred_at": "$(date -u +%FT%TZ)", "channel": "web", "metric": "nps", "score": 9}
+END
+until touchline scores --metric nps --json | grep '"n": *1,'; do sleep 0.2; done
+"""
+
+
 def test_the_commands_start_show_and_end_a_stack(tmp_path: Path) -> None:
     where = ("--dir", str(tmp_path / "a stack"))
     assert touchline("status", *where).returncode == 4
     assert touchline("env", *where).returncode == 4
     try:
-        started = touchline("up", *where, "--json")
+        started = touchline("up", *where, "--workers", "1", "--json")
         assert started.returncode == 0, started.stderr
+        counted = pasted(FIRST_EVENT, tmp_path)
+        assert counted.returncode == 0, counted.stdout + counted.stderr
         addresses = json.loads(started.stdout)
         shown = touchline("env", *where).stdout
         assert f"export TOUCHLINE_BOOTSTRAP_SERVERS={addresses['bootstrap']}\n" in shown
@@ -250,6 +276,7 @@ def test_the_commands_start_show_and_end_a_stack(tmp_path: Path) -> None:
             "clickhouse",
             "gateway",
             "page",
+            "worker-1",
         }
         port = addresses["page_url"].rstrip("/").rpartition(":")[2]
         assert f"export TOUCHLINE_PAGE_PORT={port}\n" in shown
@@ -261,5 +288,5 @@ def test_the_commands_start_show_and_end_a_stack(tmp_path: Path) -> None:
         assert (broken.returncode, "GONE" in broken.stdout) == (4, True)
     finally:
         ended = touchline("down", *where)
-    assert (ended.returncode, ended.stdout) == (0, "ended: kafka, page, gateway\n")
+    assert (ended.returncode, ended.stdout) == (0, "ended: kafka, page, worker-1, gateway\n")
     assert gone(list(addresses["pids"].values()), 0)
