@@ -6,6 +6,7 @@ import json
 import threading
 import urllib.parse
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,9 @@ from typing import Any
 import pytest
 
 from pipeline.clickhouse import ClickHouse
+from pipeline.command import demo
+from pipeline.command.demo_live import Shown
+from pipeline.intake.loading import Loaded
 from pipeline.scores.rolling import clear, due, mark, write_hours
 from pipeline.settings import load_settings
 from pipeline.stack.launch import Stack
@@ -122,6 +126,18 @@ def test_a_deleted_ledger_row_is_found(case: Case, disposition: str) -> None:
     code, said = audited(case)
     assert code == 3
     assert "accounted for" in said
+
+
+def test_a_demo_ends_well_only_with_an_audit_that_holds(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = demo.Plan(seconds=1, folder=None, events=EVENTS, rate=1, json=False, begun_ms=0)
+    came = Loaded(events=Counter(history=EVENTS), seconds=1.0), Shown()
+    assert demo.concluded(plan, case.settings, *came) == 0
+    assert "the audit holds" in capsys.readouterr().out
+    (row,) = case.rows(ONE.format("aggregated"))
+    run(case, f"ALTER TABLE ledger DELETE WHERE {where(row)}")
+    assert demo.concluded(plan, case.settings, *came) == 3
+    said = capsys.readouterr().out
+    assert ("accounted for" in said, "the audit holds" in said) == (True, False)
 
 
 @pytest.mark.parametrize("kind", ["disposition = 'aggregated'", "disposition != 'aggregated'"])
