@@ -6,7 +6,7 @@ SHELL := /bin/sh
 
 #: The one tool that setup fetches by itself; everything else is pinned in uv.lock. deploy/Dockerfile names the same.
 UV_VERSION := 0.13.9
-#: Extras to install: `make setup EXTRAS="embedded torch"` adds the accurate model tier (5.4 GB).
+#: Extras to install: `make setup EXTRAS="embedded torch"` adds what a classifier of your own may need (5.4 GB).
 EXTRAS ?= embedded
 #: Seconds that the live part of the demo runs; empty leaves it to the demo.
 DEMO_SECONDS ?=

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -164,6 +165,13 @@ def test_an_incident_is_seen_in_its_region_and_time_only(fortnight: list[dict[st
 def test_nights_are_quiet_and_evenings_busy(fortnight: list[dict[str, Any]]) -> None:
     hours = [event["occurred_at"][11:13] for event in fortnight]
     assert hours.count("19") > 3 * hours.count("03")
+
+
+def test_saturdays_are_busy_and_sundays_quiet(fortnight: list[dict[str, Any]]) -> None:
+    begun = [event["occurred_at"] for event in fortnight if event.get("touchpoint") == "page_viewed"]
+    days = Counter(datetime.fromisoformat(moment).weekday() for moment in begun)
+    assert days[5] > 1.3 * days[6]
+    assert days[5] > 1.1 * days[2]
 
 
 def test_edited_answers_keep_their_submission_and_have_an_id_of_their_own(fortnight: list[dict[str, Any]]) -> None:
