@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import faust
@@ -128,26 +127,45 @@ async def remembered(desk: Desk, partition: Partition, holding: Holding) -> Arri
     attempt, arrival = desk.arrivals.get(partition, (-1, None))
     if attempt == holding.attempt and arrival is not None:
         return arrival
-    # Each partition gets its share of the memory, or those restored last would push out the first.
-    share = max(1, sum(held.topic in LEDGER_TOPICS for held in desk.group.assigned()))
-    rules = replace(
-        desk.rules, ids_limit=desk.rules.ids_limit // share, answers_limit=desk.rules.answers_limit // share
-    )
     recalled = await desk.keeper.until_answered(
         lambda: desk.pool.call(
-            lambda client: asking.recollect(client, partition, holding.epoch, holding.next_off, rules)
+            lambda client: asking.recollect(client, partition, holding.epoch, holding.next_off, desk.rules)
         ),
         holding.generation,
     )
-    if recalled is None:
+    if recalled is None or not await known_again(desk, partition, holding):
         return None
-    gone = [held for held in desk.arrivals if desk.custody.holding(held) is None and held != partition]
-    desk.memory.forget(gone)
-    for held in gone:
-        del desk.arrivals[held]
     arrival = Arrival.restore(partition, desk.memory, recalled, desk.rules)
     desk.arrivals[partition] = (holding.attempt, arrival)
     return arrival
+
+
+async def known_again(desk: Desk, partition: Partition, holding: Holding) -> bool:
+    """Fills the memory with the newest ids and answers of all partitions that began a new attempt, all at once.
+
+    Which of them hold the newest ones only all together can tell. False when the group changed meanwhile.
+    """
+    mine = {each for each in desk.group.assigned() if each.topic in LEDGER_TOPICS}
+    await desk.keeper.load(mine, holding.generation)
+    held = {each: now for each, now in desk.custody.holdings().items() if each.topic in LEDGER_TOPICS}
+    if held.get(partition) is not holding:
+        return False
+    new = {each: now.attempt for each, now in held.items() if desk.recalled.get(each) != now.attempt}
+    if not new:
+        return True
+    places = {each: asking.Place(held[each].epoch, held[each].next_off) for each in new}
+    desk.recalled = {each: attempt for each, attempt in desk.recalled.items() if each in held and each not in new}
+    desk.arrivals = {each: known for each, known in desk.arrivals.items() if each in desk.recalled}
+    desk.memory.forget([each for each in desk.memory.partitions if each not in desk.recalled])
+    ids, answers = desk.memory.ids.room, desk.memory.answers.room
+    kept = await desk.keeper.until_answered(
+        lambda: desk.pool.call(lambda client: asking.remembered(client, places, ids, answers)), holding.generation
+    )
+    if kept is None:
+        return False
+    desk.memory.restore(kept)
+    desk.recalled |= new
+    return True
 
 
 def refusals(desk: Desk, partition: Partition, holding: Holding) -> dict[int, Rejection]:

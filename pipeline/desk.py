@@ -96,6 +96,8 @@ class Desk:
         )
         self.memory = Memory.within(self.rules)
         self.arrivals: dict[Partition, tuple[int, Arrival]] = {}
+        #: The attempt of each partition whose ids and answers are in the memory.
+        self.recalled: dict[Partition, int] = {}
         self.refused: dict[Partition, dict[int, Rejection]] = {}
         self.pseudonyms = Pseudonyms(settings.pseudonym_key_id, settings.pseudonym_bytes)
         self.sealer = Sealer(settings.seal_key_id, settings.seal_bytes)

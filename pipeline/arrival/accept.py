@@ -22,7 +22,7 @@ from pipeline.arrival.breaker import NEW, Breaker, restored
 from pipeline.arrival.fingerprints import NO_HASHES, Flags, Hashes, Ints
 from pipeline.arrival.identities import Doubles, Firsts, IdMemory
 from pipeline.arrival.reading import Before, Reading
-from pipeline.arrival.recall import Recalled
+from pipeline.arrival.recall import Kept, Recalled
 from pipeline.arrival.revisions import AnswerMemory, Answers, Replaced, Standing
 from pipeline.arrival.rules import HISTORY, ArrivalRules
 from pipeline.arrival.times import Timing
@@ -46,10 +46,20 @@ class Memory(NamedTuple):
         """An empty memory of the size the rules allow."""
         return cls(IdMemory(rules.ids_limit), AnswerMemory(rules.answers_limit))
 
+    @property
+    def partitions(self) -> set[Partition]:
+        """Whose ids or answers are here."""
+        return self.ids.partitions | self.answers.partitions
+
     def forget(self, partitions: Sequence[Partition]) -> None:
         """Drop what is known of partitions that are no longer ours: all in one call, it may take 0.2 s."""
         self.ids.forget(partitions)
         self.answers.forget(partitions)
+
+    def restore(self, kept: Kept) -> None:
+        """Begin partitions with their newest ids and answers as the ledger has them; `kept.ids` is empty afterwards."""
+        self.ids.restore(kept.whole_ids, kept.ids)
+        self.answers.restore(kept.whole_answers, kept.which, kept.standing, kept.newest_ms)
 
 
 class Questions(NamedTuple):
@@ -95,9 +105,7 @@ class Arrival:
 
     @classmethod
     def restore(cls, partition: Partition, memory: Memory, recalled: Recalled, rules: ArrivalRules) -> Arrival:
-        """The state after the rows that `recalled` was made of; replaces what `memory` held of the partition."""
-        memory.ids.restore(partition, recalled.firsts, recalled.firsts_ingest_ms, whole=recalled.whole_ids)
-        memory.answers.restore(partition, recalled.standing, whole=recalled.whole_answers)
+        """The state after the rows that `recalled` was made of; `memory` holds the partition's ids and answers."""
         clock_ms = 0 if partition.topic == HISTORY else max(0, recalled.moved_ms - rules.lag_ms)
         breaker = restored(np.asarray(recalled.invalid, dtype=bool), rules)
         return cls(partition, memory, clock_ms, recalled.ingest_ms, breaker)
@@ -151,10 +159,10 @@ class Arrival:
         replaced, standing = revisions.replaced(answers, self._standing_before(answers.hashes, known.answers))
         frame = _frame(read, _Verdict(rows, double, timing, edits, replaced))
         self._remember(read, firsts, double, places)
-        self.memory.answers.learn(self.partition, standing)
         self.clock_ms, self.breaker = timing.clock_ms, read.breaker
         if len(read.ingest):
             self.ingest_ms = int(read.ingest[-1])
+        self.memory.answers.learn(self.partition, standing, self.ingest_ms)
         return Accepted(frame, self.clock_ms, self.breaker.opened)
 
     def release(self) -> None:

@@ -6,14 +6,18 @@ duplicate of itself. Dead letters are never remembered, so they are never the fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.arrival.fingerprints import NO_HASHES, NO_INTS, Flags, Hashes, Ints
-from pipeline.arrival.ring import HashRing
+from pipeline.arrival.ring import Column, HashRing, Numbers
 from pipeline.slices import Partition
+
+#: The other way round.
+_TURNED = slice(None, None, -1)
 
 
 class Firsts(NamedTuple):
@@ -22,6 +26,20 @@ class Firsts(NamedTuple):
     hashes: Hashes = NO_HASHES
     offsets: Ints = NO_INTS
     payloads: Hashes = NO_HASHES
+
+
+class Ids(NamedTuple):
+    """Event ids of several partitions as they are remembered; `which` has the number of each one's partition."""
+
+    which: Numbers
+    hashes: Hashes
+    offsets: Ints
+    payloads: npt.NDArray[np.uint32]
+    seconds: npt.NDArray[np.uint32]
+
+    def part(self, rows: slice) -> Ids:
+        """Some of them."""
+        return Ids(self.which[rows], self.hashes[rows], self.offsets[rows], self.payloads[rows], self.seconds[rows])
 
 
 class Doubles(NamedTuple):
@@ -43,11 +61,23 @@ class IdMemory:
         columns = {"offset": np.int64, "payload": np.uint32, "second": np.uint32}
         self._ring = HashRing(limit, columns)
 
-    def restore(self, partition: Partition, firsts: Firsts, ingest_ms: Ints, *, whole: bool) -> None:
-        """Begin a partition with the ledger's newest ids in order of offset; `whole` when these are all there are."""
-        self._ring.forget([partition])
-        self._ring.enrol(partition, whole=whole)
-        self.remember(partition, firsts, ingest_ms)
+    def restore(self, partitions: Mapping[Partition, bool], ids: list[Ids]) -> None:
+        """Begin partitions with the newest ids of the ledger, no more than there is `room` for, newest first.
+
+        `partitions` says whether what is here of each is all that there is. `ids` is empty afterwards: what has been
+        taken over is let go, or for a moment all of it would be here twice.
+        """
+        self.forget(partitions)
+        alone = not self.remembered
+        for partition, whole in partitions.items():
+            self._ring.enrol(partition, whole=whole)
+        names = tuple(partitions)
+        while ids:
+            some = ids.pop().part(_TURNED)
+            columns: dict[str, Column] = {"offset": some.offsets, "payload": some.payloads, "second": some.seconds}
+            self._ring.add_mixed(names, some.which, some.hashes, **columns)
+        if not alone:
+            self._ring.pack("second")  # else the next to leave would be those that were here before, not the oldest
 
     def remember(self, partition: Partition, firsts: Firsts, ingest_ms: Ints) -> None:
         """Add ids that `find` did not know, in order of offset."""
@@ -75,6 +105,17 @@ class IdMemory:
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Drop what is known of partitions that are no longer ours, all in one call."""
         self._ring.forget(partitions)
+        self._ring.pack()
+
+    @property
+    def partitions(self) -> set[Partition]:
+        """Those that have begun."""
+        return self._ring.partitions
+
+    @property
+    def room(self) -> int:
+        """How many ids can be added before one must leave."""
+        return self._ring.room
 
     def whole(self, partition: Partition) -> bool:
         """True while no id of this partition was ever left out: then the ledger knows no more than we do."""

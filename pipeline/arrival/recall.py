@@ -7,14 +7,17 @@ slice the state is made from this and nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from pipeline.arrival.fingerprints import NO_INTS, Flags, Ints
-from pipeline.arrival.identities import Firsts
+from pipeline.arrival.identities import Firsts, Ids
 from pipeline.arrival.revisions import Standing
+from pipeline.arrival.ring import NO_NUMBERS, Numbers
+from pipeline.slices import Partition
 
 #: Only rows below what is taken next: an insert that was given up may land above it, and nothing supersedes itself.
 _WHERE = """FROM ledger FINAL WHERE topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}
@@ -27,13 +30,17 @@ TIMES_SQL = f"""SELECT
     max(if({_FIRST} OR disposition = 'duplicate', least(occurred_ms, ingest_ms), 0)) AS moved_ms,
     max(ledger.ingest_ms) AS latest_ms
 {_WHERE}"""
-#: The newest `limit` first events, newest first: fewer rows than `limit` mean that these are all.
-FIRSTS_SQL = f"""SELECT event_hash, off, payload_hash, ingest_ms {_WHERE} AND {_FIRST}
+_PAGE = f"{_WHERE} AND off >= {{low:Int64}} AND {_FIRST}"
+#: A page of first events, newest first; all that is asked lies in the table's order, so nothing else is read.
+FIRSTS_SQL = f"""SELECT event_hash, off, payload_hash, ingest_ms {_PAGE}
 ORDER BY off DESC LIMIT {{limit:UInt64}}"""
-#: What stands of the newest `limit` answers, newest first.
+#: A page of rows of answers, newest first.
+ANSWERS_SQL = f"""SELECT answer_hash, off, ingest_ms {_PAGE} AND answer_hash != 0
+ORDER BY off DESC LIMIT {{limit:UInt64}}"""
+#: What stands of all answers with a row from `low` on, by all their rows.
 STANDING_SQL = f"""SELECT answer_hash, max(ledger.revision) AS greatest,
-    max(if(disposition = 'aggregated', off, -1)) AS stands
-{_WHERE} AND answer_hash != 0 AND {_FIRST} GROUP BY answer_hash ORDER BY max(off) DESC LIMIT {{limit:UInt64}}"""
+    max(if(disposition = 'aggregated', off, -1)) AS stands, max(ledger.ingest_ms) AS newest_ms
+{_WHERE} AND {_FIRST} AND answer_hash IN (SELECT answer_hash {_PAGE} AND answer_hash != 0) GROUP BY answer_hash"""
 #: Whether each of the newest `limit` rows from `released` on was invalid, newest first.
 INVALID_SQL = f"""SELECT disposition = 'dead_letter' AS invalid {_WHERE} AND off >= {{released:Int64}}
 ORDER BY off DESC LIMIT {{limit:UInt64}}"""
@@ -50,24 +57,33 @@ KNOWN_ANSWERS_SQL = f"""SELECT answer_hash, max(ledger.revision) AS greatest,
 
 
 class Recalled(NamedTuple):
-    """What the ledger knows of a partition, each part oldest first.
+    """What the ledger knows of a partition beside its ids and answers.
 
     `moved_ms` is the greatest event time of rows that are no dead letters, capped at each row's ingest time; 0 when
-    there is none. `invalid` tells of the newest rows whether they are dead letters. `whole_*`: nothing was left out.
+    there is none. `invalid` tells of the newest rows, oldest first, whether they are dead letters.
     """
 
     moved_ms: int = 0
     ingest_ms: int = 0
-    firsts: Firsts = Firsts()
-    firsts_ingest_ms: Ints = NO_INTS
-    standing: Standing = Standing()
     invalid: Flags | tuple[bool, ...] = ()
-    whole_ids: bool = True
-    whole_answers: bool = True
 
 
-def of_rows(rows: pl.DataFrame) -> Recalled:
-    """What follows from all ledger rows of one partition (columns of ACCEPTED), in any order."""
+class Kept(NamedTuple):
+    """The newest ids and answers of some partitions, as many as the memory has room for, whichever hold them.
+
+    `whole_*` says of each partition whether these are all that it has; their order gives the numbers in `which`.
+    """
+
+    whole_ids: Mapping[Partition, bool]
+    ids: list[Ids]
+    whole_answers: Mapping[Partition, bool]
+    which: Numbers = NO_NUMBERS
+    standing: Standing = Standing()
+    newest_ms: Ints = NO_INTS
+
+
+def of_rows(rows: pl.DataFrame) -> tuple[Recalled, Firsts, Standing]:
+    """What follows from all ledger rows of one partition (columns of ACCEPTED), in any order; oldest first."""
     rows = rows.sort("off")
     first = pl.col("disposition").is_in(["aggregated", "late"]) | (pl.col("reason") == "superseded")
     moved = rows.filter(first | (pl.col("disposition") == "duplicate")).select(
@@ -81,13 +97,35 @@ def of_rows(rows: pl.DataFrame) -> Recalled:
         .agg(pl.col("revision").max(), counts.max().alias("stands"), pl.col("off").max().alias("newest"))
         .sort("newest")
     )
-    return Recalled(
-        moved_ms=_greatest(moved.to_series()),
-        ingest_ms=_greatest(rows["ingest_ms"]),
-        firsts=Firsts(*(firsts[name].to_numpy() for name in ("event_hash", "off", "payload_hash"))),
-        firsts_ingest_ms=firsts["ingest_ms"].to_numpy(),
-        standing=Standing(*(standing[name].to_numpy() for name in ("answer_hash", "revision", "stands"))),
-        invalid=(rows["disposition"] == "dead_letter").to_numpy().astype(np.bool_),
+    return (
+        Recalled(
+            moved_ms=_greatest(moved.to_series()),
+            ingest_ms=_greatest(rows["ingest_ms"]),
+            invalid=(rows["disposition"] == "dead_letter").to_numpy().astype(np.bool_),
+        ),
+        Firsts(*(firsts[name].to_numpy() for name in ("event_hash", "off", "payload_hash"))),
+        Standing(*(standing[name].to_numpy() for name in ("answer_hash", "revision", "stands"))),
+    )
+
+
+def kept_of(partition: Partition, firsts: Firsts, standing: Standing, ingest_ms: Ints = NO_INTS) -> Kept:
+    """The ids and answers of one partition that has no others; `ingest_ms` of the ids, zeros by default."""
+    times = ingest_ms if len(ingest_ms) else np.zeros(len(firsts.hashes), dtype=np.int64)
+    ids = Ids(
+        np.zeros(len(times), dtype=np.uint16),
+        firsts.hashes,
+        firsts.offsets,
+        firsts.payloads.astype(np.uint32),
+        (times // 1000).astype(np.uint32),
+    )
+    of_answers = np.zeros(len(standing.hashes), dtype=np.int64)
+    return Kept(
+        {partition: True},
+        [ids.part(slice(None, None, -1))],
+        {partition: True},
+        of_answers.astype(np.uint16),
+        standing,
+        of_answers,
     )
 
 

@@ -6,13 +6,13 @@ revision was too late to count: the row before it still stands, and it is that r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.arrival.fingerprints import NO_HASHES, NO_INTS, Flags, Hashes, Ints
-from pipeline.arrival.ring import HashRing
+from pipeline.arrival.ring import Column, HashRing, Numbers
 from pipeline.slices import Partition
 
 
@@ -41,16 +41,32 @@ class Replaced(NamedTuple):
 
 
 class AnswerMemory:
-    """What stands of the newest `limit` answers of a worker; 30 bytes each, and its bucket."""
+    """What stands of the newest `limit` answers of a worker; 34 bytes each, and its bucket."""
 
     def __init__(self, limit: int) -> None:
-        self._ring = HashRing(limit, {"revision": np.int64, "offset": np.int64})
+        self._ring = HashRing(limit, {"revision": np.int64, "offset": np.int64, "second": np.uint32})
 
-    def restore(self, partition: Partition, standing: Standing, *, whole: bool) -> None:
-        """Begin a partition with what stands in the ledger, oldest first; `whole` when these are all answers."""
-        self._ring.forget([partition])
-        self._ring.enrol(partition, whole=whole)
-        self._ring.add(partition, standing.hashes, revision=standing.revisions, offset=standing.offsets)
+    def restore(
+        self, partitions: Mapping[Partition, bool], which: Numbers, standing: Standing, newest_ms: Ints
+    ) -> None:
+        """Begin partitions with what stands in the ledger of their newest answers, no more than there is `room` for.
+
+        `partitions` says whether what is here of each is all that there is, `which` has the number of each answer's
+        partition, `newest_ms` the ingest time of its newest row. In any order.
+        """
+        self.forget(partitions)
+        alone = not self._ring.entries
+        for partition, whole in partitions.items():
+            self._ring.enrol(partition, whole=whole)
+        order = np.argsort(newest_ms, kind="stable")
+        columns: dict[str, Column] = {
+            "revision": standing.revisions[order],
+            "offset": standing.offsets[order],
+            "second": (newest_ms[order] // 1000).astype(np.uint32),
+        }
+        self._ring.add_mixed(tuple(partitions), which[order], standing.hashes[order], **columns)
+        if not alone:
+            self._ring.pack("second")
 
     def find(self, partition: Partition, hashes: Hashes) -> Standing:
         """What stands of each answer, row for row; revision -1 where it is not remembered."""
@@ -60,18 +76,31 @@ class AnswerMemory:
         revisions = np.where(known, columns["revision"][places], -1)
         return Standing(hashes, revisions, np.where(known, columns["offset"][places], -1))
 
-    def learn(self, partition: Partition, standing: Standing) -> None:
-        """Remember what stands now; each answer once."""
+    def learn(self, partition: Partition, standing: Standing, ingest_ms: int) -> None:
+        """Remember what stands now, at this ingest time; each answer once."""
         places = self._ring.find(partition, standing.hashes)
         known = places >= 0
         self._ring.columns["revision"][places[known]] = standing.revisions[known]
         self._ring.columns["offset"][places[known]] = standing.offsets[known]
         new = ~known
-        self._ring.add(partition, standing.hashes[new], revision=standing.revisions[new], offset=standing.offsets[new])
+        columns = {"revision": standing.revisions[new], "offset": standing.offsets[new]}
+        second = np.full(int(new.sum()), ingest_ms // 1000, dtype=np.uint32)
+        self._ring.add(partition, standing.hashes[new], **columns, second=second)
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Drop what is known of partitions that are no longer ours, all in one call."""
         self._ring.forget(partitions)
+        self._ring.pack()
+
+    @property
+    def partitions(self) -> set[Partition]:
+        """Those that have begun."""
+        return self._ring.partitions
+
+    @property
+    def room(self) -> int:
+        """How many answers can be added before one must leave."""
+        return self._ring.room
 
     def whole(self, partition: Partition) -> bool:
         """True while no answer of this partition was ever left out."""

@@ -7,7 +7,7 @@ next older one, so an entry that the ring has overwritten needs no removal: a wa
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,11 @@ import numpy.typing as npt
 
 from pipeline.arrival.fingerprints import Hashes, Ints
 from pipeline.slices import Partition
+
+Column = npt.NDArray[Any]
+#: Small numbers that stand for partitions.
+Numbers = npt.NDArray[np.uint16]
+NO_NUMBERS: Numbers = np.zeros(0, dtype=np.uint16)
 
 #: The owner of entries that belong to no partition any more.
 _NOBODY = 0xFFFF
@@ -39,7 +44,7 @@ class HashRing:
         self._owner = np.zeros(self.capacity, dtype=np.uint16)
         self._older = np.zeros(self.capacity, dtype=np.uint32)
         self._heads = np.zeros(1 << self._bits, dtype=np.int64)
-        self.columns: dict[str, npt.NDArray[Any]] = {
+        self.columns: dict[str, Column] = {
             name: np.zeros(self.capacity, dtype=dtype) for name, dtype in columns.items()
         }
         self._next = 0
@@ -68,7 +73,7 @@ class HashRing:
             rows, at = rows[on], at[on]
         return found
 
-    def add(self, partition: Partition, hashes: Hashes, **columns: npt.NDArray[Any]) -> None:
+    def add(self, partition: Partition, hashes: Hashes, **columns: Column) -> None:
         """Remember these hashes, oldest first; none of them may be found already. The oldest entries make room."""
         owner = self._enrol(partition)
         if len(hashes) > self.capacity:
@@ -76,9 +81,31 @@ class HashRing:
             self.dropped += len(hashes) - self.capacity
             hashes = hashes[-self.capacity :]
             columns = {name: values[-self.capacity :] for name, values in columns.items()}
-        for start in range(0, len(hashes), _CHUNK):
-            end = start + _CHUNK
-            self._add(owner, hashes[start:end], {name: values[start:end] for name, values in columns.items()})
+        self._add_all(np.full(len(hashes), owner, dtype=np.uint16), hashes, columns)
+
+    def add_mixed(self, partitions: Sequence[Partition], which: Numbers, hashes: Hashes, **columns: Column) -> None:
+        """The same for hashes of several partitions, oldest first over all: `which` has the number of each one's own.
+
+        No more than there is room for.
+        """
+        owners = np.array([self._enrol(partition) for partition in partitions], dtype=np.uint16)
+        self._add_all(owners[which], hashes, columns)
+
+    @property
+    def partitions(self) -> set[Partition]:
+        """Those that were enrolled and not forgotten."""
+        return set(self._owners)
+
+    @property
+    def room(self) -> int:
+        """How many hashes can be added before one must leave, once the ring is packed."""
+        return self.capacity - self.entries
+
+    def pack(self, by: str = "") -> None:
+        """Gives the room of forgotten entries back; with a column's name the others stand in its order afterwards,
+        as if the least had been added first."""
+        if by or self._held.get(_NOBODY):
+            self._pack(by)
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Drop all entries of these partitions; to be called once for all of them."""
@@ -122,7 +149,7 @@ class HashRing:
     @property
     def bytes(self) -> int:
         """What the columns take when the ring is full."""
-        columns: list[npt.NDArray[Any]] = [self._hash, self._owner, self._older, self._heads, *self.columns.values()]
+        columns: list[Column] = [self._hash, self._owner, self._older, self._heads, *self.columns.values()]
         return sum(column.nbytes for column in columns)
 
     def _enrol(self, partition: Partition) -> int:
@@ -133,17 +160,23 @@ class HashRing:
             self._owners[partition] = owner
         return owner
 
-    def _add(self, owner: int, hashes: Hashes, columns: Mapping[str, npt.NDArray[Any]]) -> None:
+    def _add_all(self, owners: Numbers, hashes: Hashes, columns: Mapping[str, Column]) -> None:
+        for start in range(0, len(hashes), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            self._add(owners[part], hashes[part], {name: values[part] for name, values in columns.items()})
+
+    def _add(self, owners: Numbers, hashes: Hashes, columns: Mapping[str, Column]) -> None:
         count = len(hashes)
         numbers = np.arange(self._next, self._next + count, dtype=np.int64)
         places = numbers % self.capacity
         self._evict(places)
         self._next += count
         self._hash[places] = hashes
-        self._owner[places] = owner
+        self._owner[places] = owners
         for name, values in columns.items():
             self.columns[name][places] = values
-        self._held[owner] = self._held.get(owner, 0) + count
+        for owner, held in zip(*(each.tolist() for each in np.unique(owners, return_counts=True)), strict=True):
+            self._held[owner] = self._held.get(owner, 0) + held
         self._link(hashes, numbers, places)
 
     def _buckets(self, hashes: Hashes) -> Hashes:
@@ -181,21 +214,21 @@ class HashRing:
             self._older[places[left[first]]] = back
             left = left[~first]
 
-    def _pack(self) -> None:
+    def _pack(self, by: str = "") -> None:
         """Add the entries that still have an owner anew, oldest first, so that forgotten ones take no room."""
         numbers = np.arange(max(0, self._next - self.capacity), self._next, dtype=np.int64)
         places = self._places(numbers)
         places = places[self._owner[places] != _NOBODY]
-        hashes, owners = self._hash[places], self._owner[places]
-        columns = {name: values[places] for name, values in self.columns.items()}
+        if by:
+            places = places[np.argsort(self.columns[by][places], kind="stable")]
+        count = len(places)
+        # One column after the other: copies of all of them at once would weigh as much as the ring.
+        columns: list[Column] = [self._hash, self._owner, *self.columns.values()]
+        for column in columns:
+            column[:count] = column[places]
         self._heads[:] = 0
-        count = len(hashes)
-        numbers = np.arange(count, dtype=np.int64)
-        self._hash[:count], self._owner[:count] = hashes, owners
-        for name, values in columns.items():
-            self.columns[name][:count] = values
         self._next = count
         self._held.pop(_NOBODY, None)
         for start in range(0, count, _CHUNK):
-            part = slice(start, start + _CHUNK)
-            self._link(hashes[part], numbers[part], numbers[part])
+            numbers = np.arange(start, min(start + _CHUNK, count), dtype=np.int64)
+            self._link(self._hash[numbers], numbers, numbers)

@@ -141,6 +141,14 @@ class Worker:
         """Resident memory in MB."""
         return (processes.memory_mb(self.process) or 0.0) if self.process else 0.0
 
+    def peak_mb(self) -> float:
+        """The most that was resident at any time so far, in MB."""
+        if self.process is None:
+            return 0.0
+        status = Path("/proc", str(self.process.pid), "status").read_text()
+        found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+        return int(found[1]) * 1024 / 1e6 if found else 0.0
+
     def stop(self) -> None:
         """SIGTERM, then SIGKILL when it takes too long."""
         if self.process is not None:

@@ -127,15 +127,16 @@ def test_events_that_were_seen_before_a_kill_or_a_rebalance_are_all_duplicates_a
     at_ms = now_ms()
     events = [feedback(f"known-{number}", at_ms, customer=f"customer-{number % 97}") for number in range(count)]
     events += [event._replace(topic="history") for event in events[:500]]
-    worker = case.worker("one")
+    full = {"IDS_REMEMBERED": str(len(events))}  # no more than there are: all must be known again
+    worker = case.worker("one", **full)
     probe.send(case, events)
     if bystander:  # the partitions change hands while the first ones are on their way
         case.flowing(1)
-        case.worker("two")
+        case.worker("two", **full)
     else:
         case.settle()
         worker.kill()
-        case.worker("two")
+        case.worker("two", **full)
     probe.send(case, events)
     case.settle()
     if bystander:

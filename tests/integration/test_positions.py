@@ -71,10 +71,25 @@ def test_a_fence_is_found_wherever_it_was_written(tables: ClickHouse) -> None:
     assert positions.standings(tables, [HERE])[HERE].ver == fence(1 << 48, 1, 1)
 
 
+def test_the_newest_ids_and_answers_are_found_whichever_partitions_hold_them(tables: ClickHouse) -> None:
+    quiet, busy, empty = HERE, OTHER, Partition("history", 0)
+    store(tables, quiet, 0, 50)
+    store(tables, busy, 0, 400)
+    places = {quiet: asking.Place(1, 50), empty: asking.Place(1, 0), busy: asking.Place(1, 400)}
+    everything = asking.remembered(tables, places, 10_000, 10_000)
+    assert set(everything.whole_ids.values()) == set(everything.whole_answers.values()) == {True}
+    wanted = sum(len(ids.which) for ids in everything.ids) // 2
+    newest = asking.remembered(tables, places, wanted, wanted)
+    assert [ids.which.tolist() for ids in newest.ids] == [[2] * wanted], "half of all are the newest of the busy one"
+    assert newest.which.tolist() == [2] * wanted
+    assert newest.ids[0].offsets.tolist() == sorted(newest.standing.hashes.astype(int) - 1, reverse=True)
+    assert (newest.whole_ids[empty], newest.whole_ids[busy], newest.whole_answers[busy]) == (True, False, False)
+
+
 def test_memory_does_not_know_rows_that_landed_above_what_is_taken_next(tables: ClickHouse) -> None:
     store(tables, HERE, 0, 200)
-    whole = asking.recollect(tables, HERE, 1, 200, ArrivalRules())
-    part = asking.recollect(tables, HERE, 1, 50, ArrivalRules())
-    assert whole.firsts.offsets.max() > 50 > part.firsts.offsets.max()
+    whole = asking.remembered(tables, {HERE: asking.Place(1, 200)}, 1_000, 1_000)
+    part = asking.remembered(tables, {HERE: asking.Place(1, 50)}, 1_000, 1_000)
+    assert whole.ids[0].offsets.max() > 50 > part.ids[0].offsets.max()
     assert whole.standing.offsets.max() > 50 > part.standing.offsets.max()
-    assert len(part.invalid) == 50
+    assert len(asking.recollect(tables, HERE, 1, 50, ArrivalRules()).invalid) == 50

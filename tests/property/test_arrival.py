@@ -17,7 +17,7 @@ from polars.testing import assert_frame_equal
 
 from pipeline.arrival.accept import Arrival, Known, Memory, Questions
 from pipeline.arrival.identities import Firsts
-from pipeline.arrival.recall import of_rows
+from pipeline.arrival.recall import kept_of, of_rows
 from pipeline.arrival.revisions import Standing
 from pipeline.arrival.ring import HashRing
 from pipeline.arrival.rules import ArrivalRules
@@ -178,7 +178,13 @@ class Oracle:
 
 def fresh(topic: str, rules: ArrivalRules = RULES) -> Arrival:
     partition, memory = Partition(topic, 3), Memory.within(rules)
-    return Arrival.restore(partition, memory, of_rows(pl.DataFrame(schema=ACCEPTED)), rules)
+    return restored(partition, memory, pl.DataFrame(schema=ACCEPTED), rules)
+
+
+def restored(partition: Partition, memory: Memory, rows: pl.DataFrame, rules: ArrivalRules = RULES) -> Arrival:
+    recalled, firsts, standing = of_rows(rows)
+    memory.restore(kept_of(partition, firsts, standing))
+    return Arrival.restore(partition, memory, recalled, rules)
 
 
 def judged(rows: pl.DataFrame) -> list[Judged]:
@@ -221,7 +227,7 @@ def test_a_restart_from_the_ledger_continues_as_if_it_had_never_stopped(
     before = stopped.take(records[:cut], RULES, refused=refused)
     # A slice that is dropped on its way to the ledger: accept has seen it, the ledger has not.
     stopped.take(records[cut : cut + lost], RULES, refused=refused)
-    again = Arrival.restore(stopped.partition, stopped.memory, of_rows(before.rows), RULES)
+    again = restored(stopped.partition, stopped.memory, before.rows)
     after = again.take(records[cut:], RULES, refused=refused)
     assert_frame_equal(pl.concat([before.rows, after.rows]), whole.rows)
     assert (after.clock_ms, after.breaker_open) == (whole.clock_ms, whole.breaker_open)
@@ -244,11 +250,11 @@ def test_history_finds_duplicates_without_horizon_when_the_ledger_is_asked(
 
 def answered(ledger: pl.DataFrame, questions: Questions) -> Known:
     """What the ledger says to the questions."""
-    recalled = of_rows(ledger)
-    ids = np.isin(recalled.firsts.hashes, questions.ids)
-    answers = np.isin(recalled.standing.hashes, questions.answers)
-    hashes, offsets, payloads = recalled.firsts
-    keys, revisions, stands = recalled.standing
+    _, firsts, standing = of_rows(ledger)
+    ids = np.isin(firsts.hashes, questions.ids)
+    answers = np.isin(standing.hashes, questions.answers)
+    hashes, offsets, payloads = firsts
+    keys, revisions, stands = standing
     return Known(
         Firsts(hashes[ids], offsets[ids], payloads[ids]), Standing(keys[answers], revisions[answers], stands[answers])
     )

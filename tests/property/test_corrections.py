@@ -58,7 +58,7 @@ def _piece(story: list[Said], first: int, before: pl.DataFrame) -> pl.DataFrame:
     late = np.array([each.late for each in story])
     keyed = np.flatnonzero(hashes != 0)
     answers = Answers(hashes[keyed], revisions[keyed], offsets[keyed], ~late[keyed])
-    known = looked_up(answers.hashes, of_rows(before).standing) if before.height else _nothing(answers.hashes)
+    known = looked_up(answers.hashes, of_rows(before)[2]) if before.height else _nothing(answers.hashes)
     judged, _ = replaced(answers, known)
     superseded, old = np.zeros(count, dtype=bool), np.full(count, -1, dtype=np.int64)
     superseded[keyed], old[keyed] = judged.superseded, judged.old

@@ -6,8 +6,9 @@ import pytest
 
 from agents import accept
 from pipeline.desk import Desk
-from pipeline.slices import Slice
+from pipeline.slices import Partition, Slice
 from schemas.codec import Rejection
+from schemas.topics import LEDGER_TOPICS
 from schemas.vocabulary import Reason, Stage
 from tests.stages.flow import accepted, recorded
 from tests.stages.records import FEEDBACK, answer, answers, record
@@ -63,6 +64,27 @@ async def test_what_the_ledger_holds_is_remembered_by_the_next_owner(bench: Benc
     assert (piece.lo, piece.hi) == (3, 4)
     assert verdicts(piece) == [("duplicate", "conflict"), ("aggregated", "")]
     assert piece.ver > 1
+    await closed(other)
+
+
+async def test_the_next_owner_remembers_as_much_as_one_that_lived_on_however_few_partitions_are_busy(
+    bench: Bench,
+) -> None:
+    desk, _ = bench
+    await recorded(desk, FEEDBACK, answers(1_100))
+    other, members = desk_of(desk.settings.model_copy(update={"ids_remembered": 1_000}))
+    members.present, members.mine = 2, {Partition(topic, part) for topic in LEDGER_TOPICS for part in range(2)}
+    members.ends[FEEDBACK] = 2_000
+    again = [answer(1_100 + number, event_id=f"e{number + 100}") for number in range(1_000)]
+    piece = await accepted(other, FEEDBACK, again)
+    assert piece.rows["disposition"].unique().to_list() == ["duplicate"]
+    assert (other.memory.ids.remembered, other.memory.ids.dropped) == (1_000, 0)
+    await recorded(other, FEEDBACK._replace(part=0), [answer(0)])
+    await other.keeper.rewind([FEEDBACK])  # alone: what the others have stays
+    again = [answer(1_100 + number, event_id=f"e{number + 101}") for number in range(999)]
+    piece = await accepted(other, FEEDBACK, again)
+    assert piece.rows["disposition"].unique().to_list() == ["duplicate"]
+    assert (other.memory.ids.held(FEEDBACK), other.memory.ids.remembered) == (999, 1_000)
     await closed(other)
 
 

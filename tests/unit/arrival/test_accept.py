@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.arrival.accept import Arrival, Memory
 from pipeline.arrival.breaker import NEW
-from pipeline.arrival.recall import of_rows
+from pipeline.arrival.recall import kept_of, of_rows
 from pipeline.arrival.rules import ArrivalRules
 from pipeline.slices import ACCEPTED, Partition, Record
 from schemas.codec import Rejection
@@ -23,8 +23,10 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def arrival(topic: str = "feedback", rules: ArrivalRules = RULES) -> Arrival:
-    recalled = of_rows(pl.DataFrame(schema=ACCEPTED))
-    return Arrival.restore(Partition(topic, 0), Memory.within(rules), recalled, rules)
+    recalled, firsts, standing = of_rows(pl.DataFrame(schema=ACCEPTED))
+    partition, memory = Partition(topic, 0), Memory.within(rules)
+    memory.restore(kept_of(partition, firsts, standing))
+    return Arrival.restore(partition, memory, recalled, rules)
 
 
 def record(offset: int, event: dict[str, Any] | bytes | None = None, *, shift_ms: int = 0, **fields: Any) -> Record:

@@ -20,12 +20,12 @@ def ledger(*rows: dict[str, Any]) -> pl.DataFrame:
 
 
 def test_an_empty_ledger_is_a_new_partition() -> None:
-    recalled = of_rows(ledger())
-    assert (recalled.moved_ms, recalled.ingest_ms, len(recalled.firsts.hashes)) == (0, 0, 0)
+    recalled, firsts, _ = of_rows(ledger())
+    assert (recalled.moved_ms, recalled.ingest_ms, len(firsts.hashes)) == (0, 0, 0)
 
 
 def test_dead_letters_move_no_clock_and_are_no_first_events() -> None:
-    recalled = of_rows(
+    recalled, firsts, _ = of_rows(
         ledger(
             {"disposition": "aggregated", "event_hash": 1, "occurred_ms": 500},
             {"disposition": "dead_letter", "event_hash": 2, "occurred_ms": 900},
@@ -35,17 +35,17 @@ def test_dead_letters_move_no_clock_and_are_no_first_events() -> None:
     )
     assert recalled.moved_ms == 700
     assert recalled.ingest_ms == 1_003
-    assert recalled.firsts.hashes.tolist() == [1, 3]
-    assert recalled.firsts.offsets.tolist() == [5, 8]
+    assert firsts.hashes.tolist() == [1, 3]
+    assert firsts.offsets.tolist() == [5, 8]
     assert list(recalled.invalid) == [False, True, False, False]
 
 
 def test_event_times_are_capped_at_ingest() -> None:
-    assert of_rows(ledger({"disposition": "aggregated", "occurred_ms": 99_000})).moved_ms == 1_000
+    assert of_rows(ledger({"disposition": "aggregated", "occurred_ms": 99_000}))[0].moved_ms == 1_000
 
 
 def test_what_stands_is_the_greatest_revision_and_the_last_row_that_counts() -> None:
-    recalled = of_rows(
+    _, _, standing = of_rows(
         ledger(
             {"disposition": "aggregated", "answer_hash": 1, "revision": 0},
             {"disposition": "late", "answer_hash": 1, "revision": 4},
@@ -54,7 +54,6 @@ def test_what_stands_is_the_greatest_revision_and_the_last_row_that_counts() -> 
             {"disposition": "late", "answer_hash": 2, "revision": 0},
         )
     )
-    standing = recalled.standing
     assert standing.hashes.tolist() == [1, 2]
     assert standing.revisions.tolist() == [4, 0]
     assert standing.offsets.tolist() == [5, -1]

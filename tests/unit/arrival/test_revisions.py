@@ -78,10 +78,21 @@ def test_a_late_row_still_supersedes_lower_revisions() -> None:
 
 def test_the_memory_updates_what_it_knows_and_adds_the_rest() -> None:
     memory = AnswerMemory(10)
-    memory.restore(PARTITION, standing((1, 0, 4)), whole=True)
-    memory.learn(PARTITION, standing((1, 3, 9), (2, 0, 10)))
+    memory.restore({PARTITION: True}, np.zeros(1, dtype=np.uint16), standing((1, 0, 4)), np.array([5_000]))
+    memory.learn(PARTITION, standing((1, 3, 9), (2, 0, 10)), 6_000)
     assert after(memory.find(PARTITION, np.array([1, 2, 3], dtype=np.uint64))) == {1: (3, 9), 2: (0, 10), 3: (-1, -1)}
     assert memory.held(PARTITION) == 2
+
+
+def test_of_what_was_restored_the_answer_that_was_quiet_for_longest_leaves_first() -> None:
+    memory, other = AnswerMemory(3), Partition("feedback", 1)
+    which = np.array([1, 0, 1], dtype=np.uint16)
+    memory.restore(
+        {PARTITION: True, other: True}, which, standing((1, 0, 4), (2, 0, 5), (3, 0, 6)), np.array([9, 7, 8])
+    )
+    assert (memory.held(PARTITION), memory.held(other), memory.room) == (1, 2, 0)
+    memory.learn(other, standing((4, 0, 10)), 6_000)
+    assert (memory.whole(PARTITION), memory.whole(other)) == (False, True)
 
 
 def test_the_ledgers_answer_is_looked_up_by_hash() -> None:

@@ -70,6 +70,30 @@ def test_a_forgotten_partition_that_comes_back_knows_nothing_of_before() -> None
     assert (ring.find(ONE, hashes(0, 10)) >= 0).sum() == 2
 
 
+def test_hashes_of_several_partitions_leave_in_the_order_of_a_column_wherever_they_lie() -> None:
+    ring = filled(20, ONE, 0, 10)  # values 0..9
+    mixed = np.array([1, 0, 1, 0], dtype=np.uint16)
+    ring.add_mixed((ONE, TWO), mixed, hashes(20, 24), value=np.array([-4, 3, -2, 12]))
+    assert (ring.held(ONE), ring.held(TWO), ring.room) == (12, 2, 6)
+    ring.pack("value")
+    assert ring.columns["value"][:14].tolist() == [-4, -2, 0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9, 12]
+    assert (ring.find(ONE, hashes(0, 24)) >= 0).sum() == 12
+    assert (ring.find(TWO, hashes(0, 24)) >= 0).nonzero()[0].tolist() == [20, 22]
+    ring.add(ONE, hashes(30, 39), value=np.arange(30, 39))  # three more than there is room for
+    assert (ring.held(TWO), ring.whole(ONE), ring.dropped) == (0, False, 3)
+    assert ring.find(ONE, hashes(0, 2)).tolist() == [-1, 3]
+
+
+def test_packing_gives_the_room_of_forgotten_ones_back() -> None:
+    ring = filled(100, ONE, 0, 15)
+    ring.add(TWO, hashes(0, 80), value=np.arange(80))
+    ring.forget([ONE])
+    ring.pack()
+    assert (ring.room, ring.partitions) == (20, {TWO})
+    ring.add(ONE, hashes(100, 120), value=np.arange(20))
+    assert (ring.held(TWO), ring.dropped) == (80, 0)
+
+
 def test_two_million_ids_take_less_than_eighty_megabytes() -> None:
     ring = HashRing(2_000_000, {"offset": np.int64, "payload": np.uint32, "second": np.uint32})
     assert ring.bytes < 80_000_000
