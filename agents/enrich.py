@@ -7,12 +7,15 @@ from typing import Any
 
 import faust
 
+from pipeline.customers.following import PROFILES
 from pipeline.desk import Desk
 from pipeline.ledger.custody import fence
 from schemas.vocabulary import Stage
 
 #: The registry's file is looked at this often, seconds.
 _REGISTRY_S = 1.0
+#: Partitions of profiles are taken over without an event as well; looked at this often, seconds.
+_PROFILES_S = 1.0
 
 
 def attach(app: faust.App, desk: Desk, reads: Any, writes: Any, profiles: Any) -> None:
@@ -33,6 +36,11 @@ def attach(app: faust.App, desk: Desk, reads: Any, writes: Any, profiles: Any) -
         async for poll in stream:
             if poll.generation == desk.group.generation():
                 await desk.following.follow(poll, fence(0, poll.generation))
+
+    @desk.timer(app, _PROFILES_S, "profiles")
+    async def keep() -> None:
+        parts = [partition.part for partition in desk.group.assigned() if partition.topic == PROFILES]
+        await desk.following.keep(parts, desk.group.generation())
 
     @desk.timer(app, _REGISTRY_S, "registry")
     async def registry() -> None:

@@ -128,6 +128,7 @@ class Desk:
                 "group": self._without_group,
                 "partitions": self._without_partitions,
                 "breaker": self._paused,
+                "profiles": lambda: "; ".join(self.following.troubles().values()) or None,
                 "progress": lambda: self.watchdog.trouble or None,
             },
             lambda: gauges(self),

@@ -49,6 +49,7 @@ def _memories(desk: Desk) -> None:
     telemetry.set("touchline_profiles", len(profiles))
     telemetry.total("touchline_profiles_dropped_total", profiles.dropped)
     telemetry.total("touchline_profiles_rejected_total", desk.following.rejected)
+    telemetry.set("touchline_profiles_recreated", len(desk.following.troubles()))
 
 
 def tell_retries(desk: Desk) -> None:

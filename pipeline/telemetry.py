@@ -80,6 +80,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("touchline_profiles", "gauge", (), "rows of customer profiles in memory"),
     Metric("touchline_profiles_dropped_total", "counter", (), "profile rows that left the memory because of its limit"),
     Metric("touchline_profiles_rejected_total", "counter", (), "records of the topic profiles that are no profile"),
+    Metric("touchline_profiles_recreated", "gauge", (), "partitions of profiles that ended before what the table has"),
     Metric("touchline_page_viewers", "gauge", (), "connections of the live page"),
     Metric("touchline_page_scores", "gauge", (), "scores that the live page holds in memory"),
     Metric("touchline_page_frames_total", "counter", (), "frames encoded by the live page, each once for all viewers"),

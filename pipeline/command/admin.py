@@ -128,7 +128,7 @@ def migrate(
 
 
 @offsets.command("reset")
-def reset(topic: Annotated[str, typer.Option(help="plain name: touchpoints, feedback or history")]) -> None:
+def reset(topic: Annotated[str, typer.Option(help="plain name: touchpoints, feedback, history or profiles")]) -> None:
     """Begin a new epoch: the topic was deleted and made again, its offsets start anew; the old epoch's rows stay."""
 
     def work() -> int:

@@ -97,7 +97,11 @@ def audit(settings: Settings, *, deep: bool = False) -> Audit:
     """Looks at everything; `deep` also for doubles beyond what a worker remembers. Raises Unavailable when Kafka or
     ClickHouse cannot be reached."""
     client = ClickHouse(settings)
-    epochs = client.query("SELECT topic, epoch, part, lo FROM epochs FINAL ORDER BY topic, epoch, part")
+    epochs = client.query(
+        """SELECT topic, epoch, part, lo FROM epochs FINAL WHERE topic IN {topics:Array(String)}
+        ORDER BY topic, epoch, part""",
+        {"topics": list(LEDGER_TOPICS)},
+    )
     accounts: list[Account] = []
     for (topic, epoch), parts in epochs.group_by("topic", "epoch", maintain_order=True):
         where = {"topic": str(topic), "epoch": int(str(epoch))}

@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from pipeline.clickhouse import ClickHouse
+from pipeline.customers.following import PROFILES
 from pipeline.errors import UsageError
 from pipeline.ledger import positions
 from pipeline.settings import Settings
@@ -18,9 +19,13 @@ from schemas.topics import LEDGER_TOPICS
 
 def begin_next(client: ClickHouse, settings: Settings, topic: str) -> int:
     """Writes the next epoch of every partition of a topic and returns its number."""
-    if topic not in LEDGER_TOPICS:
-        raise UsageError(f"no topic {topic!r} with a ledger; one of {', '.join(LEDGER_TOPICS)}")
+    if topic not in (*LEDGER_TOPICS, PROFILES):
+        raise UsageError(f"no topic {topic!r} with positions; one of {', '.join((*LEDGER_TOPICS, PROFILES))}")
     firsts = {part: bounds[0] for part, bounds in asyncio.run(bounds_of(settings, topic)).items()}
+    if topic == PROFILES:
+        # What is written later wins by its offset: the table goes on counting where it is.
+        tops = dict(client.query("SELECT part, max(off) AS top FROM profiles GROUP BY part").iter_rows())
+        firsts = {part: tops.get(part, -1) + 1 for part in firsts}
     epoch = positions.epoch_of(client, topic) + 1
     for part, first in sorted(firsts.items()):
         positions.begin_epoch(client, Partition(topic, part), epoch, first, 0, "recreated")

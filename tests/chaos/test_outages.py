@@ -20,8 +20,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from pipeline.stack.launch import Stack, running
 from pipeline.stack.processes import free_port
-from tests.chaos import evidence
+from tests.chaos import evidence, probe
 from tests.chaos.faultproxy import FaultProxy
+from tests.chaos.generator import Event
 from tests.chaos.harness import Case, deployed
 from tests.chaos.processes import eventually
 from tests.chaos.test_gateway import Gateway
@@ -104,10 +105,25 @@ def connections_are_cut(tmp_path: Path, cut: float = 8, hung: Sequence[float] = 
         assert worker.running
 
 
+def profile(number: int, segment: str) -> Event:
+    """A profile of one of a few customers, valid since ever."""
+    body = {"customer": f"customer-{number}", "valid_from": "2026-01-01T00:00:00Z", "segments": [segment]}
+    return Event("profiles", f"customer-{number}".encode(), json.dumps(body).encode())
+
+
+def known_as(case: Case) -> dict[str, int]:
+    """How many customers have a segment by their newest profile."""
+    newest = "SELECT argMax(segments, off) AS segment FROM profiles FINAL GROUP BY customer"
+    rows = case.rows(f"SELECT segment, count() AS n FROM ({newest}) GROUP BY segment")
+    return {row["segment"]: row["n"] for row in rows}
+
+
 def topics_are_made_again(tmp_path: Path) -> None:
     """T21, second half."""
     with running(tmp_path / "stack") as stack, deployed(Case(stack.bootstrap, stack.clickhouse_url, tmp_path)) as case:
         worker = case.worker("0")
+        probe.send(case, [profile(number, "gold") for number in range(5)], part=0)
+        eventually(lambda: known_as(case) == {"gold": 5}, "the profiles are stored", 20)
         with case.feed(RATE, seed=22):
             case.flowing(2 * RATE)
         first = case.verify()
@@ -126,7 +142,14 @@ def topics_are_made_again(tmp_path: Path) -> None:
             done = case.command("offsets", "reset", "--topic", topic)
             assert done.returncode == 0, done.stderr
             case.epochs[topic] = 2
-        case.worker("1")
+        probe.send(case, [profile(1, "silver")], part=0)
+        worker = case.worker("1")
+        told = "touchline offsets reset --topic profiles"
+        eventually(lambda: told in worker.page("/readyz")[1], "the worker says so", 20)
+        assert worker.said(told)
+        assert case.command("offsets", "reset", "--topic", "profiles").returncode == 0
+        eventually(lambda: known_as(case) == {"gold": 4, "silver": 1}, "profiles are followed again", 20)
+        assert worker.page("/readyz")[0] == 200
         second = case.verify()
         assert 0 < second.offsets < first.offsets
         kept = case.rows("SELECT count() AS n FROM ledger FINAL WHERE epoch = 1")

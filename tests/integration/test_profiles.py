@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import probe
+from tests.chaos import evidence, probe
 from tests.chaos.generator import Event, moment
 from tests.chaos.harness import Case
 from tests.chaos.probe import feedback, unique
@@ -44,7 +44,7 @@ def segments_at(case: Case, *times_ms: int) -> list[str]:
     return [rows[place]["segments"] for place in places]
 
 
-def test_segments_are_those_of_the_events_own_time_also_after_a_kill_and_a_new_profile(case: Case) -> None:
+def test_segments_are_those_of_the_events_own_time_also_after_a_kill_a_lost_row_and_a_new_profile(case: Case) -> None:
     worker = case.worker("one")
     change = now_ms() - 2 * HOUR
     probe.send(case, [profile(change - 10 * HOUR, "new"), profile(change, "gold", "app")])
@@ -53,7 +53,12 @@ def test_segments_are_those_of_the_events_own_time_also_after_a_kill_and_a_new_p
     expected = ["", "new", "app,gold", "app,gold"]
     assert segments_at(case, *times) == expected
     worker.kill()
+    # ClickHouse comes back from an older backup: Kafka's committed offset lies ahead of the table.
+    table = f"{case.database}.profiles"
+    evidence.command(case.direct_url, f"ALTER TABLE {table} DELETE WHERE off = 1 SETTINGS mutations_sync = 2")
+    known(case, 1)
     case.worker("two")
+    known(case, 2)
     assert segments_at(case, *times) == expected
     probe.send(case, [profile(change + HOUR, "platinum")])
     known(case, 3)

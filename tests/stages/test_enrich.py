@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 import polars as pl
 import pytest
 
+from pipeline.clickhouse import ClickHouse
 from pipeline.desk import Desk
+from pipeline.gauges import gauges
 from pipeline.ledger.custody import fence
+from pipeline.ledger.epochs import begin_next
 from pipeline.slices import Partition, Record
 from schemas.vocabulary import Stage
 from tests.chaos.generator import moment
@@ -51,6 +55,47 @@ async def test_the_segments_are_those_of_the_events_own_time(bench: Bench) -> No
     again = await enriched(other, await accepted(other, FEEDBACK, records))
     await closed(other)
     assert again.rows["segments"].to_list() == ["", "new", "gold"]
+
+
+async def test_profiles_that_the_table_lost_are_read_again_before_later_ones_are_taken(bench: Bench) -> None:
+    desk, members = bench
+    records = [profile(offset, NOW_MS - 3_600_000, f"s{offset}") for offset in range(6)]
+    overtaken = poll_of(PROFILES, records[4:])  # was on its way from the committed offset when the place was sought
+    assert await desk.following.follow(overtaken, fence(0, 1))
+    assert members.sought == [(PROFILES, 0), (PROFILES, 0)]
+    assert desk.following.positions() == {}
+    assert await desk.following.follow(poll_of(PROFILES, records), fence(0, 1))
+    assert desk.following.positions() == {PROFILES: 5}
+    client = ClickHouse(desk.settings)
+    assert client.query("SELECT count() AS n FROM profiles")["n"][0] == 6
+    client.close()
+
+
+async def test_profiles_made_again_stand_still_until_an_operator_begins_an_epoch_and_then_win(bench: Bench) -> None:
+    desk, members = bench
+    old = [profile(offset, NOW_MS - 3_600_000, "gold") for offset in range(3)]
+    assert await desk.following.follow(poll_of(PROFILES, old), fence(0, 1))
+    members.ends[PROFILES] = 2
+    new = poll_of(PROFILES, [profile(offset, NOW_MS - 3_600_000, "silver") for offset in range(2)])
+    assert await desk.following.follow(new, fence(0, 1))  # while it is followed: its end falls
+    assert "offsets reset --topic profiles" in desk.following.troubles()[PROFILES.part]
+    members.present = 2  # and at the next assignment
+    await desk.following.keep([PROFILES.part], 2)
+    again = poll_of(PROFILES, list(new.records), generation=2)
+    assert await desk.following.follow(again, fence(0, 2))
+    assert desk.following.positions() == {}
+    gauges(desk)
+    assert desk.telemetry.registry.get_sample_value("touchline_profiles_recreated") == 1
+    client = ClickHouse(desk.settings)
+    assert await asyncio.to_thread(begin_next, client, desk.settings, "profiles") == 2
+    client.close()
+    await desk.following.keep([PROFILES.part], 2)
+    assert desk.following.troubles() == {}
+    assert members.sought[-1] == (PROFILES, 0)
+    assert await desk.following.follow(again, fence(0, 2))
+    assert desk.following.positions() == {PROFILES: 1}
+    piece = await enriched(desk, await accepted(desk, FEEDBACK, answers(1)))
+    assert piece.rows["segments"].to_list() == ["silver"]
 
 
 async def test_a_change_of_the_registry_takes_effect_with_the_next_slice(bench: Bench) -> None:
