@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-#: A cancellation is said again after so long, seconds.
-_AGAIN_S = 0.5
+#: A cancellation is said again after so long, seconds: a task that heard it may still be closing what it holds, a
+#: producer's or a consumer's connections say, and must not be disturbed at that.
+AGAIN_S = 5.0
 
 
-async def ended(tasks: Iterable[asyncio.Task[None] | None]) -> None:
+async def ended(tasks: Iterable[asyncio.Task[None] | None], again_s: float = AGAIN_S) -> None:
     """Cancels the tasks and waits until each has ended, however; what they raised is not passed on.
 
     A cancellation gets lost where it meets an answer that came at the same moment (`asyncio.wait_for` of Python 3.11,
@@ -19,7 +20,7 @@ async def ended(tasks: Iterable[asyncio.Task[None] | None]) -> None:
     while pending:
         for task in pending:
             task.cancel()
-        done, pending = await asyncio.wait(pending, timeout=_AGAIN_S)
+        done, pending = await asyncio.wait(pending, timeout=again_s)
         for task in done:
             if not task.cancelled():
                 task.exception()  # looked at, or asyncio says that nobody did
