@@ -98,7 +98,10 @@ GATEWAY_METRICS: tuple[Metric, ...] = (
         "of them: acknowledged by Kafka, answered `accepted`",
     ),
     Metric(
-        "touchline_gateway_rejected_total", "counter", ("producer", "reason"), "of them: refused for good, and kept"
+        "touchline_gateway_rejected_total",
+        "counter",
+        ("producer", "schema", "reason"),
+        "of them: refused for good, and kept; `schema`: feedback, touchpoint, or empty where nobody can tell",
     ),
     Metric(
         "touchline_gateway_shed_total",

@@ -33,10 +33,12 @@ class Counts:
         """Events that came and are acknowledged by Kafka."""
         self._accepted[producer] += count
 
-    def rejected(self, producer: str, reason: str, count: int) -> None:
-        """Events that came and are refused for good."""
+    def rejected(self, producer: str, reason: str, count: int, schema: str = "") -> None:
+        """Events that came and are refused for good; `schema` as far as it can be told."""
         self._telemetry.count("touchline_gateway_received_total", count, producer=producer)
-        self._telemetry.count("touchline_gateway_rejected_total", count, producer=producer, reason=reason)
+        self._telemetry.count(
+            "touchline_gateway_rejected_total", count, producer=producer, schema=schema, reason=reason
+        )
 
     def shed(self, producer: str, count: int, cause: str) -> None:
         """Events that came and are to come again, or could not be kept."""
@@ -53,9 +55,11 @@ class Counts:
             self.accepted(producer, accepted)
         if accepted == len(judged):
             return
-        reasons = [each.rejection.reason.value for each in judged if each.rejection is not None]
-        for reason, count in Counter(reasons[: len(reasons) - beyond]).items():
-            self.rejected(producer, reason, count)
+        refused = [
+            (each.rejection.reason.value, _schema_of(each.value)) for each in judged if each.rejection is not None
+        ]
+        for (reason, schema), count in Counter(refused[: len(refused) - beyond]).items():
+            self.rejected(producer, reason, count, schema)
         if beyond:
             self.shed(producer, beyond, "unkept")
 
@@ -68,3 +72,8 @@ class Counts:
         for producer, count in accepted.items():
             self._telemetry.count("touchline_gateway_received_total", count, producer=producer)
             self._telemetry.count("touchline_gateway_accepted_total", count, producer=producer)
+
+
+def _schema_of(value: bytes) -> str:
+    """The record that a refused value was to be, by the fields that only one of them must have."""
+    return "feedback" if b'"metric"' in value else "touchpoint" if b'"touchpoint"' in value else ""

@@ -17,7 +17,7 @@ import pytest
 from pipeline.clickhouse import ClickHouse
 from pipeline.settings import load_settings
 from pipeline.stack.launch import Stack
-from pipeline.telemetry import METRICS
+from pipeline.telemetry import GATEWAY_METRICS, METRICS
 from tests.integration.page_place import filled
 from tests.tables import make_tables
 
@@ -71,7 +71,9 @@ def test_a_macro_that_is_not_known_would_be_found() -> None:
 
 def unknown_metrics(text: str) -> set[str]:
     """Names of metrics in expressions that no process of ours has and no rule records."""
-    known = {metric.name for metric in METRICS} | set(re.findall(r"record: (\S+)", RULES.read_text()))
+    known = {metric.name for metric in (*METRICS, *GATEWAY_METRICS)} | set(
+        re.findall(r"record: (\S+)", RULES.read_text())
+    )
     named = set(re.findall(r"touchline[_:][a-z0-9_:]+", text))
     return {name for name in named if name not in known and name.removesuffix("_bucket") not in known}
 
@@ -110,3 +112,62 @@ def test_promtool_accepts_configuration_and_rules_and_refuses_broken_ones(tmp_pa
     broken = tmp_path / "rules.yml"
     broken.write_text(RULES.read_text().replace("sum(touchline:lag:max) > 100000", "sum(touchline:lag:max > 100000"))
     assert promtool("check", "rules", str(broken)).returncode != 0
+
+
+#: Series of ten minutes, and what fires of them then; the other alerts of these rules must not.
+FIRING = """
+rule_files: [RULES]
+evaluation_interval: 15s
+tests:
+  - interval: 15s
+    input_series:
+      - { series: 'up{job="touchline-worker", instance="w"}', values: "1x40" }
+      - { series: 'up{job="touchline-gateway", instance="g"}', values: "1x40" }
+      - { series: 'touchline_producer_bad{producer="shop"}', values: "0x38 1x2" }
+      - { series: 'touchline_producer_bad{producer="till"}', values: "0x40" }
+      - { series: 'touchline_producer_silent{producer="nightly"}', values: "0x38 1x2" }
+      - { series: 'touchline_gateway_shed_total{producer="shop", cause="kafka"}', values: "0x20 1+1x20" }
+      - { series: 'touchline_gateway_shed_total{producer="shop", cause="rate"}', values: "0x20 1+1x20" }
+      - { series: 'touchline_gateway_shed_total{producer="", cause="keys"}', values: "3x40" }
+      - { series: 'touchline_gateway_unkept_bodies_total{integration="segment"}', values: "0x20 1x20" }
+      - { series: 'touchline_gateway_unkept_bodies_total{integration="shopify"}', values: "1x40" }
+    alert_rule_test:
+"""
+
+
+def fires(alert: str, *labels: str) -> str:
+    """What promtool is to find of an alert after ten minutes: once for each of these labels, or never."""
+    lines = [f"      - {{ eval_time: 10m, alertname: {alert}, exp_alerts: ["]
+    lines += [f"          {{ exp_labels: {{ {each} }} }}," for each in labels]
+    return "\n".join([*lines, "        ] }\n"])
+
+
+def test_promtool_sees_bad_and_silent_producers_and_a_gateway_that_sends_events_away(tmp_path: Path) -> None:
+    bare = re.sub(r"\n        annotations:\n          summary: .*\n          runbook: .*", "", RULES.read_text())
+    (tmp_path / "rules.yml").write_text(bare)
+    wanted = [
+        fires("TouchlineProducerBad", "severity: warning, producer: shop"),
+        fires("TouchlineProducerSilent", "severity: warning, producer: nightly"),
+        fires("TouchlineGatewayShedding", "severity: critical, cause: kafka"),
+        fires("TouchlineGatewayOverLimit"),
+        fires("TouchlineBodiesUnkept", "severity: warning, integration: segment"),
+        fires("TouchlineNoGateway"),
+    ]
+    test = tmp_path / "test.yml"
+    test.write_text(FIRING.replace("RULES", "rules.yml") + "".join(wanted))
+    result = promtool("test", "rules", str(test))
+    assert result.returncode == 0, result.stdout + result.stderr
+    away = FIRING.replace("RULES", "rules.yml").replace('up{job="touchline-gateway"', 'up{job="another"')
+    test.write_text(away + fires("TouchlineNoGateway"))
+    assert promtool("test", "rules", str(test)).returncode != 0, "an alert that nobody waits for is found"
+
+
+def test_prometheus_asks_every_service_of_ours_at_the_port_that_compose_gives_it() -> None:
+    asked = (DEPLOY / "prometheus" / "prometheus.yml").read_text()
+    compose = (DEPLOY.parent / "docker-compose.yml").read_text()
+    for service, setting in (("worker", "WEB"), ("gateway", "GATEWAY"), ("page", "PAGE")):
+        port = re.findall(rf'TOUCHLINE_{setting}_PORT: "(\d+)"', compose)
+        assert len(port) == 1
+        assert re.search(rf"names: \[{service}\]\n\s+type: A\n\s+port: {port[0]}\n|{service}:{port[0]}\"", asked), (
+            service
+        )
