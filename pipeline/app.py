@@ -117,7 +117,7 @@ def build_app(settings: Settings) -> faust.App:
         key_serializer="raw",
         datadir=settings.state_dir / "faust",  # Faust insists on a folder; nothing of ours lies there
         store="memory://",  # no tables: they over-count after a crash
-        web_enabled=False,  # its pages show internals on all interfaces; ours are in pipeline/views/health.py
+        web_enabled=False,  # its pages show internals on all interfaces; ours are in pipeline/health.py
         topic_allow_declare=False,  # `touchline topics apply` makes topics, a worker never
         topic_disable_leader=True,
         stream_wait_empty=False,  # waiting hangs SIGTERM and rebalances while ClickHouse is down

@@ -36,6 +36,7 @@ from pipeline.customers.watcher import Watcher
 from pipeline.errors import Stuck, TouchlineError, Unavailable
 from pipeline.followed import Followed
 from pipeline.gauges import gauges, tell_retries
+from pipeline.health import Health
 from pipeline.isolation import Step, isolate
 from pipeline.ledger.attendance import BAD, SILENT
 from pipeline.ledger.crashes import Crashes
@@ -56,7 +57,6 @@ from pipeline.texts.declared import read_taxonomy
 from pipeline.texts.labeller import Labeller, Options
 from pipeline.texts.taxonomy import DEFAULT_PATH as TAXONOMY
 from pipeline.texts.taxonomy import Taxonomy
-from pipeline.views.health import Health
 from schemas.codec import Rejection
 from schemas.topics import LEDGER_TOPICS
 from schemas.vocabulary import Reason, Stage

@@ -94,6 +94,12 @@ class Settings(BaseSettings):
 
     gateway_host: str = Field("127.0.0.1", description="where the gateway listens; behind a proxy that speaks TLS")
     gateway_port: int = Field(8080, ge=0, le=65535, description="0 picks a free port")
+    gateway_health_port: int = Field(
+        8081,
+        ge=0,
+        le=65535,
+        description="the gateway's /livez /readyz /metrics, on TOUCHLINE_WEB_HOST; 0 picks a free one",
+    )
     gateway_rate: float = Field(100_000, ge=0, description="events a second that one gateway takes; 0: no limit")
     gateway_key_rate: float = Field(20_000, ge=0, description="events a second of one key at one gateway; 0: no limit")
     gateway_patience_s: float = Field(10.0, gt=0, description="longest wait for headers, a body, an answer's reader")

@@ -24,7 +24,7 @@ def gateway() -> None:
         settings = load_settings()
         settings.require_keys()
         configure_logs(settings.log_format, settings.log_level)
-        asyncio.run(serve(settings, lambda url: note(f"gateway at {url}, see {url}/docs")))
+        asyncio.run(serve(settings, lambda url, inner: note(f"gateway at {url}, see {url}/docs; metrics at {inner}")))
         return Exit.OK
 
     guarded(work)

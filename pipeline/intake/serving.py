@@ -8,19 +8,19 @@ import gc
 import logging
 import resource
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from pipeline.access.verifier import STALE_S, Verifier
 from pipeline.arrival.rules import ArrivalRules
 from pipeline.clickhouse import Pool
 from pipeline.customers.sealing import Sealer
-from pipeline.errors import Unavailable
+from pipeline.errors import SettingsError, Unavailable
+from pipeline.health import Health
 from pipeline.intake import pages
 from pipeline.intake.admission import Rules
 from pipeline.intake.answering import Answering
@@ -71,13 +71,21 @@ class Server:
         deliveries = Deliveries(self._pool, sealer)
         self.webhooks = Webhooks(self.gateway, load_options(settings.integrations), deliveries, self.pipe.now_ms)
         self._telemetry.set("touchline_build_info", 1, version=version("touchline"))
+        self._health = Health(
+            self._telemetry, {"kafka": lambda: self.pipe.trouble, "keys": self._unread}, self._refresh
+        )
         self._runner: web.AppRunner | None = None
         self._listening: asyncio.Server | None = None
         self._keys: asyncio.Task[None] | None = None
         self.url = ""
+        #: Where /livez, /readyz with its reasons and /metrics are: producers and volumes are nobody's business outside.
+        self.health_url = ""
 
     async def start(self) -> None:
         """Listens; Kafka and ClickHouse may come later (503 until then)."""
+        with _listening("TOUCHLINE_WEB_HOST, TOUCHLINE_GATEWAY_HEALTH_PORT"):
+            await self._health.start(self._settings.web_host, self._settings.gateway_health_port)
+        self.health_url = f"http://{self._settings.web_host}:{self._health.port}"
         self.pipe.start()
         self._keeping.start()
         self._keys = asyncio.create_task(self._read_keys(), name="first keys")
@@ -95,7 +103,8 @@ class Server:
             auto_decompress=False,  # a bomb would unpack before anybody looks
         )
         host, port = self._settings.gateway_host, self._settings.gateway_port
-        self._listening = await asyncio.get_running_loop().create_server(made, host, port, backlog=BACKLOG)
+        with _listening("TOUCHLINE_GATEWAY_HOST, TOUCHLINE_GATEWAY_PORT"):
+            self._listening = await asyncio.get_running_loop().create_server(made, host, port, backlog=BACKLOG)
         self.url = f"http://{host}:{self._listening.sockets[0].getsockname()[1]}"
 
     async def stop(self) -> None:
@@ -108,6 +117,7 @@ class Server:
         await self.verifier.stop()
         await self.pipe.stop()
         await self._keeping.stop()
+        await self._health.stop()
         self._pool.close()
 
     @property
@@ -126,7 +136,6 @@ class Server:
         app.add_routes(pages.routes())
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._metrics)
         return app
 
     async def _read_keys(self) -> None:
@@ -140,19 +149,28 @@ class Server:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        keys = None if self.verifier.age_s < STALE_S else "the keys cannot be read: ClickHouse does not answer"
-        found = {"kafka": self.pipe.trouble, "keys": keys}
-        lines = [f"[{'-' if reason else '+'}]{name} {reason or 'ok'}" for name, reason in found.items()]
-        return web.Response(text="\n".join(lines) + "\n", status=503 if any(found.values()) else 200)
+        ready = not (self.pipe.trouble or self._unread())
+        return web.Response(text="ready\n" if ready else "not ready\n", status=200 if ready else 503)
 
-    async def _metrics(self, _: web.Request) -> web.Response:
+    def _unread(self) -> str | None:
+        """Why nobody can be told from nobody."""
+        return None if self.verifier.age_s < STALE_S else "the keys cannot be read: ClickHouse does not answer"
+
+    def _refresh(self) -> None:
         telemetry = self._telemetry
         telemetry.set("touchline_gateway_waiting_bytes", self.pipe.waiting_bytes)
         telemetry.set("touchline_gateway_keys_age_seconds", min(self.verifier.age_s, 1e9))
         telemetry.set("touchline_gateway_connections", self.connections)
         self.gateway.counts.tell()
-        body = generate_latest(telemetry.registry)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+@contextlib.contextmanager
+def _listening(settings: str) -> Iterator[None]:
+    """Names the settings of an address that cannot be had."""
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(f"{settings}: {error.strerror}") from error
 
 
 @asynccontextmanager
@@ -166,8 +184,11 @@ async def started(settings: Settings) -> AsyncIterator[Server]:
         await server.stop()
 
 
-async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
-    """Serves until SIGTERM or SIGINT; `tell` gets the address. Raises NotReady where topics are missing or wrong."""
+async def serve(settings: Settings, tell: Callable[[str, str], None]) -> None:
+    """Serves until SIGTERM or SIGINT; `tell` gets the address, and that of its health and metrics.
+
+    Raises NotReady where topics are missing or wrong.
+    """
     with contextlib.suppress(Unavailable):  # Kafka may come later
         await require_topics(settings)
     _allow_files()
@@ -180,8 +201,8 @@ async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     async with started(settings) as server:
-        tell(server.url)
-        _log.info("gateway listens", url=server.url)
+        tell(server.url, server.health_url)
+        _log.info("gateway listens", url=server.url, health=server.health_url)
         await ended.wait()
         _log.info("gateway ends")
 

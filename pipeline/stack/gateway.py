@@ -25,7 +25,7 @@ def url(port: int) -> str:
 
 def command(port: int, settings: Mapping[str, str], logs: Path, tied: bool) -> Command:
     """How it is started; `settings` are those of everything that uses the stack."""
-    variables = {**settings, "TOUCHLINE_GATEWAY_PORT": str(port)}
+    variables = {**settings, "TOUCHLINE_GATEWAY_PORT": str(port), "TOUCHLINE_GATEWAY_HEALTH_PORT": "0"}
     arguments = [sys.executable, "-m", "pipeline.command.main", "gateway"]
     return Command("gateway", arguments, logs / "gateway.log", url(port), variables, tied)
 

@@ -171,6 +171,7 @@ class Case:
             "TOUCHLINE_INSECURE_KEYS": "true",
             "TOUCHLINE_SESSION_TIMEOUT_S": str(SESSION_S),
             "TOUCHLINE_WEB_PORT": "0",
+            "TOUCHLINE_GATEWAY_HEALTH_PORT": "0",
             "TOUCHLINE_LOG_FORMAT": "json",
         }
 

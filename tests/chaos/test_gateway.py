@@ -50,6 +50,8 @@ class Gateway:
         self.case = case
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.health_port = free_port(frozenset({self.port}))
+        self.health_url = f"http://127.0.0.1:{self.health_port}"
         client = ClickHouse(case.settings)
         self.token = store.create(client, Grant("", "load", frozenset({Right.WRITE})), 0)[1]
         client.close()
@@ -57,6 +59,7 @@ class Gateway:
 
     def start(self) -> Worker:
         more = {"GATEWAY_PORT": str(self.port), "GATEWAY_KEY_RATE": "0"}
+        more |= {"GATEWAY_HEALTH_PORT": str(self.health_port)}
         self.process = self.case.worker("gateway", GATEWAY, **more)
         eventually(self.ready, f"the gateway is ready\n{self.process.words()}", 40)
         return self.process
@@ -307,7 +310,7 @@ def ended(connection: socket.socket) -> bool:
 def counted(gateway: Gateway) -> Counter[str]:
     """Events by what became of them, as the gateway says."""
     found: Counter[str] = Counter()
-    with urllib.request.urlopen(f"{gateway.url}/metrics", timeout=20) as answer:
+    with urllib.request.urlopen(f"{gateway.health_url}/metrics", timeout=20) as answer:
         for line in answer.read().decode().splitlines():
             word = line.partition("{")[0].removeprefix("touchline_gateway_").removesuffix("_total")
             if word in ("received", "accepted", "rejected", "shed"):

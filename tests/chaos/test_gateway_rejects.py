@@ -43,7 +43,7 @@ def posted(gateway: Gateway, body: Any, token: str = "") -> tuple[int, Any]:
 
 def shed(gateway: Gateway) -> int:
     """Events that were refused and not kept."""
-    with urllib.request.urlopen(f"{gateway.url}/metrics", timeout=20) as found:
+    with urllib.request.urlopen(f"{gateway.health_url}/metrics", timeout=20) as found:
         lines = found.read().decode().splitlines()
     return sum(int(float(line.split()[-1])) for line in lines if 'cause="unkept"' in line and "_total" in line)
 

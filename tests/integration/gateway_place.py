@@ -61,7 +61,7 @@ class Place:
 
     async def runs(self) -> int:
         """How many runs of events Kafka has acknowledged."""
-        async with self.client.get(f"{self.server.url}/metrics") as answer:
+        async with self.client.get(f"{self.server.health_url}/metrics") as answer:
             text = await answer.text()
         (family,) = (
             each for each in text_string_to_metric_families(text) if each.name == "touchline_gateway_kafka_seconds"
@@ -70,7 +70,7 @@ class Place:
 
     async def counted(self) -> dict[str, Counter[str]]:
         """The gateway's counters: name without frame -> label that matters -> number."""
-        async with self.client.get(f"{self.server.url}/metrics") as answer:
+        async with self.client.get(f"{self.server.health_url}/metrics") as answer:
             text = await answer.text()
         found: dict[str, Counter[str]] = {name: Counter() for name in ("received", "accepted", "rejected", "shed")}
         for family in text_string_to_metric_families(text):
@@ -96,6 +96,7 @@ def placed(stack: Stack, topic_prefix: str, database: str, **more: Any) -> Any:
             topic_partitions=4,
             insecure_keys=True,
             gateway_port=0,
+            gateway_health_port=0,
             **more,
         )
         async with Topics(settings) as topics:

@@ -118,6 +118,7 @@ def ours(stack: Stack, topic_prefix: str, database: str) -> dict[str, str]:
         "TOUCHLINE_GATEWAY_PORT": str(processes.free_port()),
         "TOUCHLINE_PAGE_HOST": "127.0.0.1",
         "TOUCHLINE_PAGE_PORT": str(processes.free_port()),
+        "TOUCHLINE_GATEWAY_HEALTH_PORT": "0",
         "TOUCHLINE_WEB_HOST": "127.0.0.1",  # a container's 0.0.0.0 is its own; this machine's is not
     }
 

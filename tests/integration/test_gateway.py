@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from backports import zstd
 
+from pipeline.errors import SettingsError
 from pipeline.intake.serving import started
 from pipeline.stack.launch import Stack
 from tests.integration.gateway_place import Place, event, eventually, placed, raw, ready, reasons
@@ -152,5 +153,13 @@ async def test_what_is_said_of_the_gateway_is_told_to_everybody(place: Place) ->
     odd = b"OPTIONS /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nWebHook-Request-Origin: \xff\r\n\r\n"
     assert (await raw(place.server, odd)).startswith(b"HTTP/1.1 200 "), "no defect is to be had for nothing"
     assert (await get("/livez"))[:2] == (200, "ok\n")
-    assert (await get("/readyz"))[1] == "[+]kafka ok\n[+]keys ok\n"
+    assert (await get("/readyz"))[:2] == (200, "ready\n")
+    # Who sends, how much, and what is wrong inside is told on this machine only.
+    assert (await get("/metrics"))[0] == 404
+    taken = place.settings.model_copy(update={"gateway_health_port": int(place.server.health_url.rpartition(":")[2])})
+    with pytest.raises(SettingsError, match="GATEWAY_HEALTH_PORT"):
+        async with started(taken):
+            pass
+    async with place.client.get(f"{place.server.health_url}/readyz") as answer:
+        assert await answer.text() == "[+]kafka ok\n[+]keys ok\n"
     assert (await get("/v1/events"))[0] == 405

@@ -28,6 +28,7 @@ from pipeline.settings import Settings
 from pipeline.stack.launch import Stack
 from tests.chaos.faultproxy import FaultProxy
 from tests.chaos.harness import Case, deployed
+from tests.integration.gateway_place import eventually, ready
 from tests.integration.test_intake import arrived
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
@@ -51,9 +52,7 @@ async def posted(url: str, settings: Settings, token: str, bodies: list[tuple[by
     """(status, answer, headers) of each delivery, one after the other, to a gateway of these settings."""
     async with started(settings) as server, aiohttp.ClientSession() as client:
         address = server.url + url.format(key=token)
-        async with asyncio.timeout(60):
-            while (await (await client.get(server.url + "/readyz")).text()).count("[+]") < 2:  # noqa: ASYNC110 - a process of its own, no event to wait for
-                await asyncio.sleep(0.05)
+        await eventually(lambda: ready(client, server), 60)
         found = []
         for body, headers in bodies:
             async with client.post(address, data=body, headers=headers) as answer:
@@ -72,7 +71,7 @@ def test_a_response_of_typeform_counts_once_and_what_was_refused_is_mapped_anew(
     _, token = store.create(client, Grant("", "forms", frozenset({Right.WRITE})), 0)
     options = tmp_path / "integrations.toml"
     options.write_text(f'[typeform]\nsecrets = ["{SECRET}"]\n[typeform.questions]\nown_scale = "csat 1-2"\n')
-    settings = case.settings.model_copy(update={"integrations": options, "gateway_port": 0})
+    settings = case.settings.model_copy(update={"integrations": options, "gateway_port": 0, "gateway_health_port": 0})
     body = response("r-1")
     answers = asyncio.run(
         posted(
@@ -157,7 +156,7 @@ def of_today(path: Path) -> dict[str, Any]:
 
 
 async def unkept(client: aiohttp.ClientSession, server: Server) -> int:
-    async with client.get(server.url + "/metrics") as answer:
+    async with client.get(server.health_url + "/metrics") as answer:
         lines = [line for line in (await answer.text()).splitlines() if "unkept_bodies_total{" in line]
     return int(sum(float(line.rpartition(" ")[2]) for line in lines))
 
@@ -176,15 +175,13 @@ def test_each_fixture_arrives_and_while_clickhouse_hangs_each_has_its_answer_in_
             client = ClickHouse(case.settings)
             _, token = store.create(client, Grant("", "tools", frozenset({Right.WRITE})), 0)
             client.close()
-            more = {"integrations": options, "gateway_port": 0, "clickhouse_url": between}
+            more = {"integrations": options, "gateway_port": 0, "gateway_health_port": 0, "clickhouse_url": between}
             asyncio.run(told(case.settings.model_copy(update=more), token, proxy))
 
 
 async def told(settings: Settings, token: str, proxy: FaultProxy) -> None:
     async with started(settings) as server, aiohttp.ClientSession() as client:
-        async with asyncio.timeout(60):
-            while (await (await client.get(server.url + "/readyz")).text()).count("[+]") < 2:  # noqa: ASYNC110 - a process of its own, no event to wait for
-                await asyncio.sleep(0.05)
+        await eventually(lambda: ready(client, server), 60)
 
         async def post(name: str, case: dict[str, Any]) -> tuple[int, Any, float]:
             began = time.monotonic()
