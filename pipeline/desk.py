@@ -389,7 +389,11 @@ class Desk:
             return
         parts = range(self.settings.topic_partitions)
         ends = await self.group.log_ends({Partition(topic, part) for topic in _SCHEMAS for part in parts})
-        for one in await self.pool.call(lambda client: self.muster.look(client, self.broker_ms, ends)):
+        found = await self.pool.call(lambda client: self.muster.look(client, self.broker_ms, ends))
+        for producer in set(self.muster.since or ()) - {one.producer for one in found}:  # they are gone
+            for state in (BAD, SILENT):
+                self.telemetry.set(f"touchline_producer_{state}", 0, producer=producer)
+        for one in found:
             for state in (BAD, SILENT):
                 self.telemetry.set(f"touchline_producer_{state}", one.state == state, producer=one.producer)
 

@@ -101,7 +101,7 @@ GATEWAY_METRICS: tuple[Metric, ...] = (
         "touchline_gateway_rejected_total",
         "counter",
         ("producer", "schema", "reason"),
-        "of them: refused for good, and kept; `schema`: feedback, touchpoint, or empty where nobody can tell",
+        "of them: refused for good, and kept; `schema`: feedback.v1, touchpoint.v1, or empty where nobody can tell",
     ),
     Metric(
         "touchline_gateway_shed_total",

@@ -76,4 +76,4 @@ class Counts:
 
 def _schema_of(value: bytes) -> str:
     """The record that a refused value was to be, by the fields that only one of them must have."""
-    return "feedback" if b'"metric"' in value else "touchpoint" if b'"touchpoint"' in value else ""
+    return "feedback.v1" if b'"metric"' in value else "touchpoint.v1" if b'"touchpoint"' in value else ""

@@ -3,9 +3,10 @@
 Bad: of what it sent in the last minute (of a producer that sends less than `FEW` a minute: in the last hour) at least
 `LEAST_BAD` events and more than `BAD_SHARE`, and more than three times its usual share, were rejected.
 
-Silent: for longer than three times its own normal gap nothing came. The normal gap is the 99 % quantile of the gaps
-between its arrivals in the last week, in steps of ten seconds; hours of the day in which it does not usually send (at
-night, at weekends) do not count as waiting. A producer seen for too short a time has no normal gap and is never silent.
+Silent: for longer than three times its own normal gap nothing came (twice, where it sends every few days). The normal
+gap is the 99 % quantile of the gaps between its arrivals in the last week, of a producer that sends seldom in the last
+five weeks, in steps of ten seconds; hours of the day in which it does not usually send (at night, at weekends) do not
+count as waiting. A producer seen for too short a time has no normal gap and is never silent.
 """
 
 from __future__ import annotations
@@ -25,15 +26,23 @@ TIMES_USUAL = 3.0
 FEW = 20
 #: So many times its normal gap.
 TIMES_GAP = 3.0
+#: From this gap on so many: that a weekly survey is away nobody wants to hear in the fourth week.
+LONG_GAP_MS, TIMES_LONG = 48 * 3_600_000, 2.0
 #: Never silent before this: worker and tables are some seconds behind by themselves.
 LEAST_SILENCE_MS = 30_000
-#: Gaps that must be known: of a quantile of 99 % from fewer nothing follows.
+#: Gaps that must be known: of a quantile of 99 % from fewer nothing follows, ...
 LEAST_GAPS = 20
+#: ... unless these few cover nearly two weeks: an export each night, a survey each week.
+LEAST_LONG, LEAST_COVERED_MS = 2, 13 * 24 * 3_600_000
+#: Who has sent nothing for a week, and for this many normal gaps, is gone and no longer told of.
+GONE_MS, TIMES_GONE = 7 * 24 * 3_600_000, 5.0
 #: Arrivals are counted in steps of this.
 STEP_MS = 10_000
 _HOUR_MS = 3_600_000
 #: An hour counts as usual when the producer sent in it on so many of the days (of its kind) that were looked at.
 _USUAL = 0.5
+#: Hours that hold a smaller part of those in which it sent say nothing: it sends when it likes.
+_MOSTLY = 0.8
 
 OK, BAD, SILENT, NEW = "ok", "bad", "silent", "new"
 
@@ -50,10 +59,14 @@ class Recent(NamedTuple):
 
 
 class Usual(NamedTuple):
-    """Its habits: the normal gap (0: unknown) and the hours it usually sends in: (weekend, hour of the day in UTC)."""
+    """Its habits: the normal gap (0: unknown), the hours it usually sends in: (weekend, hour of the day in UTC).
+
+    `wait_ms` is the normal gap where time passes in these hours only; 0 where it is no other.
+    """
 
     gap_ms: int = 0
     hours: frozenset[tuple[bool, int]] = frozenset()
+    wait_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +95,11 @@ def judged(recent: Recent, usual: Usual, now_ms: int, *, caught_up: bool = True)
     return Attendance(recent.producer, state, why, arrived, rejected, share, recent.last_ms, usual.gap_ms)
 
 
+def gone(recent: Recent, usual: Usual, now_ms: int) -> bool:
+    """Whether a producer has been away for so long that it is none any more."""
+    return now_ms - recent.last_ms > max(GONE_MS, TIMES_GONE * usual.gap_ms)
+
+
 def waited_ms(since_ms: int, now_ms: int, hours: frozenset[tuple[bool, int]]) -> int:
     """Time between two moments, in the usual hours only; all of it where no hour is known as usual."""
     if not hours:
@@ -101,19 +119,41 @@ def hour_of(at_ms: int) -> tuple[bool, int]:
     return moment.weekday() >= 5, moment.hour
 
 
-def usual_of(gaps_ms: Sequence[int], hours_seen: Sequence[int], first_ms: int, now_ms: int) -> Usual:
-    """Habits from the gaps of a week and the hours (start in ms) of the last four weeks with arrivals."""
-    gap = sorted(gaps_ms)[min(len(gaps_ms) - 1, int(0.99 * len(gaps_ms)))] if len(gaps_ms) >= LEAST_GAPS else 0
+def usual_of(
+    gaps_ms: Sequence[int],
+    hours_seen: Sequence[int],
+    first_ms: int,
+    now_ms: int,
+    long: Sequence[tuple[int, int]] = (),
+) -> Usual:
+    """Habits from its gaps and the hours (start in ms) of the last four weeks with arrivals.
+
+    `gaps_ms` are those below an hour, `long` the others: when each began and how long it was.
+    """
+    hours = _usual_hours(hours_seen, first_ms, now_ms)
+    whole = [*gaps_ms, *(length for _, length in long)]
+    if len(whole) < LEAST_GAPS and (len(whole) < LEAST_LONG or sum(whole) < LEAST_COVERED_MS):
+        return Usual(0, hours)
+    waits = [*gaps_ms, *(waited_ms(at, at + length, hours) for at, length in long)] if hours else [0]
+    return Usual(_normal(whole), hours, _normal(waits))
+
+
+def _normal(gaps_ms: Sequence[int]) -> int:
+    return sorted(gaps_ms)[min(len(gaps_ms) - 1, int(0.99 * len(gaps_ms)))]
+
+
+def _usual_hours(hours_seen: Sequence[int], first_ms: int, now_ms: int) -> frozenset[tuple[bool, int]]:
     # From less than two days nobody knows which hours are usual.
     if now_ms - first_ms < 48 * _HOUR_MS:
-        return Usual(gap)
+        return frozenset()
     days: dict[tuple[bool, int], int] = {}
     for at in range(first_ms // _HOUR_MS * _HOUR_MS, now_ms // _HOUR_MS * _HOUR_MS, _HOUR_MS):
         days[hour_of(at)] = days.get(hour_of(at), 0) + 1
     seen: dict[tuple[bool, int], int] = {}
     for at in hours_seen:
         seen[hour_of(at)] = seen.get(hour_of(at), 0) + 1
-    return Usual(gap, frozenset(hour for hour, n in days.items() if seen.get(hour, 0) >= _USUAL * n))
+    usual = frozenset(hour for hour, n in days.items() if seen.get(hour, 0) >= _USUAL * n)
+    return usual if sum(seen.get(hour, 0) for hour in usual) >= _MOSTLY * len(hours_seen) else frozenset()
 
 
 def _bad(recent: Recent) -> str:
@@ -134,9 +174,10 @@ def _silent(recent: Recent, usual: Usual, now_ms: int) -> str:
     if not usual.gap_ms:
         return ""
     waited = waited_ms(recent.last_ms, now_ms, usual.hours)
-    if waited <= max(LEAST_SILENCE_MS, TIMES_GAP * usual.gap_ms):
+    times = TIMES_GAP if usual.gap_ms < LONG_GAP_MS else TIMES_LONG
+    if waited <= max(LEAST_SILENCE_MS, times * (usual.wait_ms or usual.gap_ms)):
         return ""
-    return f"nothing for {spelled(waited)}; its normal gap is {spelled(usual.gap_ms)}"
+    return f"nothing for {spelled(now_ms - recent.last_ms)}; its normal gap is {spelled(usual.gap_ms)}"
 
 
 def spelled(ms: int) -> str:

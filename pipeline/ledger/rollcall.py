@@ -15,7 +15,7 @@ import polars as pl
 from pipeline.arrival.senders import MAX_PRODUCER, resolved
 from pipeline.clickhouse import ClickHouse
 from pipeline.customers.masking import mask_addresses
-from pipeline.ledger.attendance import BAD, SILENT, STEP_MS, Attendance, Recent, Usual, judged, usual_of
+from pipeline.ledger.attendance import BAD, SILENT, STEP_MS, Attendance, Recent, Usual, gone, judged, usual_of
 from pipeline.moments import iso
 from pipeline.slices import Partition
 from pipeline.telemetry import log
@@ -25,6 +25,8 @@ from schemas.vocabulary import Disposition
 MOST_PRODUCERS = 200
 #: Where the events of all further ones are counted.
 OTHERS = "others"
+#: Of who has fewer rows than this in so many days, the gaps of all these days count. The table forgets after 35.
+SELDOM, SELDOM_DAYS = 2_000, 34
 #: Habits are looked up again after so long, ms.
 HABITS_MS = 600_000
 _KEYS = ("bucket", "producer", "topic", "reason")
@@ -91,6 +93,7 @@ class Muster:
         found = [
             judged(one, self.habits.get(one.producer, Usual()), now_ms, caught_up=ready)
             for one in recent(client, now_ms)
+            if not gone(one, self.habits.get(one.producer, Usual()), now_ms)
         ]
         if self.since is None:
             self.since = {row["producer"]: (row["state"], row["since_ms"]) for row in attendance(client)}
@@ -123,8 +126,14 @@ _PRODUCERS = {
 
 
 def attendance(client: ClickHouse) -> list[dict[str, Any]]:
-    """Each producer as the worker saw it last (columns of the table `producers`), the troubled ones first."""
-    rows = client.query("SELECT * FROM producers FINAL ORDER BY state IN ('bad', 'silent') DESC, producer")
+    """Each producer as the worker saw it last (columns of the table `producers`), the troubled ones first.
+
+    Who was not there at the last look is gone (see `attendance.gone`).
+    """
+    rows = client.query(
+        "SELECT * FROM producers FINAL WHERE looked_ms = (SELECT max(looked_ms) FROM producers)"
+        " ORDER BY state IN ('bad', 'silent') DESC, producer"
+    )
     return rows.to_dicts()
 
 
@@ -143,7 +152,7 @@ def read_up_to(client: ClickHouse, ends: Mapping[Partition, int]) -> bool:
 
 
 def recent(client: ClickHouse, now_ms: int) -> list[Recent]:
-    """What each producer sent on the live topics in the last week."""
+    """What each producer sent on the live topics, and when last."""
     rows = client.query(_RECENT, {"now": now_ms // 1000})
     return [
         Recent(
@@ -161,12 +170,19 @@ def recent(client: ClickHouse, now_ms: int) -> list[Recent]:
 def habits(client: ClickHouse, now_ms: int) -> dict[str, Usual]:
     """Normal gap and usual hours of each producer, from the tables."""
     at = {"now": now_ms // 1000}
-    gaps = {row["producer"]: row["gaps"] for row in client.query(_GAPS, at, long=True).iter_rows(named=True)}
+    gaps = {
+        row["producer"]: row
+        for sql in (_GAPS, _SELDOM_GAPS)
+        for row in client.query(sql, at, long=True).iter_rows(named=True)
+    }
     hours = client.query(_HOURS, at, long=True)
     found = {}
     for row in hours.iter_rows(named=True):
         seen = [hour * 1000 for hour in row["hours"]]
-        found[row["producer"]] = usual_of(gaps.get(row["producer"], []), seen, row["first"] * 1000, now_ms)
+        known = gaps.get(row["producer"], {"gaps": [], "ends": [], "long": []})
+        short = [gap * 1000 for gap in known["gaps"]]
+        long = [((end - gap) * 1000, gap * 1000) for end, gap in zip(known["ends"], known["long"], strict=True)]
+        found[row["producer"]] = usual_of(short, seen, row["first"] * 1000, now_ms, long)
     return found
 
 
@@ -179,13 +195,24 @@ _RECENT = f"""SELECT producer,
   sumIf(n, bucket >= toDateTime({{now:UInt32}}, 'UTC') - 60 AND reason != '') AS minute_bad,
   sumIf(n, bucket >= toDateTime({{now:UInt32}}, 'UTC') - 3600) AS hour,
   sumIf(n, bucket >= toDateTime({{now:UInt32}}, 'UTC') - 3600 AND reason != '') AS hour_bad,
-  sum(n) AS week, sumIf(n, reason != '') AS week_bad, max(last_ms) AS last_ms,
+  sumIf(n, bucket > toDateTime({{now:UInt32}}, 'UTC') - 7 * 86400) AS week,
+  sumIf(n, bucket > toDateTime({{now:UInt32}}, 'UTC') - 7 * 86400 AND reason != '') AS week_bad,
+  max(last_ms) AS last_ms,
   topKWeightedIf(1)(reason, n, reason != '' AND bucket >= toDateTime({{now:UInt32}}, 'UTC') - 3600) AS most
-FROM arrivals WHERE {_LIVE} - 7 * 86400 GROUP BY producer ORDER BY producer"""
+FROM arrivals WHERE {_LIVE} - {SELDOM_DAYS} * 86400 GROUP BY producer ORDER BY producer"""
 
-_GAPS = f"""SELECT producer, arrayMap(gap -> gap * 1000, arrayFilter(gap -> gap > 0,
-  arrayDifference(arraySort(groupUniqArray(200000)(toInt64(toUnixTimestamp(bucket))))))) AS gaps
-FROM arrivals WHERE {_LIVE} - 7 * 86400 GROUP BY producer"""
+
+def _gaps(days: int, most: int, having: str = "") -> str:
+    """Gaps (s) of so many days: those below an hour; of the others the length, and when each ended."""
+    return f"""WITH arraySort(groupUniqArray({most})(toInt64(toUnixTimestamp(bucket)))) AS at,
+  arrayDifference(at) AS between
+SELECT producer, arrayFilter(gap -> gap > 0 AND gap < 3600, between) AS gaps,
+  arrayFilter((end, gap) -> gap >= 3600, at, between) AS ends, arrayFilter(gap -> gap >= 3600, between) AS long
+FROM arrivals WHERE {_LIVE} - {days} * 86400 GROUP BY producer {having}"""
+
+
+_GAPS = _gaps(7, 200_000)
+_SELDOM_GAPS = _gaps(SELDOM_DAYS, SELDOM, f"HAVING count() < {SELDOM}")
 
 _HOURS = f"""SELECT producer, toInt64(toUnixTimestamp(min(bucket))) AS first,
   groupUniqArray(toInt64(toUnixTimestamp(toStartOfHour(bucket)))) AS hours

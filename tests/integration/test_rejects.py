@@ -15,7 +15,7 @@ from pipeline.command.rejects import app
 from pipeline.intake.rejects import Filter
 from pipeline.intake.repair import Edits
 from pipeline.intake.replaying import COUNTED, GIVEN_UP, REPLAYED, SENT, STILL_BAD, TRIES, Replay
-from pipeline.ledger.rollcall import Muster
+from pipeline.ledger.rollcall import Muster, attendance
 from pipeline.slices import Partition
 from tests.chaos import probe
 from tests.chaos.generator import Event
@@ -148,13 +148,20 @@ def test_an_event_that_the_producer_sent_again_by_itself_is_not_replayed(case: C
 
 
 def test_a_producer_that_stops_is_silent_after_its_own_normal_gap_and_not_while_workers_are_behind(case: Case) -> None:
-    """C13, on the tables: one sends every ten seconds, one every five minutes; both stopped two minutes ago."""
+    """C13, on the tables: one sends every ten seconds, one every five minutes; both stopped two minutes ago.
+
+    One sends every night and did not for four of them; one has been away for eight days and is told of no more.
+    """
     now = now_ms() // 10_000 * 10_000  # the table forgets after 35 days
     arrivals = [
         (at // 1000, producer, "feedback", "", 1, at)
         for producer, every in (("till", 10_000), ("kiosk", 300_000))
         for at in range(now - 120_000 - 100 * every, now - 119_999, every)
     ]
+    day = 86_400_000
+    arrivals += [(at // 1000, "nightly", "feedback", "", 9, at) for at in range(now - 30 * day, now - 3 * day, day)]
+    gone = range(now - 8 * day - 100 * 60_000, now - 8 * day, 60_000)
+    arrivals += [(at // 1000, "gone", "feedback", "", 1, at) for at in gone]
 
     def arrived(rows: list[tuple[Any, ...]]) -> None:
         names = {"bucket": pl.UInt32, "producer": pl.String, "topic": pl.String, "reason": pl.String}
@@ -168,16 +175,20 @@ def test_a_producer_that_stops_is_silent_after_its_own_normal_gap_and_not_while_
     client.insert("progress", pl.DataFrame([progress | {"clock_ms": now}]))
     ends = {Partition("feedback", 0): 10}
     behind = {one.producer: one.state for one in Muster(ends={Partition("feedback", 0): 11}).look(client, now, ends)}
-    assert behind == {"till": "ok", "kiosk": "ok"}
+    assert behind == {"till": "ok", "kiosk": "ok", "nightly": "ok"}
     watch = Muster(ends=ends)
     found = {one.producer: (one.state, one.gap_ms, one.why) for one in watch.look(client, now, ends)}
     assert found == {
         "till": ("silent", 10_000, "nothing for 2 min; its normal gap is 10 s"),
         "kiosk": ("ok", 300_000, ""),
+        "nightly": ("silent", day, "nothing for 4.0 d; its normal gap is 24.0 h"),
     }
     code, told, _ = command(case, "producers", "--json")
-    assert (code, [row["state"] for row in json.loads(told)]) == (3, ["silent", "ok"])
+    assert (code, [row["state"] for row in json.loads(told)]) == (3, ["silent", "silent", "ok"])
     arrived([(now // 1000, "till", "feedback", "", 1, now)])
     states = {one.producer: one.state for one in watch.look(client, now + 15_000, ends)}
+    assert states == {"till": "ok", "kiosk": "ok", "nightly": "silent"}
+    left = {one.producer for one in watch.look(client, now + 4 * day, ends)}
+    assert left == {"till", "kiosk"}
+    assert {row["producer"] for row in attendance(client)} == left, "who is gone is listed no more"
     client.close()
-    assert states == {"till": "ok", "kiosk": "ok"}

@@ -39,8 +39,8 @@ def test_refused_events_are_counted_by_producer_record_and_reason_and_those_beyo
     counts.rejected("", "unauthorized", 1)
     counts.tell()
     assert counted(telemetry, "touchline_gateway_rejected_total") == {
-        ("shop", "feedback", "out_of_range"): 2,
-        ("shop", "touchpoint", "out_of_range"): 1,
+        ("shop", "feedback.v1", "out_of_range"): 2,
+        ("shop", "touchpoint.v1", "out_of_range"): 1,
         ("shop", "", "not_json"): 1,
         ("", "", "unauthorized"): 1,
     }
