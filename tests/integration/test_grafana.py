@@ -165,7 +165,7 @@ def test_promtool_sees_bad_and_silent_producers_and_a_gateway_that_sends_events_
 def test_prometheus_asks_every_service_of_ours_at_the_port_that_compose_gives_it() -> None:
     asked = (DEPLOY / "prometheus" / "prometheus.yml").read_text()
     compose = (DEPLOY.parent / "docker-compose.yml").read_text()
-    for service, setting in (("worker", "WEB"), ("gateway", "GATEWAY"), ("page", "PAGE")):
+    for service, setting in (("worker", "WEB"), ("gateway", "GATEWAY_HEALTH"), ("page", "PAGE")):
         port = re.findall(rf'TOUCHLINE_{setting}_PORT: "(\d+)"', compose)
         assert len(port) == 1
         assert re.search(rf"names: \[{service}\]\n\s+type: A\n\s+port: {port[0]}\n|{service}:{port[0]}\"", asked), (
