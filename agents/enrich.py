@@ -12,6 +12,8 @@ from pipeline.desk import Desk
 from pipeline.ledger.custody import fence
 from schemas.vocabulary import Stage
 
+#: Names that came here are passed on to the other workers, and theirs are learned, this often, seconds.
+_NAMES_S = 5.0
 #: The registry's file is looked at this often, seconds.
 _REGISTRY_S = 1.0
 #: Partitions of profiles are taken over without an event as well; looked at this often, seconds.
@@ -26,6 +28,7 @@ def attach(app: faust.App, desk: Desk, reads: Any, writes: Any, profiles: Any) -
         async for piece in stream:
             if not desk.custody.holds(piece) or not await desk.following.ensure(piece.partition.part, piece.generation):
                 continue
+            await desk.naming.ensure()
             with desk.step("enrich", piece.rows.height):
                 rows = await desk.columns(piece, Stage.ENRICH, partial(desk.enriched, piece))
             if rows is not None:
@@ -41,6 +44,10 @@ def attach(app: faust.App, desk: Desk, reads: Any, writes: Any, profiles: Any) -
     async def keep() -> None:
         parts = [partition.part for partition in desk.group.assigned() if partition.topic == PROFILES]
         await desk.following.keep(parts, desk.group.generation())
+
+    @desk.timer(app, _NAMES_S, "names")
+    async def names() -> None:
+        await desk.naming.exchange()
 
     @desk.timer(app, _REGISTRY_S, "registry")
     async def registry() -> None:

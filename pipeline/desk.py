@@ -28,6 +28,7 @@ from pipeline.arrival.rules import ArrivalRules
 from pipeline.clickhouse import Pool
 from pipeline.customers.enrich import Knowledge, Origin, enrich
 from pipeline.customers.following import Following
+from pipeline.customers.naming import Naming
 from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.customers.registry import DEFAULT_PATH, Unknown
 from pipeline.customers.sealing import Sealer, context
@@ -108,6 +109,7 @@ class Desk:
         self._troubles: dict[str, str] = {}
         self._units_of = 0
         self.unknown = Unknown()
+        self.naming = Naming(self.pool, settings.names_kept)
         self.labeller = Labeller(Options(classifier=settings.classifier, limit_s=settings.label_limit_s))
         self.outbox = Outbox(settings)
         self.writer = Writer(self.pool, self.outbox, self.custody, self._seal, asyncio.sleep)
@@ -304,6 +306,7 @@ class Desk:
             self.sealer,
             self.unknown,
             self.settings.plain_agents,
+            self.naming.names,
         )
         return enrich(rows, Origin(piece.partition.topic, piece.epoch, piece.partition.part), knowledge)
 

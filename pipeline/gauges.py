@@ -29,6 +29,8 @@ def gauges(desk: Desk) -> None:
     telemetry.total("touchline_rolled_days_total", desk.roller.days)
     telemetry.total("touchline_replayed_records_total", desk.keeper.replayed)
     telemetry.total("touchline_unknown_touchpoints_total", desk.unknown.events)
+    for dimension, events in desk.naming.names.others.items():
+        telemetry.total("touchline_other_names_total", events, dimension=dimension)
     telemetry.total("touchline_label_restarts_total", desk.labeller.restarts)
     telemetry.total("touchline_label_fallbacks_total", desk.labeller.fallbacks)
     telemetry.total("touchline_label_cache_hits_total", desk.labeller.cache_hits)

@@ -83,6 +83,9 @@ class Settings(BaseSettings):
 
     ids_remembered: int = Field(2_000_000, ge=1_000, description="event ids a worker remembers for duplicates")
     hot_rows: int = Field(1_000_000, ge=1_000, le=3_500_000, description="window rows a worker folds in memory")
+    names_kept: int = Field(
+        10_000, ge=1, description="names of a dimension that windows count by name, besides those of the registry"
+    )
     profiles_held: int = Field(1_000_000, ge=1_000, description="profile rows a worker holds in memory (48 MB)")
     minutes_kept_days: int = Field(7, ge=1, le=400, description="days with a window row a minute; then one an hour")
     lateness_s: int = Field(86_400, ge=60)

@@ -127,6 +127,7 @@ ENRICHED: dict[str, pl.DataType] = {
     "segments": pl.String(),
     "owner": pl.String(),
     "sealed": pl.Binary(),
+    "others": pl.UInt16(),
 }
 
 #: What label adds: `p` is round(10,000 (P(positive) - P(negative))), `confidence` 10,000 times the highest probability.
@@ -145,6 +146,11 @@ TOPICS: dict[str, pl.DataType] = {"topics": pl.String(), "taxonomy": pl.String()
 CORE: tuple[str, ...] = ("brand", "unit", "channel", "touchpoint")
 FURTHER: tuple[str, ...] = ("segments", "product", "agent", "language", "device", "campaign", "stage")
 
+#: Dimensions, in the order of their bits in `others`, from the lowest: a bit says that the windows count the row under
+#: OTHER there, whatever its name is (pipeline/customers/names.py decides).
+COUNTED: tuple[str, ...] = (*CORE, *FURTHER)
+OTHER = "other"
+
 #: Columns that a superseding row carries of its predecessor, so that each fold is a function of one row.
 OLD: dict[str, pl.DataType] = {
     "old_occurred_ms": pl.Int64(),
@@ -155,6 +161,7 @@ OLD: dict[str, pl.DataType] = {
     "old_p": pl.Int16(),
     "old_tier": pl.String(),
     **{f"old_{name}": pl.String() for name in (*CORE, *FURTHER)},
+    "old_others": pl.UInt16(),
 }
 
 #: Columns of the table `ledger` that a worker writes, besides topic, epoch, part and ver.

@@ -57,6 +57,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("touchline_stalls_total", "counter", (), "times the event loop stood still for too long"),
     Metric("touchline_breaker_open", "gauge", ("topic", "partition"), "1 while too many events of a partition are bad"),
     Metric("touchline_unknown_touchpoints_total", "counter", (), "events with a touchpoint the registry does not name"),
+    Metric(
+        "touchline_other_names_total",
+        "counter",
+        ("dimension",),
+        "events whose name in a dimension is one too many: windows count them under `other`",
+    ),
     Metric("touchline_label_restarts_total", "counter", (), "restarts of the labelling process"),
     Metric("touchline_label_fallbacks_total", "counter", (), "texts labelled by the fallback"),
     Metric("touchline_label_cache_hits_total", "counter", (), "texts whose label was remembered"),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.slices import ACCEPTED, CORE, ENRICHED, FURTHER, LABELLED, OLD, TOPICS
+from pipeline.slices import ACCEPTED, COUNTED, ENRICHED, LABELLED, OLD, TOPICS
 
 #: 2025-10-09T08:53:20Z, any moment will do.
 START_MS = 1_760_000_000_000
@@ -54,6 +54,7 @@ def ledger_like(count: int, seed: int, *, first: int = 0, minutes: int = 5) -> p
         "p": np.where(label == "", 0, random.integers(-10_000, 10_001, count)).astype(np.int16),
         "tier": np.where(label == "", "", pick(["minilm", "static"])),
         "old_off": np.where(revised, 0, -1),
+        "others": _others(random, count),
     }
     old: dict[str, Any] = {
         "old_occurred_ms": START_MS + random.integers(0, minutes * 60_000, count),
@@ -63,13 +64,21 @@ def ledger_like(count: int, seed: int, *, first: int = 0, minutes: int = 5) -> p
         "old_label": pick(["", "positive"]),
         "old_p": np.full(count, 1234, dtype=np.int16),
         "old_tier": ["minilm"] * count,
-        **{f"old_{name}": columns[name] for name in (*CORE, *FURTHER)},
+        **{f"old_{name}": columns[name] for name in COUNTED},
+        "old_others": _others(random, count),
     }
     columns |= {
         name: [value if there else _empty(name, OLD[name]) for value, there in zip(values, revised, strict=True)]
         for name, values in old.items()
     }
     return pl.DataFrame(columns, schema=ACCEPTED | ENRICHED | LABELLED | TOPICS | OLD, strict=False)
+
+
+def _others(random: np.random.Generator, count: int) -> np.ndarray:
+    """Of some rows, that one or two of their dimensions count under `other`; never the channel."""
+    bits = np.array([1 << bit for bit, name in enumerate(COUNTED) if name != "channel"], dtype=np.uint16)
+    some = random.choice(bits, count) | random.choice(bits, count)
+    return np.where(random.random(count) < 0.1, some, 0).astype(np.uint16)
 
 
 def _empty(name: str, dtype: pl.DataType) -> object:

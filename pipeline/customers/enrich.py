@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from pipeline.customers.masking import LEAST_ID, mask, mask_addresses, mask_text
+from pipeline.customers.names import Names
 from pipeline.customers.profiles import Profiles
 from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.customers.registry import UNKNOWN, Registry, Unknown
@@ -57,6 +58,7 @@ class Knowledge:
     sealer: Sealer
     unknown: Unknown = field(default_factory=Unknown)
     plain_agents: bool = False
+    names: Names = field(default_factory=Names)
 
 
 def enrich(rows: pl.DataFrame, origin: Origin, knowledge: Knowledge) -> pl.DataFrame:
@@ -80,7 +82,17 @@ def enrich(rows: pl.DataFrame, origin: Origin, knowledge: Knowledge) -> pl.DataF
     )
     if dead.any():
         added = _buried(added, rows, origin, knowledge)
-    return added.select(list(COLUMNS))
+    return added.with_columns(_others(added, dead, knowledge)).select(list(COLUMNS))
+
+
+def _others(added: pl.DataFrame, dead: pl.Series, knowledge: Knowledge) -> pl.Series:
+    """Which dimensions of each row count under `other`; dead letters count nowhere and take no name's place."""
+    declared = knowledge.registry.declared
+    if not dead.any():
+        return knowledge.names.decide(added, declared)
+    alive = (~dead).arg_true()
+    none = pl.zeros(added.height, pl.UInt16, eager=True).alias("others")
+    return none.scatter(alive, knowledge.names.decide(added[alive], declared)) if len(alive) else none
 
 
 def _given(events: pl.Series, otherwise: pl.Series) -> pl.Series:

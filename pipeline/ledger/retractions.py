@@ -23,6 +23,7 @@ _CARRIED: dict[str, str] = {
     "old_p": "p",
     "old_tier": "tier",
     **{f"old_{name}": name for name in (*CORE, *FURTHER)},
+    "old_others": "others",
 }
 #: Nothing to retract, by column.
 _NOTHING: dict[str, str | int] = {

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 import polars as pl
 
 from pipeline.scores.windows import COUNTS, KEY
+from pipeline.slices import COUNTED, OTHER
 
 DAY_S = 86_400
 HOUR_S = 3_600
@@ -20,6 +21,13 @@ IS_ROLLED = "(topic, epoch, part, intDiv(minute, 86400)) IN (SELECT topic, epoch
 FINGERPRINT = "count() AS n, sum(cityHash64({})) AS print".format(
     ", ".join([*(f"toString({name})" for name in KEY), *(f"toInt64({name})" for name in COUNTS)])
 )
+
+
+def counted_as(name: str, old: str = "") -> str:
+    """SQL of the name under which a ledger row counts in a dimension; `old` is the prefix of what it takes back."""
+    if name == "channel":
+        return f"{old}{name}"  # a closed set
+    return f"if(bitTest({old}others, {COUNTED.index(name)}), toLowCardinality('{OTHER}'), {old}{name})"
 
 
 def kept_rows(columns: str, where: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
-from pipeline.scores.kept import FINGERPRINT, kept_rows, starts
+from pipeline.scores.kept import FINGERPRINT, counted_as, kept_rows, starts
 from pipeline.scores.windows import COUNTS, KEY
 from pipeline.slices import CORE, FURTHER
 from schemas.limits import MAX_BINS
@@ -64,7 +64,7 @@ def contributions(columns: Sequence[str], dims: Sequence[str], where: str, when:
     return "\nUNION ALL\n".join(
         f"""SELECT {"".join(f"{name}, " for name in columns)}{old}occurred_ms AS c_ms, {metric} AS c_metric,
     {scale} AS c_scale, toInt8({bin_}) AS c_bin, toInt64({weight}) AS c_w, toInt64({p}) AS c_p
-    {"".join(f", {old}{name} AS c_{name}" for name in dims)}
+    {"".join(f", {counted_as(name, old)} AS c_{name}" for name in dims)}
 FROM ledger FINAL
 WHERE disposition = '{Disposition.AGGREGATED}' AND {where} AND {there} AND ({when}) AND c_bin >= 0"""
         for old, metric, scale, bin_, weight, p, there in _KINDS

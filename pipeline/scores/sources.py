@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.scores import formerly
-from pipeline.scores.kept import kept_rows
+from pipeline.scores.kept import counted_as, kept_rows
 from pipeline.slices import CORE
 from schemas.limits import MAX_BINS
 from schemas.vocabulary import MODE_OF, Sentiment
@@ -190,7 +190,7 @@ def _ledger_rows(question: Question, prefix: str) -> str:
 def contribution(question: Question, prefix: str) -> tuple[str, str, str]:
     """SQL of one ledger row's dimensions (with a comma behind), of its scale, bin, p and pp, and whether it has one."""
     wanted = {"channel", *(column_of(name, None) for name in (*question.by, *question.filters) if name != "mode")}
-    columns = "".join(f"{prefix}{name} AS {name}, " for name in sorted(wanted))
+    columns = "".join(f"{counted_as(name, prefix)} AS {name}, " for name in sorted(wanted))
     if question.defined.metric == "sentiment":
         answer = (
             f"{prefix}tier AS scale, indexOf({{labels:Array(String)}}, toString({prefix}label)) - 1 AS bin, "

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from pipeline.scores.packing import GROWTH, Dictionary, Keys, part_of
-from pipeline.slices import CORE, FURTHER
+from pipeline.slices import CORE, COUNTED, FURTHER, OTHER
 from schemas.limits import MAX_BINS
 from schemas.vocabulary import Disposition, Sentiment
 
@@ -30,7 +30,7 @@ LABEL_BINS: dict[str, int] = {Sentiment.NEGATIVE: 0, Sentiment.NEUTRAL: 1, Senti
 _MINUTE_MS = 60_000
 
 #: Columns of a slice that its own contributions are made of, and those of its predecessors.
-_NOW = ("occurred_ms", "metric", "scale", "bin", "label", "p", "tier", *CORE, *FURTHER, "part")
+_NOW = ("occurred_ms", "metric", "scale", "bin", "label", "p", "tier", *CORE, *FURTHER, "others", "part")
 _WAS = tuple(name if name == "part" else f"old_{name}" for name in _NOW)
 #: Columns of a slice that score needs: what it counts, and what it says of changes.
 FOLDED: tuple[str, ...] = (
@@ -76,14 +76,14 @@ def contributions(rows: pl.DataFrame) -> pl.DataFrame:
     `rows` are slice rows with `part`; only `aggregated` ones count.
     """
     counts = rows["disposition"] == Disposition.AGGREGATED
-    counted = _chosen(rows.select(_NOW), counts)
+    counted = _as_counted(_chosen(rows.select(_NOW), counts), "")
     labels = list(LABEL_BINS)
     parts = [
         _answers(_chosen(counted, counted["bin"] >= 0), "", 1),
         _sentiments(_chosen(counted, counted["label"].is_in(labels)), "", 1),
     ]
     if (replacing := counts & (rows["old_off"] >= 0)).any():
-        old = rows.select(_WAS).filter(replacing)
+        old = _as_counted(rows.select(_WAS).filter(replacing), "old_")
         parts.append(_answers(_chosen(old, old["old_bin"] >= 0), "old_", -1))
         parts.append(_sentiments(_chosen(old, old["old_label"].is_in(labels)), "old_", -1))
     return pl.concat(parts)
@@ -277,7 +277,18 @@ def _minute(old: str) -> pl.Expr:
 
 
 def _dims(old: str) -> Iterable[pl.Expr]:
-    return (*(pl.col(f"{old}{name}").alias(name) for name in (*CORE, *FURTHER)), pl.col("part"))
+    return (*(pl.col(f"{old}{name}").alias(name) for name in COUNTED), pl.col("part"))
+
+
+def _as_counted(rows: pl.DataFrame, old: str) -> pl.DataFrame:
+    """The rows with OTHER in place of each name that has none of its own; mostly they all have: nothing is copied."""
+    others = rows[f"{old}others"]
+    if not (others != 0).any():
+        return rows
+    return rows.with_columns(
+        pl.when(others & 1 << bit != 0).then(pl.lit(OTHER)).otherwise(pl.col(f"{old}{name}")).alias(f"{old}{name}")
+        for bit, name in enumerate(COUNTED)
+    )
 
 
 def _delta(packed: pl.DataFrame) -> Delta:

@@ -314,8 +314,10 @@ def windows(verdicts: Sequence[Verdict], rows: Sequence[Row]) -> dict[tuple[Any,
 def _count(counts: dict[tuple[Any, ...], list[int]], place: Place, fact: Fact, labelled: tuple[Row, int]) -> None:
     row, sign = labelled
     minute = fact.occurred_ms // MINUTE_MS * 60
-    keys = [("core", tuple(getattr(fact, name) for name in CORE), "")]
-    keys += [(name, (fact.brand, "", "", ""), row[name]) for name in FURTHER if row[name]]
+    told = {name: getattr(fact, name) for name in CORE} | {name: row[name] for name in FURTHER}
+    counted = {name: "other" if row["others"] >> bit & 1 else value for bit, (name, value) in enumerate(told.items())}
+    keys = [("core", tuple(counted[name] for name in CORE), "")]
+    keys += [(name, (counted["brand"], "", "", ""), counted[name]) for name in FURTHER if row[name]]
     for cut, dims, dim in keys:
         if fact.bin >= 0:
             counts[(*place[:2], cut, fact.metric, fact.scale, *dims, dim, minute)][fact.bin] += sign

@@ -135,7 +135,7 @@ def test_tombstones_empty_keys_and_giant_keys_stop_nobody(case: Case) -> None:
 
 def test_thousands_of_touchpoints_and_brands_stop_nobody_and_count_as_the_ledger_says(case: Case) -> None:
     """Names that a producer makes up for each event, as a link with an order's number in it does."""
-    worker = case.worker("one")
+    worker = case.worker("one", NAMES_KEPT="2000")
     now = now_ms()
     case.produce(
         [
@@ -144,7 +144,7 @@ def test_thousands_of_touchpoints_and_brands_stop_nobody_and_count_as_the_ledger
                 now,
                 f"customer-{number % 40}",
                 touchpoint=f"page-{number % 3_000}",
-                brand=f"brand-{number}",
+                brand=f"b{number}",
             )
             for number in range(5_000)
         ]
@@ -153,6 +153,15 @@ def test_thousands_of_touchpoints_and_brands_stop_nobody_and_count_as_the_ledger
     assert worker.running
     audit = case.here("audit")
     assert audit.exit_code == 0, audit.output
+    (kept,) = case.rows("SELECT uniqExact(touchpoint) AS touchpoints, uniqExact(brand) AS brands FROM windows")
+    assert kept == {"touchpoints": 2_002, "brands": 2_001}, "and `other`; cuts of a brand name no touchpoint"
+    (ledger,) = case.rows(
+        """SELECT uniqExact(touchpoint) AS touchpoints, uniqExact(brand) AS brands, sum(bitTest(others, 0)) AS others
+        FROM ledger"""
+    )
+    assert ledger == {"touchpoints": 3_000, "brands": 5_000, "others": 3_000}
+    assert probe.metric(worker, "touchline_other_names_total") >= 3_000
+    eventually(lambda: worker.said("too many names"), "the worker says that names have no place", 20)
 
 
 def test_events_that_a_producer_sent_again_over_cut_connections_count_once(case: Case) -> None:

@@ -71,7 +71,7 @@ async def _row(desk: Desk, name: str, value: bytes) -> dict[str, Any]:
 
 
 #: Columns that say "none" by a number.
-_EMPTY = frozenset({("old_off", -1), ("old_bin", -1), ("bin", -1)})
+_EMPTY = frozenset({("old_off", -1), ("old_bin", -1), ("bin", -1), ("others", 0), ("old_others", 0)})
 
 
 def write() -> None:

@@ -19,6 +19,8 @@ def _rows(**columns: list[object]) -> pl.DataFrame:
 def test_every_default_that_is_left_out_is_the_default_of_the_table() -> None:
     ledger = _RECORD.read_text().partition("row_hash")[0]
     stated = dict(re.findall(r"^    (\w+) \S+ DEFAULT ('[^']*'|-?\d+),$", ledger, re.MULTILINE))
+    added = (_RECORD.parent / "0021_names.sql").read_text()
+    stated |= dict(re.findall(r"ADD COLUMN IF NOT EXISTS (\w+) \S+ DEFAULT (\d+);", added))
     assert {name: stated.get(name) for name in LEDGER_DEFAULTS} == {
         name: "''" if default == "" else str(default) for name, default in LEDGER_DEFAULTS.items()
     }

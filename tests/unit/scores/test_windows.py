@@ -13,6 +13,7 @@ from pipeline.scores.folding import taken_over
 from pipeline.scores.packing import CUTS, Names
 from pipeline.scores.windows import COUNTS, KEY, Delta, Hot, contributions, fold, load, rows_of
 from pipeline.settings import Settings
+from pipeline.slices import CORE, COUNTED
 from schemas.feedback import SCALES
 from schemas.vocabulary import Channel, Tier
 from tests.rows import START_MS, ledger_like
@@ -120,6 +121,20 @@ def test_a_row_is_counted_once_in_core_and_once_for_each_further_dimension_it_ha
     assert found.select("cut", "brand", "unit", "channel", "touchpoint", "dim").rows() == [core, segments, stage]
     assert found["b9"].to_list() == [1, 1, 1]
     assert found["minute"].to_list() == [_MINUTE] * 3
+
+
+def test_what_a_row_says_is_one_name_too_many_counts_under_other_and_is_taken_back_from_there() -> None:
+    bits = sum(1 << COUNTED.index(name) for name in ("touchpoint", "stage"))
+    found = table(row(stage="buy", others=bits))
+    assert found.select("cut", "brand", "unit", "channel", "touchpoint", "dim").rows() == [
+        ("core", "acme", "u01", "web", "other", ""),
+        ("stage", "acme", "", "", "", "other"),
+    ]
+    there = {name: row(stage="buy")[name][0] for name in ("metric", "scale", "bin", "stage", *CORE)}
+    before = {f"old_{name}": value for name, value in there.items()} | {"old_others": bits, "old_occurred_ms": START_MS}
+    moved = table(row(bin=-1, old_off=0, **before))
+    assert moved.select(KEY).equals(found.select(KEY))
+    assert moved["b9"].to_list() == [-1, -1]
 
 
 def test_a_retraction_of_the_same_bin_leaves_a_zero_row_behind() -> None:
