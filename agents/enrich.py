@@ -13,7 +13,7 @@ from pipeline.ledger.custody import fence
 from schemas.vocabulary import Stage
 
 #: Names that came here are passed on to the other workers, and theirs are learned, this often, seconds.
-_NAMES_S = 5.0
+_NAMES_S = 2.0
 #: The registry's file is looked at this often, seconds.
 _REGISTRY_S = 1.0
 #: Partitions of profiles are taken over without an event as well; looked at this often, seconds.
@@ -47,6 +47,7 @@ def attach(app: faust.App, desk: Desk, reads: Any, writes: Any, profiles: Any) -
 
     @desk.timer(app, _NAMES_S, "names")
     async def names() -> None:
+        desk.tell_unknown()
         await desk.naming.exchange()
 
     @desk.timer(app, _REGISTRY_S, "registry")

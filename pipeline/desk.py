@@ -331,6 +331,11 @@ class Desk:
             _log.info("registry changed", touchpoints=len(self.registry.registry.touchpoints))
         self._told("registry", self.registry.trouble)
 
+    def tell_unknown(self) -> None:
+        """Names each touchpoint that the registry does not have once, the first MOST_NAMES; `doctor` names them too."""
+        for name in self.unknown.news():
+            _log.warning("touchpoint not in the registry, see `touchline doctor`", touchpoint=name)
+
     def look_at_taxonomy(self) -> None:
         """The same for the taxonomy: the next texts are read with it; those of the past stay as they are."""
         if self.taxonomy.check(time.monotonic()):

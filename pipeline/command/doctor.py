@@ -12,7 +12,9 @@ app = typer.Typer(rich_markup_mode=None)
 
 @app.command("doctor")
 def doctor(json: AsJson = False) -> None:
-    """Check settings, keys, registry, disk, Kafka, topics, workers, ClickHouse, tables and clock; changes nothing.
+    """Check settings, keys, registry, disk, Kafka, topics, workers, ClickHouse, tables, clock, touchpoints.
+
+    Changes nothing.
 
     Exit codes: 0 nothing fails (warnings may stand), 1 something is wrong, 4 Kafka or ClickHouse does not answer.
     """

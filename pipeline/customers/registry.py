@@ -99,6 +99,13 @@ class Unknown:
 
     events: int = 0
     names: Counter[str] = field(default_factory=Counter)
+    _told: int = 0
+
+    def news(self) -> list[str]:
+        """Names that came for the first time since this was asked last."""
+        new = list(self.names)[self._told :]
+        self._told += len(new)
+        return new
 
     def add(self, touchpoints: pl.Series) -> None:
         """Count a column of touchpoints that the registry does not have ("" = the event named none: not counted)."""

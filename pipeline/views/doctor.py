@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pipeline.clickhouse import ClickHouse
+from pipeline.clickhouse import FINAL_BY_DAY, ClickHouse
 from pipeline.customers.registry import DEFAULT_PATH
 from pipeline.customers.watcher import read_registry
 from pipeline.errors import NotReady, SettingsError, TouchlineError, Unavailable
@@ -21,6 +21,14 @@ from pipeline.ledger.rebuild import members
 from pipeline.settings import Settings, load_settings
 from pipeline.topics import Difference, Topics
 
+#: Unknown touchpoints that are named, those with the most events first.
+_MOST_NAMED = 10
+_UNLISTED = """SELECT touchpoint, events, count() OVER () AS names FROM (
+    SELECT toString(touchpoint) AS touchpoint, count() AS events FROM ledger FINAL
+    WHERE day >= toDate(now() - INTERVAL 1 DAY, 'UTC') AND ingest_ms >= toUnixTimestamp64Milli(now64(3)) - 86400000
+        AND disposition IN ('aggregated', 'late') AND touchpoint != '' AND NOT has({known:Array(String)}, touchpoint)
+    GROUP BY touchpoint
+) ORDER BY events DESC, touchpoint LIMIT {most:UInt32}"""
 #: Oldest ClickHouse whose functions and settings the SQL of deploy/migrations was tried with (major, minor).
 _CLICKHOUSE = (25, 3)
 #: State is small, but a full disk stops imports and crash counts; bytes.
@@ -50,8 +58,8 @@ class Finding:
     @property
     def line(self) -> str:
         """For people."""
-        return f"{self.state:<4}  {self.name:<10}  {self.seen}" + (
-            f"\n                  fix: {self.fix}" if self.fix else ""
+        return f"{self.state:<4}  {self.name:<11}  {self.seen}" + (
+            f"\n                   fix: {self.fix}" if self.fix else ""
         )
 
     def document(self) -> dict[str, Any]:
@@ -156,8 +164,10 @@ def _clickhouse(settings: Settings) -> Iterator[Finding]:
         row = client.query("SELECT version() AS version, toUnixTimestamp64Milli(now64(3)) AS now")
         middle = (before + time.time()) / 2
         yield _version(str(row["version"][0]))
-        yield _tables(lambda: [f"{m.number:04d}_{m.name}" for m in pending(client, load())])
+        yield (tables := _tables(lambda: [f"{m.number:04d}_{m.name}" for m in pending(client, load())]))
         yield _clock(int(row["now"][0]) / 1000 - middle)
+        if tables.state is State.OK:
+            yield from unlisted(client, settings)
     except Unavailable as error:
         fix = 'start it (`touchline up`, then `eval "$(touchline env)"`), or set TOUCHLINE_CLICKHOUSE_URL'
         yield Finding("clickhouse", State.FAIL, _first(error), fix, unreachable=True)
@@ -181,6 +191,24 @@ def _tables(missing: Callable[[], list[str]]) -> Finding:
     if names:
         return Finding("tables", State.FAIL, f"migrations not applied: {', '.join(names)}", "touchline migrate")
     return Finding("tables", State.OK, "every migration is applied")
+
+
+def unlisted(client: ClickHouse, settings: Settings) -> Iterator[Finding]:
+    """Touchpoints of the last day's events that the registry does not have; nothing where there is no valid one."""
+    try:
+        known = list(read_registry(settings.registry or DEFAULT_PATH).touchpoints)
+    except SettingsError:
+        return
+    rows = client.query(_UNLISTED, {"known": known, "most": _MOST_NAMED}, FINAL_BY_DAY, long=True)
+    if not rows.height:
+        yield Finding("touchpoints", State.OK, "those of the last day's events are all in the registry")
+        return
+    named = ", ".join(f"{name} ({events:,})" for name, events in rows.select("touchpoint", "events").iter_rows())
+    more = int(rows["names"][0]) - rows.height
+    seen = f"{rows['names'][0]:,} touchpoints of the last day's events are not in the registry: "
+    own = "" if settings.registry else f"a copy of {DEFAULT_PATH.name} of your own, named by TOUCHLINE_REGISTRY: "
+    fix = f"{own}add [touchpoints.NAME] with stage and owner to it; or correct what the producer sends"
+    yield Finding("touchpoints", State.WARN, seen + named + (f" and {more:,} more" if more else ""), fix)
 
 
 def _clock(ahead: float) -> Finding:

@@ -9,6 +9,7 @@ import time
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from pipeline.customers.registry import MOST_NAMES
 from tests.chaos import probe
 from tests.chaos.generator import Event
 from tests.chaos.harness import Case
@@ -160,8 +161,10 @@ def test_thousands_of_touchpoints_and_brands_stop_nobody_and_count_as_the_ledger
         FROM ledger"""
     )
     assert ledger == {"touchpoints": 3_000, "brands": 5_000, "others": 3_000}
-    assert probe.metric(worker, "touchline_other_names_total") >= 3_000
+    assert worker.metric("touchline_other_names_total") >= 3_000
     eventually(lambda: worker.said("too many names"), "the worker says that names have no place", 20)
+    named = worker.log.read_text().count("touchpoint not in the registry")
+    assert named == MOST_NAMES, "of unknown touchpoints the first are named, each once"
 
 
 def test_events_that_a_producer_sent_again_over_cut_connections_count_once(case: Case) -> None:

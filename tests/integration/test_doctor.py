@@ -6,13 +6,19 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from pipeline.clickhouse import ClickHouse
+from pipeline.settings import load_settings
 from pipeline.stack.launch import Stack
+from pipeline.views.doctor import State, unlisted
+from tests.tables import make_tables
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
@@ -61,11 +67,37 @@ def test_missing_topics_and_tables_fail_with_the_fix_and_then_are_right(tmp_path
     second = doctor(tmp_path, here)
     assert second.returncode == 0, second.stdout + second.stderr
     lines = second.stdout.splitlines()
-    for name in ("settings", "registry", "disk", "kafka", "topics", "clickhouse", "tables", "clock"):
+    for name in ("settings", "registry", "disk", "kafka", "topics", "clickhouse", "tables", "clock", "touchpoints"):
         assert any(line.startswith("ok") and name in line for line in lines), name
     assert any(line.startswith("warn") and "keys" in line for line in lines)
     other = doctor(tmp_path, here | {"TOUCHLINE_TOPIC_PARTITIONS": "3"}, "--json")
     assert "TOUCHLINE_TOPIC_PARTITIONS=2" in findings(other)["topics"]["fix"]
+
+
+def test_touchpoints_that_the_registry_does_not_have_are_named_with_their_events(stack: Stack, database: str) -> None:
+    settings = load_settings(clickhouse_url=stack.clickhouse_url, clickhouse_database=database, insecure_keys=True)
+    now_ms = time.time_ns() // 1_000_000
+    names = (
+        ["checkout"] * 3 + ["fax"] * 2 + [f"page-{number:02d}" for number in range(20)] + ["", "rejected", "long ago"]
+    )
+    fates = ["aggregated"] * (len(names) - 2) + ["dead_letter", "aggregated"]
+    arrived = [now_ms] * (len(names) - 1) + [now_ms - 100_000_000]
+    rows = pl.DataFrame({"off": range(len(names)), "touchpoint": names, "disposition": fates, "ingest_ms": arrived})
+    whose = [pl.lit("feedback").alias("topic"), *(pl.lit(1, pl.UInt16).alias(name) for name in ("epoch", "part"))]
+    client = ClickHouse(settings)
+    make_tables(client, settings)
+    (none,) = unlisted(client, settings)
+    assert (none.state, none.fix) == (State.OK, "")
+    for ver in (1, 2):  # rewritten rows count once
+        client.insert("ledger", rows.with_columns(*whose, pl.lit(ver, pl.UInt64).alias("ver")))
+    (found,) = unlisted(client, settings)
+    client.close()
+    assert found.state is State.WARN
+    named, _, more = found.seen.partition(": ")[2].partition(" and ")
+    assert named.split(", ") == ["fax (2)", *(f"page-{number:02d} (1)" for number in range(9))]
+    assert found.seen.startswith("21 touchpoints of the last day's events are not in the registry")
+    assert more == "11 more"
+    assert "TOUCHLINE_REGISTRY" in found.fix
 
 
 def test_what_does_not_answer_is_exit_code_4_and_both_are_named(tmp_path: Path, here: dict[str, str]) -> None:

@@ -8,15 +8,19 @@ from functools import partial
 import polars as pl
 import pytest
 
+from agents import score
 from pipeline.clickhouse import ClickHouse
+from pipeline.customers.naming import Naming
 from pipeline.desk import Desk
 from pipeline.gauges import gauges
 from pipeline.ledger.custody import fence
 from pipeline.ledger.epochs import begin_next
-from pipeline.slices import Partition, Record
+from pipeline.ledger.rebuild import compare
+from pipeline.scores.recompute import Part
+from pipeline.slices import COUNTED, Partition, Record
 from schemas.vocabulary import Stage
 from tests.chaos.generator import moment
-from tests.stages.flow import accepted, enriched
+from tests.stages.flow import accepted, enriched, recorded
 from tests.stages.records import FEEDBACK, NOW_MS, answer, answers
 from tests.stages.worker import REGISTRY, Members, closed, desk_of, poll_of
 
@@ -146,3 +150,46 @@ async def test_a_step_that_raises_whatever_the_rows_is_our_fault_and_goes_up(ben
     with pytest.raises(ZeroDivisionError):
         await desk.columns(piece, Stage.ENRICH, partial(step))
     assert calls == [4, 2, 2]
+
+
+async def test_a_name_that_has_a_place_at_one_worker_has_it_at_all_and_after_a_restart(bench: Bench) -> None:
+    desk, _ = bench
+    one, two = Naming(desk.pool, 2), Naming(desk.pool, 2)
+    await two.ensure()
+    assert fallen(one, "a") == [0]
+    await one.exchange()
+    assert fallen(two, "b") == [0]
+    await two.exchange()
+    await one.exchange()
+    restarted = Naming(desk.pool, 2)
+    await restarted.ensure()
+    touchpoint = 1 << COUNTED.index("touchpoint")
+    for worker in (one, two, restarted):
+        assert fallen(worker, "a", "b", "c") == [0, 0, touchpoint]
+
+
+def fallen(worker: Naming, *touchpoints: str) -> list[int]:
+    """What the worker decides of events with these touchpoints."""
+    rows = pl.DataFrame({"touchpoint": touchpoints, **dict.fromkeys(set(COUNTED) - {"touchpoint"}, "")})
+    return worker.names.decide(rows.with_columns(pl.lit(NOW_MS, pl.Int64).alias("ingest_ms")), {}).to_list()
+
+
+async def test_a_row_with_a_name_too_many_keeps_it_and_says_so_and_its_edit_takes_back_what_was_counted(
+    bench: Bench,
+) -> None:
+    desk, _ = bench
+    desk.naming.names.most = 1
+    edited = {"submission_id": "s1", "question_id": "q1"}
+    first = [answer(0, touchpoint="page.a"), answer(1, touchpoint="page.b", revision=0, **edited)]
+    await score.fold(desk, [await recorded(desk, FEEDBACK, first)])
+    after = [answer(2, touchpoint="page.a", revision=1, **edited)]
+    await score.fold(desk, [await recorded(desk, FEEDBACK, after)])
+    client = ClickHouse(desk.settings)
+    rows = client.query("SELECT touchpoint, others, old_touchpoint, old_others FROM ledger FINAL ORDER BY off")
+    counted = client.query("SELECT touchpoint, b9 FROM windows FINAL WHERE cut = 'core' ORDER BY touchpoint")
+    found = compare(client, Part(FEEDBACK.topic, 1, FEEDBACK.part, 2), 0)
+    client.close()
+    bit = 1 << COUNTED.index("touchpoint")
+    assert rows.rows() == [("page.a", 0, "", 0), ("page.b", bit, "", 0), ("page.a", 0, "page.b", bit)]
+    assert counted.rows() == [("other", 0), ("page.a", 2)]
+    assert found.equal

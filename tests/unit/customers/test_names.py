@@ -10,10 +10,10 @@ from pipeline.slices import COUNTED
 _DAY_MS = 86_400_000
 
 
-def events(touchpoints: list[str], day: int = 100, **other: list[str]) -> pl.DataFrame:
+def events(touchpoints: list[str], other: dict[str, list[str]] | None = None, *, day: int = 100) -> pl.DataFrame:
     """Rows with these touchpoints that arrived on a day."""
     empty = {name: [""] * len(touchpoints) for name in COUNTED}
-    return pl.DataFrame({**empty, "touchpoint": touchpoints, **other}).with_columns(
+    return pl.DataFrame({**empty, "touchpoint": touchpoints, **(other or {})}).with_columns(
         pl.lit(day * _DAY_MS, pl.Int64).alias("ingest_ms")
     )
 
@@ -35,9 +35,9 @@ def test_the_first_names_have_a_place_and_keep_it() -> None:
 def test_each_dimension_has_places_of_its_own_and_the_channel_needs_none() -> None:
     names = Names(most=1)
     first = {name: ["a"] for name in COUNTED if name != "touchpoint"}
-    assert fallen(names, events(["a"], **first)) == [[]]
+    assert fallen(names, events(["a"], first)) == [[]]
     second = {name: ["b"] for name in COUNTED if name != "touchpoint"}
-    assert fallen(names, events(["b"], **second)) == [[name for name in COUNTED if name in NAMED]]
+    assert fallen(names, events(["b"], second)) == [[name for name in COUNTED if name in NAMED]]
     assert set(COUNTED) - set(NAMED) == {"channel"}
 
 

@@ -92,6 +92,10 @@ def test_unknown_touchpoints_are_counted_and_the_names_kept_are_bounded() -> Non
     unknown = Unknown()
     unknown.add(pl.Series(["fax", "", None, "fax", "me@x.de"]))
     assert (unknown.events, dict(unknown.names)) == (3, {"fax": 2, "[email]": 1})
+    assert unknown.news() == ["fax", "[email]"]
+    unknown.add(pl.Series(["fax", "pager"]))
+    assert unknown.news() == ["pager"]
     unknown.add(pl.Series([f"t{number}" for number in range(1000)]))
-    assert unknown.events == 1003
+    assert unknown.events == 1005
     assert len(unknown.names) == MOST_NAMES
+    assert (len(unknown.news()), unknown.news()) == (MOST_NAMES - 3, [])
