@@ -122,7 +122,7 @@ def _post() -> dict[str, Any]:
             "408": problem("the body was not here in time"),
             "413": problem("too many bytes or events"),
             "415": problem("a media type, charset or encoding that is not read"),
-            "422": problem("another body came under this Idempotency-Key"),
+            "422": problem("another body came under this Idempotency-Key, as far as this gateway remembers"),
             "429": later("over the limit of events a second"),
             "431": operations.CROWDED,
             "500": problem("a defect of the gateway"),
