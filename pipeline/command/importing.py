@@ -14,7 +14,7 @@ from pipeline.command.telling import exits, finish, watched
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.intake.feeding import TableImport
+    from pipeline.intake.feeding import Position, TableImport
     from pipeline.intake.mappings import Mapping
     from pipeline.intake.sources import Layout
     from pipeline.intake.verdicts import Tally
@@ -64,7 +64,7 @@ def import_(
             Mapping(time=time_column, at=at, zone=zone, form=written, decimal="comma" if decimal_comma else "")
         )
         if known_as and known_as not in known():
-            _documents(file, known_as, (live, dry_run), json)
+            _documents(file, known_as, (live, again, dry_run), json)
             return
         paths = [FOLDER / f"{known_as}.toml"] if known_as else []
         for path in [*paths, *([mapped_by] if mapped_by else [])]:
@@ -89,27 +89,36 @@ def _run(file: Path, layout: Layout, said: Mapping, how: tuple[bool, bool, bool]
 async def _import(table: TableImport, topic: str, how: tuple[bool, bool], json: bool) -> Tally:
     from pipeline.intake.feeding import Target
     from pipeline.intake.producing import Producer, pseudonyms_of
-    from pipeline.intake.verdicts import Tally
     from pipeline.settings import load_settings
 
     again, dry_run = how
     settings = load_settings()
     pseudonyms = pseudonyms_of(settings)
-    before = None if again or dry_run else table.position(topic)
-    if before is not None:
-        note(f"earlier runs went through {before.rows:,} rows; going on after them (--again begins anew)")
-    with watched(json, None) as watch:
+    before = _earlier(table.position(topic), (again, dry_run))
+    with watched(json, table.rows_about(), before.rows) as watch:
         if dry_run:
-            return await table.run(Target(None, topic, pseudonyms), Tally(), watch)
+            return await table.run(Target(None, topic, pseudonyms), before, watch)
         async with Producer(settings) as producer:
-            return await table.run(Target(producer, topic, pseudonyms), before or Tally(), watch)
+            return await table.run(Target(producer, topic, pseudonyms), before, watch)
 
 
-def _documents(file: Path, name: str, how: tuple[bool, bool], json: bool) -> None:
+def _earlier(position: Position, how: tuple[bool, bool]) -> Tally:
+    """What earlier runs have sent, unless it is to be sent or looked at again."""
+    from pipeline.intake.verdicts import Tally
+
+    again, dry_run = how
+    before = None if again or dry_run else position.read()
+    if before is None:
+        return Tally()
+    note(f"earlier runs went through {before.rows:,} rows; going on after them (--again begins anew)")
+    return before
+
+
+def _documents(file: Path, name: str, how: tuple[bool, bool, bool], json: bool) -> None:
     """A file of a tool's own JSON: one document, or one a line, mapped as its webhook would be."""
-    from pipeline.intake.feeding import Target, feed_events
+    from pipeline.intake.feeding import Position, Target, digest_of, feed_events
     from pipeline.intake.integrations import integrations
-    from pipeline.intake.integrations.documents import events_in
+    from pipeline.intake.integrations.documents import documents_about, events_in
     from pipeline.intake.mappings import known
     from pipeline.intake.producing import Producer, pseudonyms_of
     from pipeline.intake.webhooks import load_options, options_of
@@ -118,17 +127,20 @@ def _documents(file: Path, name: str, how: tuple[bool, bool], json: bool) -> Non
     if name not in integrations():
         raise UsageError(f"--as {name}: known are {', '.join([*known(), *sorted(integrations())])}")
     settings = load_settings()
-    live, dry_run = how
+    live, again, dry_run = how
     options = options_of(load_options(settings.integrations), name, settings.unknown_fields)
     events = events_in(file, integrations()[name], options)
+    topic, pseudonyms = None if live else "history", pseudonyms_of(settings)
+    said = [options.fields, options.questions, options.touchpoints, options.unknown]
+    position = Position(settings.state_dir, [name, digest_of(file), topic, settings.topic_prefix, *said])
+    before = _earlier(position, (again, dry_run))
 
     async def go() -> Tally:
-        topic, pseudonyms = None if live else "history", pseudonyms_of(settings)
-        with watched(json, None) as watch:
+        with watched(json, documents_about(file), before.rows) as watch:
             if dry_run:
                 return await feed_events(Target(None, topic, pseudonyms), events, watch)
             async with Producer(settings) as producer:
-                return await feed_events(Target(producer, topic, pseudonyms), events, watch)
+                return await feed_events(Target(producer, topic, pseudonyms), events, watch, before, position)
 
     finish(asyncio.run(go()), json)
 

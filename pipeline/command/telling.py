@@ -31,10 +31,10 @@ def finish(tally: Tally, json: bool) -> None:
 
 
 @contextmanager
-def watched(json: bool, total: int | None) -> Iterator[Callable[[list[Verdict], Tally], None]]:
+def watched(json: bool, total: int | None, before: int = 0) -> Iterator[Callable[[list[Verdict], Tally], None]]:
     """Tells verdicts and progress: every row as JSON, or the first refused ones as lines."""
     named = 0
-    with progress("rows", total) as moved:
+    with progress("rows", total, before) as moved:
 
         def watch(verdicts: list[Verdict], tally: Tally) -> None:
             nonlocal named

@@ -18,7 +18,7 @@ from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.errors import UsageError
 from pipeline.intake.lines import judge
 from pipeline.intake.producing import Event, Producer, anonymous, key_of
-from pipeline.intake.sources import Layout, header_of, rows_of
+from pipeline.intake.sources import Layout, header_of, rows_about, rows_of
 from pipeline.intake.tables import Plan, event_of, places_of
 from pipeline.intake.verdicts import Tally, Verdict
 from schemas.codec import check, encode
@@ -65,11 +65,45 @@ async def feed_lines(target: Target, lines: Iterable[bytes], watch: Watch) -> Ta
     return tally
 
 
-async def feed_events(target: Target, events: Iterable[Event | Rejection], watch: Watch) -> Tally:
-    """Send events that were made from something else; what gave none is counted as refused."""
-    tally = Tally()
-    began = time.monotonic()
-    rows = iter(events)
+class Position:
+    """How far the import of a file is, in a small file of its own that is named after `what` it depends on."""
+
+    def __init__(self, state_dir: Path, what: object) -> None:
+        name = hashlib.blake2b(orjson.dumps(what), digest_size=12).hexdigest()
+        self.path = state_dir / "imports" / f"{name}.json"
+
+    def read(self) -> Tally | None:
+        """What earlier runs have sent; None when there was none."""
+        try:
+            return Tally.loaded(orjson.loads(self.path.read_bytes()))
+        except FileNotFoundError:
+            return None
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            # Only a shortcut: without it the import begins anew and the worker finds the doubles.
+            return None
+
+    def write(self, content: bytes) -> None:
+        """Replaces it at once; a kill leaves the old or the new one."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self.path.with_suffix(".new")
+        fresh.write_bytes(content)
+        os.replace(fresh, self.path)
+
+
+async def feed_events(
+    target: Target,
+    events: Iterable[Event | Rejection],
+    watch: Watch,
+    since: Tally | None = None,
+    position: Position | None = None,
+) -> Tally:
+    """Send events that were made from something else, after those that `since` tells of; a rejection is only counted.
+
+    The position is written after each acknowledged chunk.
+    """
+    tally = since or Tally()
+    before, began = tally.seconds, time.monotonic()
+    rows = islice(events, tally.rows, None)
     while chunk := list(islice(rows, CHUNK)):
         runs: dict[str, list[Event]] = {}
         verdicts = []
@@ -84,7 +118,9 @@ async def feed_events(target: Target, events: Iterable[Event | Rejection], watch
             for topic, run in runs.items():
                 await target.producer.send_many(topic, [key_of(one) for one in run], [encode(one) for one in run])
             await target.producer.flush()
-        tally.seconds = time.monotonic() - began
+        tally.seconds = before + time.monotonic() - began
+        if target.producer is not None and position is not None:
+            position.write(orjson.dumps(tally.document()))
         watch(verdicts, tally)
     return tally
 
@@ -108,23 +144,16 @@ class TableImport:
         self._width = len(header)
         self._places = places_of(self.plan, header)
 
-    def state_path(self, topic: str) -> Path:
-        """Where the position of this import to this topic stands."""
+    def rows_about(self) -> int:
+        """How many rows it has, nearly."""
+        return rows_about(self._path, self._layout)
+
+    def position(self, topic: str) -> Position:
+        """The position of this import to this topic."""
         # asdict would follow a time zone object; its text is what matters.
         when = {name: str(value) for name, value in asdict(replace(self.plan.when, zone=None)).items()}
         what = [topic, self.plan.sign.hex(), when, str(self.plan.when.zone), asdict(self._layout)]
-        name = hashlib.blake2b(orjson.dumps(what), digest_size=12).hexdigest()
-        return self._state_dir / "imports" / f"{name}.json"
-
-    def position(self, topic: str) -> Tally | None:
-        """What earlier runs have sent; None when there was none."""
-        try:
-            return Tally.loaded(orjson.loads(self.state_path(topic).read_bytes()))
-        except FileNotFoundError:
-            return None
-        except (orjson.JSONDecodeError, KeyError, TypeError):
-            # Only a shortcut: without it the import begins anew and the worker finds the doubles.
-            return None
+        return Position(self._state_dir, what)
 
     async def run(self, target: Target, since: Tally, watch: Watch) -> Tally:
         """Send the rows after `since` (a new Tally: all); the position is written after each acknowledged chunk.
@@ -160,7 +189,7 @@ class TableImport:
         """Waits for a chunk's acknowledgements and writes down how far the import is."""
         if sent is not None and target.producer is not None and target.topic is not None:
             await target.producer.arrived(sent.futures)
-            _write(self.state_path(target.topic), sent.position)
+            self.position(target.topic).write(sent.position)
 
     def _judged(self, number: int, cells: list[str], pseudonyms: Pseudonyms | None) -> tuple[bytes, bytes] | Rejection:
         """(key, value) of a row, or why it is refused."""
@@ -180,11 +209,3 @@ def digest_of(path: Path) -> str:
             return hashlib.file_digest(file, "blake2b").hexdigest()
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replaces a small file at once; a kill leaves the old or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(content)
-    os.replace(fresh, path)

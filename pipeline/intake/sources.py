@@ -24,6 +24,8 @@ from pipeline.errors import UsageError
 _LOOKED_AT = 1_000
 #: Rows of Parquet that are texts in memory at once.
 _ROWS = 50_000
+#: Bytes of a file that are looked at together.
+_PART = 1 << 20
 _SEPARATORS = (",", ";", "\t", "|")
 _SEP_LINE = re.compile(r"\ufeff?sep=(.)\r?\n?\Z")
 #: How a file may be named.
@@ -89,6 +91,15 @@ def rows_of(path: Path, layout: Layout) -> Iterator[list[str]]:
             yield [row.get(name, "") for name in header] if row is not None else []
     else:
         yield from islice(_cells(path, layout), 0 if layout.columns else 1, None)
+
+
+def rows_about(path: Path, layout: Layout) -> int:
+    """How many rows there are, for a bar: exactly of Parquet, else lines, of which a quoted cell may hold several."""
+    if layout.form == "parquet":
+        return int(_parquet(path).select(pl.len()).collect().item())
+    with path.open("rb") as file:
+        lines = sum(part.count(b"\n") for part in iter(lambda: file.read(_PART), b""))
+    return max(0, lines - layout.skip - (layout.form == "csv" and not layout.columns))
 
 
 def _cells(path: Path, layout: Layout) -> Iterator[list[str]]:

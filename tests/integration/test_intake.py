@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -18,9 +19,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.partitioner import murmur2
 from msgspec.structs import replace
+from typer.testing import CliRunner
 
+from pipeline.command.intake import app
 from pipeline.errors import Unavailable, UsageError
 from pipeline.intake.feeding import TableImport, Target, feed_events, feed_lines
+from pipeline.intake.integrations.cases import FOLDER
 from pipeline.intake.loading import Span, load_history, load_profiles, stream_live
 from pipeline.intake.mappings import Mapping
 from pipeline.intake.producing import Producer, pseudonyms_of
@@ -198,6 +202,40 @@ def first_position(folder: Path) -> int:
             return int(orjson.loads(path.read_bytes())["rows"])
         time.sleep(0.01)
     raise AssertionError("no position was written")
+
+
+@pytest.mark.parametrize("name", ["google_play", "app_store", "delighted"])
+async def test_a_tools_own_file_comes_in_once_and_goes_on_after_what_was_sent(
+    settings: Settings, tmp_path: Path, name: str
+) -> None:
+    payload = json.loads((FOLDER / name / "list.json").read_text())["payload"]
+    file = tmp_path / "export.json"
+    file.write_text("".join(json.dumps(payload) + "\n" for _ in range(2)))
+    environment = {
+        "TOUCHLINE_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+        "TOUCHLINE_TOPIC_PREFIX": settings.topic_prefix,
+        "TOUCHLINE_STATE_DIR": str(tmp_path / "state"),
+    }
+
+    async def imported(*more: str) -> tuple[int, str]:
+        arguments = ["import", str(file), "--as", name, *more]
+        told = await asyncio.to_thread(CliRunner().invoke, app, arguments, env=environment)
+        assert told.exit_code in (0, 1), told.output
+        return len(await arrived(settings, "history")), told.stderr
+
+    nothing, _ = await imported("--dry-run")
+    once, said = await imported()
+    assert nothing == 0 < once
+    assert "going on" not in said
+    twice, said = await imported()
+    assert twice == once
+    assert "going on after them" in said
+    again, said = await imported("--again")
+    assert again == 2 * once
+    assert "going on" not in said
+    file.write_text(file.read_text() + json.dumps(payload) + "\n")
+    more, _ = await imported()
+    assert more == again + once // 2 * 3, "another file is another import; the worker drops the doubles"
 
 
 async def test_simulate_into_produce_sends_the_valid_lines_and_names_the_others(

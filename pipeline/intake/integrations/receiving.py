@@ -42,9 +42,9 @@ def receive(
 
 
 def remap(
-    integration: Integration, headers: Mapping[str, str], body: bytes, options: Options
+    integration: Integration, headers: Mapping[str, str], body: bytes, options: Options, most: int = MAX_EVENTS
 ) -> list[Event | Rejection] | Unread:
-    """The same of a body that was taken before: its signature has been looked at."""
+    """The same of a body that was taken before: its signature has been looked at. `most` events are in it."""
     try:
         payload = msgspec.json.decode(body)
     except DECODE_ERRORS:
@@ -54,8 +54,8 @@ def remap(
     # The edge to what others send: a defect of a mapper must not make its tool come again for days; the body is kept.
     except Exception as error:  # noqa: BLE001
         return [Rejection(Stage.VALIDATE, Reason.STEP_FAILED, "$", type(error).__name__)]
-    if len(events) > MAX_EVENTS:
-        return Unread(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_many", f"at most {MAX_EVENTS} events in one delivery")
+    if len(events) > most:
+        return Unread(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_many", f"at most {most} events in one delivery")
     return events
 
 

@@ -6,11 +6,12 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from pipeline.errors import UsageError
 from pipeline.intake.feeding import TableImport, Target, feed_lines
-from pipeline.intake.sources import Layout, rows_of
+from pipeline.intake.sources import Layout, rows_about, rows_of
 from pipeline.intake.tables import Plan, When
 from pipeline.intake.verdicts import Tally, Verdict
 
@@ -42,12 +43,21 @@ async def test_an_import_counts_rows_by_reason_and_names_the_first(tmp_path: Pat
     assert any("rows 2, 4" in line for line in tally.lines())
 
 
+@pytest.mark.parametrize(("form", "rows"), [("csv", 3), ("ndjson", 4), ("parquet", 4)])
+def test_the_bar_knows_nearly_how_many_rows_there_are(tmp_path: Path, form: str, rows: int) -> None:
+    file = tmp_path / "table"
+    file.write_text("id,text\n1,good\n2,\n3,bad\n", encoding="utf-8")
+    if form == "parquet":
+        pl.DataFrame({"id": [1, 2, 3, 4]}).write_parquet(file)
+    assert rows_about(file, Layout(form=form)) == rows
+
+
 async def test_a_trial_run_leaves_no_position_behind(tmp_path: Path) -> None:
     file = tmp_path / "table.csv"
     file.write_text("id,text\n1,good\n", encoding="utf-8")
     table = TableImport(file, Layout(), SNIPPETS, tmp_path / "state")
     await table.run(ONLY_JUDGE, Tally(), deaf)
-    assert table.position("history") is None
+    assert table.position("history").read() is None
 
 
 async def test_an_import_goes_on_after_its_position(tmp_path: Path) -> None:
@@ -64,12 +74,12 @@ def test_positions_differ_by_content_mapping_topic_and_layout(tmp_path: Path) ->
     file = tmp_path / "table.csv"
     file.write_text("id,text\n1,good\n", encoding="utf-8")
     table = TableImport(file, Layout(), SNIPPETS, tmp_path)
-    paths = {table.state_path("history"), table.state_path("feedback")}
-    paths.add(TableImport(file, Layout(quote=""), SNIPPETS, tmp_path).state_path("history"))
+    paths = {table.position("history").path, table.position("feedback").path}
+    paths.add(TableImport(file, Layout(quote=""), SNIPPETS, tmp_path).position("history").path)
     other = Plan({"text": "text"}, SNIPPETS.constants, AT)
-    paths.add(TableImport(file, Layout(), other, tmp_path).state_path("history"))
+    paths.add(TableImport(file, Layout(), other, tmp_path).position("history").path)
     file.write_text("id,text\n1,better\n", encoding="utf-8")
-    paths.add(TableImport(file, Layout(), SNIPPETS, tmp_path).state_path("history"))
+    paths.add(TableImport(file, Layout(), SNIPPETS, tmp_path).position("history").path)
     assert len(paths) == 5
 
 
@@ -77,9 +87,9 @@ def test_a_damaged_position_is_no_position(tmp_path: Path) -> None:
     file = tmp_path / "table.csv"
     file.write_text("id,text\n1,good\n", encoding="utf-8")
     table = TableImport(file, Layout(), SNIPPETS, tmp_path)
-    table.state_path("history").parent.mkdir(parents=True)
-    table.state_path("history").write_bytes(b'{"rows": 4')
-    assert table.position("history") is None
+    table.position("history").path.parent.mkdir(parents=True)
+    table.position("history").path.write_bytes(b'{"rows": 4')
+    assert table.position("history").read() is None
 
 
 def test_a_file_that_is_missing_or_empty_is_named(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from pipeline.errors import SettingsError, UsageError
 from pipeline.intake.integrations import integrations
 from pipeline.intake.integrations.contract import Options
-from pipeline.intake.integrations.documents import events_in
+from pipeline.intake.integrations.documents import documents_about, events_in
 from pipeline.intake.webhooks import load_options
 from schemas.feedback import Feedback
 
@@ -52,6 +54,25 @@ def test_a_file_of_a_tools_json_is_one_document_or_one_a_line(tmp_path: Path, co
     found = list(events_in(file, integrations()["app_store"], Options()))
     assert len(found) == content.count("rating")
     assert all(isinstance(event, Feedback) and event.score == 4 for event in found)
+
+
+def test_a_file_of_lines_is_not_in_memory_as_a_whole(tmp_path: Path) -> None:
+    file = tmp_path / "reviews.json"
+    line = REVIEW.replace("fine", "fine " * 200) + "\n"
+    file.write_text(line * 4_000)
+    tracemalloc.start()
+    assert sum(1 for _ in events_in(file, integrations()["app_store"], Options())) == documents_about(file) == 4_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < file.stat().st_size / 4
+
+
+def test_a_document_of_a_file_may_hold_more_events_than_a_delivery(tmp_path: Path) -> None:
+    file = tmp_path / "reviews.json"
+    review = json.loads(REVIEW)["data"]
+    file.write_text(json.dumps({"data": [review | {"id": str(n)} for n in range(2_001)]}, indent=1))
+    assert len(list(events_in(file, integrations()["app_store"], Options()))) == 2_001
+    assert documents_about(file) is None
 
 
 @pytest.mark.parametrize("content", ["{", "{}\n{\n"])
