@@ -1,7 +1,7 @@
 """The touchpoint registry: journey stage and owning division of each touchpoint, as TOML says (pure).
 
 A registry is read as a whole or not at all: every mistake is named in one SettingsError. Touchpoints that are not in it
-have the stage "unknown" and the default owner; `Unknown` counts them and keeps their names.
+have the stage "unknown" and the default owner; `Unknown` counts them and keeps their names for the log.
 """
 
 from __future__ import annotations
@@ -95,28 +95,27 @@ class Registry:
 
 @dataclass(slots=True)
 class Unknown:
-    """Counts events of unknown touchpoints: all in `events`, up to MOST_NAMES of them by (masked) name."""
+    """Counts events of unknown touchpoints, and keeps the first MOST_NAMES (masked) names of them, in order."""
 
     events: int = 0
-    names: Counter[str] = field(default_factory=Counter)
+    names: list[str] = field(default_factory=list)
     _told: int = 0
 
     def news(self) -> list[str]:
         """Names that came for the first time since this was asked last."""
-        new = list(self.names)[self._told :]
+        new = self.names[self._told :]
         self._told += len(new)
         return new
 
     def add(self, touchpoints: pl.Series) -> None:
         """Count a column of touchpoints that the registry does not have ("" = the event named none: not counted)."""
-        counted = touchpoints.drop_nulls().value_counts(sort=True)
-        for name, count in counted.iter_rows():
-            if not name:
-                continue
-            self.events += count
-            name = mask_text(name)
-            if name in self.names or len(self.names) < MOST_NAMES:
-                self.names[name] += count
+        named = touchpoints.filter(touchpoints != "")
+        self.events += named.len()
+        if len(self.names) >= MOST_NAMES:
+            return  # names that are made up for each event cost nothing more
+        for name in map(mask_text, named.unique(maintain_order=True)):
+            if name not in self.names and len(self.names) < MOST_NAMES:
+                self.names.append(name)
 
 
 def _stages(table: object, wrong: list[str]) -> tuple[str, ...]:

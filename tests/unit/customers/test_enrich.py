@@ -91,7 +91,7 @@ def test_unknown_touchpoints_are_counted_by_name_and_dead_letters_are_not(knowle
     rows = enrich(accepted({"touchpoint": "fax"}, {"touchpoint": "fax"}, {"touchpoint": ""}, dead), HERE, knowledge)
     assert rows["stage"].to_list()[:3] == ["unknown"] * 3
     assert rows["owner"].to_list()[:3] == ["customer-experience"] * 3
-    assert (knowledge.unknown.events, dict(knowledge.unknown.names)) == (2, {"fax": 2})
+    assert (knowledge.unknown.events, knowledge.unknown.names) == (2, ["fax"])
 
 
 def test_a_dead_letter_is_sealed_and_opens_only_at_its_own_offset(knowledge: Knowledge) -> None:
