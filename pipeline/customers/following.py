@@ -108,8 +108,8 @@ class Following:
         """Loads what is ours, with or without an event for it; looks whether an operator began a new epoch."""
         for part in sorted(parts):
             held = self._loaded.get(part)
-            if held is not None and held.trouble and await self._pool.call(partial(base_of, part=part)) != held.base:
-                del self._loaded[part]
+            if held is not None and held.trouble and await self._base(part) != held.base:
+                self._loaded.pop(part, None)  # maybe gone meanwhile, with its generation
             if not await self.ensure(part, generation):
                 return
 

@@ -171,10 +171,12 @@ class Worker:
 
 
 @contextlib.contextmanager
-def running_worker(place: Place, name: str = "worker", module: str = "agents") -> Iterator[Worker]:
+def running_worker(
+    place: Place, name: str = "worker", module: str = "agents", variables: Mapping[str, str] | None = None
+) -> Iterator[Worker]:
     """A worker for a block of code, started, not waited for."""
     worker = Worker(place, name, module)
-    worker.start()
+    worker.start(variables)
     try:
         yield worker
     finally:
