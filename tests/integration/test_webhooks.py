@@ -19,14 +19,17 @@ from typer.testing import CliRunner
 
 from pipeline.access import store
 from pipeline.access.keys import UNAUTHORIZED, Grant, Right
+from pipeline.arrival.fingerprints import text_fingerprints
 from pipeline.clickhouse import ClickHouse
 from pipeline.command.deliveries import app
+from pipeline.command.intake import app as intake
 from pipeline.intake.integrations import integrations
 from pipeline.intake.integrations.cases import FOLDER, cases, events_of
 from pipeline.intake.serving import Server, started
 from pipeline.settings import Settings
 from pipeline.stack.launch import Stack
 from tests.chaos.faultproxy import FaultProxy
+from tests.chaos.generator import Event
 from tests.chaos.harness import Case, deployed
 from tests.integration.gateway_place import eventually, ready
 from tests.integration.test_intake import arrived
@@ -111,6 +114,54 @@ def test_a_response_of_typeform_counts_once_and_what_was_refused_is_mapped_anew(
     raw = case.rows("SELECT count() AS n FROM deliveries WHERE position(sealed, 'readable_ref') > 0")
     assert raw[0]["n"] == 0, "bodies are sealed"
     client.close()
+    one_answer_by_four_ways(case, settings, token, tmp_path)
+
+
+#: What may differ of one answer by four ways: where it lies, when it came, and the names under which each was sent.
+OF_ITS_OWN = {"off", "ver", "ingest_ms", "row_hash", "event_hash", "payload_hash", "answer_hash"}
+
+
+def one_answer_by_four_ways(case: Case, settings: Settings, token: str, folder: Path) -> None:
+    """C2: four rows of the ledger, with the same customer, are the same but for what makes them four."""
+    at = datetime.now(UTC).isoformat()
+    said = {
+        "form_id": "f1", "submitted_at": at, "hidden": {"user_id": "c-1", "touchpoint": "checkout"}, "definition": {},
+        "answers": [
+            {"type": "number", "number": 9, "field": {"id": "q", "type": "nps", "ref": "nps"}},
+            {"type": "text", "text": "Quick and friendly.", "field": {"id": "w", "type": "long_text", "ref": "why"}},
+        ],
+    }  # fmt: skip
+    ours = {
+        "occurred_at": at, "channel": "survey", "metric": "nps", "score": 9, "text": "Quick and friendly.",
+        "touchpoint": "checkout", "customer_id": "c-1", "question_id": "nps", "ref": {"survey": "f1"},
+    }  # fmt: skip
+    kafka, http, file, webhook = (
+        ours | {"event_id": f"typeform:{way}:nps", "submission_id": way} for way in ("kafka", "http", "file", "webhook")
+    )
+    case.produce([Event("feedback", b"c-1", json.dumps(kafka).encode())])
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    ((status, *_),) = asyncio.run(posted("/v1/events", settings, token, [(json.dumps(http).encode(), headers)]))
+    assert status == 202
+    body = json.dumps({"form_response": said | {"token": "webhook"}}).encode()
+    unsigned = settings.model_copy(update={"integrations": None})
+    ((status, *_),) = asyncio.run(posted("/v1/in/typeform/{key}", unsigned, token, [(body, {})]))
+    assert status == 200
+    flat = {name: value for name, value in file.items() if name != "ref"} | {"ref.survey": "f1"}
+    table = folder / "answers.csv"
+    table.write_text(",".join(flat) + "\n" + ",".join(json.dumps(value) for value in flat.values()) + "\n")
+    mapping = [
+        word for name in flat for word in (("--map", f"{name}={name}") if name != "occurred_at" else ("--time", name))
+    ]
+    done = CliRunner().invoke(intake, ["import", str(table), "--live", *mapping], env=case.environment())
+    assert done.exit_code == 0, done.stderr
+    case.settle()
+    names = [each["event_id"] for each in (kafka, http, file, webhook)]
+    hashes = ", ".join(map(str, text_fingerprints(list(map(str, names))).tolist()))
+    rows = case.rows(f"SELECT * FROM ledger FINAL WHERE event_hash IN ({hashes})")
+    assert len(rows) == len({row["event_hash"] for row in rows}) == 4
+    same = [{key: value for key, value in row.items() if key not in OF_ITS_OWN} for row in rows]
+    assert same == [same[0]] * 4
+    assert (same[0]["disposition"], same[0]["touchpoint"], same[0]["answer"]) == ("aggregated", "checkout", 9)
 
 
 #: Keys of the fixtures under which a moment stands, in whatever form.
