@@ -39,6 +39,7 @@ from schemas.explain import Rejection
 
 _log = log("touchline.webhooks")
 Answer = TypeVar("Answer")
+_LATE = "Kafka has not acknowledged in time"
 
 _OPTIONS = {"secrets": list, "fields": dict, "questions": dict, "touchpoints": dict}
 
@@ -70,7 +71,8 @@ class Webhooks:
         if integration is None:
             detail = f"no integration of that name; there are {', '.join(sorted(integrations()))}"
             return gateway.refuse(None, Refused(HTTPStatus.NOT_FOUND, "not_found", detail))
-        grant = await gateway.grant(request.match_info["key"])
+        deadline = began + integration.patience_s
+        grant = await self._within(deadline, ("", 1, "keys"), gateway.grant(request.match_info["key"]))
         if grant is None:
             return gateway.unauthorized()
         if not grant.may(Right.WRITE):
@@ -82,30 +84,30 @@ class Webhooks:
         found = receive(integration, request.headers, body, options, time.time())
         if isinstance(found, Unread) and found.status == HTTPStatus.UNAUTHORIZED:
             return gateway.unauthorized(grant, found.error)
-        deadline = began + integration.patience_s
         if isinstance(found, Unread):
-            return await self._within(deadline, grant, 1, gateway.refuse_kept(grant, Refused(*found), body))
+            refusing = gateway.refuse_kept(grant, Refused(*found), body)
+            return await self._within(deadline, (grant.name, 1, "kafka"), refusing)
         gateway.limit(grant, max(1, len(found)))
         judged = judged_of(found, grant, gateway.rules, self._now_ms())
         delivery = _delivery(name, grant, judged, kept(request.headers), body)
         keeping = asyncio.create_task(self._deliveries.keep(delivery), name="body")
         keeping.add_done_callback(partial(self._told, delivery))
         admitting = gateway.admit(grant, _pointing(judged, delivery), name)
-        answer = await self._within(deadline, grant, len(judged), admitting)
+        answer = await self._within(deadline, (grant.name, len(judged), "kafka"), admitting)
         await asyncio.wait([keeping], timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
         if answer.rejected and (not keeping.done() or keeping.exception() is not None):
             # The body is all there is of what was refused: the tool is to bring it again.
             raise Shed(HTTPStatus.SERVICE_UNAVAILABLE, AGAIN_S, "unavailable", "the body could not be kept")
         return web.Response(status=integration.answer, body=answers.encode(answer), content_type="application/json")
 
-    async def _within(self, deadline: float, grant: Grant, count: int, work: Awaitable[Answer]) -> Answer:
-        """What the gateway answers of so many events, if that is before the deadline; else raises Shed."""
+    async def _within(self, deadline: float, counted: tuple[str, int, str], work: Awaitable[Answer]) -> Answer:
+        """What comes of `work` before the deadline; else raises Shed, counted as (producer, events, cause)."""
         try:
             async with asyncio.timeout_at(deadline):
                 return await work
         except TimeoutError as error:
-            self._gateway.counts.shed(grant.name, count, "kafka")
-            detail = "Kafka has not acknowledged in time"
+            self._gateway.counts.shed(*counted)
+            detail = "ClickHouse has not told in time whose key it is" if counted[2] == "keys" else _LATE
             raise Shed(HTTPStatus.SERVICE_UNAVAILABLE, AGAIN_S, "unavailable", detail) from error
 
     def _told(self, delivery: Delivery, keeping: asyncio.Task[None]) -> None:
