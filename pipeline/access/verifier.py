@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from pipeline.access import store
 from pipeline.access.keys import NO_DIGEST, Grant, Key, digest_of, id_of
@@ -33,17 +33,22 @@ _NOBODY = Key(Grant("", "", frozenset()), NO_DIGEST, 0)
 
 
 class Verifier:
-    """Keys in memory. `clock` gives seconds since 1970; `read` is how they are read (tests put their own in)."""
+    """Keys in memory. `clock` gives seconds since 1970; `read` is how they are read, `sleep` how it waits.
+
+    Tests put their own in.
+    """
 
     def __init__(
         self,
         pool: Pool,
         clock: Callable[[], float] = time.time,
         read: Callable[[Pool], Mapping[str, Key]] | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._pool = pool
         self._clock = clock
         self._read = read
+        self._sleep = sleep
         self._keys: Mapping[str, Key] = {}
         self._read_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
@@ -73,14 +78,22 @@ class Verifier:
         Raises Unavailable when the keys in memory are too old to be believed.
         """
         found = self._look(token)
-        if found is None and self.age_s >= AGAIN_S:
-            # Made or rotated a moment ago, perhaps. All that wait share one reading.
+        if found is None and id_of(token) is not None:
+            # Made or rotated a moment ago, perhaps, and after the last reading.
             with contextlib.suppress(Unavailable):
-                await self._load_once()
+                await self._read_since(self._clock())
             found = self._look(token)
         if self.age_s > STALE_S:
             raise Unavailable("the keys were read too long ago: ClickHouse does not answer; see `touchline doctor`")
         return found
+
+    async def _read_since(self, moment: float) -> None:
+        """Waits for a reading that began after this moment; all that wait share it."""
+        if (early := AGAIN_S - self.age_s) > 0:
+            await self._sleep(early)
+        for _ in range(2):  # one that is on its way may have begun before
+            if self._read_at < moment:
+                await self._load_once()
 
     def _look(self, token: str) -> Grant | None:
         key = self._keys.get(id_of(token) or "", _NOBODY)
