@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from pipeline.gathering import Gathering, Patience
 from pipeline.ledger import identities, relabelling, requests, restating
 from pipeline.ledger.custody import Holding, fence
 from pipeline.ledger.positions import Standing
-from pipeline.scores.folding import NoLongerOurs, Ours
+from pipeline.scores.folding import NoLongerOurs, Ours, Taking
 from pipeline.scores.recompute import Part
 from pipeline.slices import Partition, Slice
 from pipeline.telemetry import log
@@ -60,8 +61,7 @@ def attach(app: faust.App, desk: Desk, reads: Any) -> None:
     @desk.timer(app, _SETTLE_S, "settle")
     async def settle() -> None:
         async with desk.folding:
-            for partition, holding in desk.custody.holdings().items():
-                await taken_over(desk, partition, holding)
+            await taken_over(desk, desk.custody.holdings())
 
     @desk.timer(app, _ROLL_S, "roll")
     async def roll() -> None:
@@ -142,7 +142,7 @@ async def rewrite(
 
         done = await desk.keeper.anew(partition, holding.generation, between)
         fresh = desk.custody.holding(partition)
-        if not done or fresh is None or not await taken_over(desk, partition, fresh):
+        if not done or fresh is None or not await taken_over(desk, {partition: fresh}):
             raise NoLongerOurs("the partition was taken over before it was restated")
         fresh.paused = holding.paused
         where = Part(partition.topic, fresh.epoch, partition.part, fresh.loaded)
@@ -220,7 +220,13 @@ async def fold(desk: Desk, waiting: Sequence[Slice]) -> None:
     """Folds the slices that are still ours; an older attempt's are in the tables already and are recomputed there."""
     async with desk.folding:
         with desk.step("score", sum(piece.rows.height for piece in waiting)):
-            ours = [piece for piece in waiting if await current(desk, piece)]
+            held = desk.custody.holdings()
+            now = [
+                piece for piece in waiting if piece.partition in held and piece.attempt == held[piece.partition].attempt
+            ]
+            mine = await taken_over(desk, {piece.partition: held[piece.partition] for piece in now})
+            # What was recomputed when its partition was taken over is counted already.
+            ours = [piece for piece in now if piece.partition in mine and piece.lo > held[piece.partition].loaded]
             ours, torn = desk.custody.following(ours, lambda holding: max(holding.folded, holding.loaded))
             await desk.torn("score", torn)
             if not ours:
@@ -235,21 +241,19 @@ async def fold(desk: Desk, waiting: Sequence[Slice]) -> None:
             desk.folded(ours)
 
 
-async def current(desk: Desk, piece: Slice) -> bool:
-    """Whether the slice is of the present attempt and not yet in what was recomputed when it began."""
-    holding = desk.custody.holding(piece.partition)
-    if holding is None or holding.attempt != piece.attempt:
-        return False
-    return await taken_over(desk, piece.partition, holding) and piece.lo > holding.loaded
-
-
-async def taken_over(desk: Desk, partition: Partition, holding: Holding) -> bool:
-    """The partition's windows are ours: recomputed up to the position it was loaded with, once an attempt."""
-    ours = Ours(holding.epoch, holding.ver, holding.generation, holding.attempt)
-    if desk.folder.ours(partition) == ours:
-        return True
-    try:
-        await desk.folder.begin(partition, ours, holding.loaded, holding.clock_ms)
-    except NoLongerOurs:
-        return False
-    return True
+async def taken_over(desk: Desk, held: Mapping[Partition, Holding]) -> set[Partition]:
+    """Those of the partitions whose windows are ours: recomputed up to the position they came with, once an attempt."""
+    wanted = {
+        partition: Ours(holding.epoch, holding.ver, holding.generation, holding.attempt)
+        for partition, holding in held.items()
+    }
+    new = [
+        Taking(partition, ours, held[partition].loaded, held[partition].clock_ms)
+        for partition, ours in wanted.items()
+        if desk.folder.ours(partition) != ours
+    ]
+    if new:
+        # Some may be taken from us meanwhile: then the others are taken over at the next look.
+        with contextlib.suppress(NoLongerOurs):
+            await desk.folder.begin(new)
+    return {partition for partition, ours in wanted.items() if desk.folder.ours(partition) == ours}

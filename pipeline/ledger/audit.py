@@ -53,6 +53,7 @@ class Account:
     log_end: int | None
     windows: int = 0
     differ: bool = False
+    ahead: int = 0
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -109,6 +110,7 @@ def audit(settings: Settings, *, deep: bool = False) -> Audit:
         ends = partial(_log_ends, settings, str(topic)) if present else dict
         mine = _accounts(client, where, dict(zip(parts["part"], parts["lo"], strict=True)), ends)
         _check_windows(client, where, mine)
+        _check_fences(client, where, mine)
         if deep:
             _check_doubles(client, where, mine)
         accounts.extend(mine)
@@ -172,13 +174,13 @@ def _check_rows(account: Account, lowest: int, odd: Mapping[str, int]) -> None:
     for name, sentence in _ODD.items():
         if odd.get(name):
             account.wrong.append(f"{odd[name]} {sentence}")
+    account.ahead = odd.get("beyond", 0)
 
 
 #: What is odd about rows, by the columns of `_odd_rows`.
 _ODD = {
     "altered": "ledger rows do not match their own hash",
     "twofold": "offsets have two different rows under one fence",
-    "beyond": "ledger rows bear a fence that no owner has had",
 }
 
 
@@ -208,6 +210,20 @@ def _check_windows(client: ClickHouse, where: Mapping[str, Any], accounts: list[
             account.wrong.append(_difference(client, account, suspects[account.part]) + _asked(client, account))
         if account.pending:
             account.wrong.append(f"windows are settled up to {account.settled}, {account.pending} offsets are pending")
+
+
+def _check_fences(client: ClickHouse, where: Mapping[str, Any], accounts: list[Account]) -> None:
+    """Fences that no owner has had. Rows of an attempt that has just begun come before its owner says so."""
+    ahead, began = [account for account in accounts if account.ahead], time.monotonic()
+    while ahead and time.monotonic() - began < _WAITED_S:
+        time.sleep(_WAIT_S)
+        rows = client.query(_AHEAD, {**where, "parts": [account.part for account in ahead]}, long=True)
+        left = dict(rows.iter_rows()) if rows.width else {}
+        for account in ahead:
+            account.ahead = left.get(account.part, 0)
+        ahead = [account for account in ahead if account.ahead]
+    for account in ahead:
+        account.wrong.append(f"{account.ahead} ledger rows bear a fence that no owner has had")
 
 
 def _check_doubles(client: ClickHouse, where: Mapping[str, Any], accounts: list[Account]) -> None:
@@ -334,6 +350,11 @@ def _odd_rows() -> str:
 
 
 _WHERE = "WHERE topic = {topic:String} AND epoch = {epoch:UInt16}"
+
+_AHEAD = f"""SELECT part, sum(ver > owner) AS beyond
+FROM (SELECT DISTINCT part, off, ver FROM ledger {_WHERE} AND part IN {{parts:Array(UInt16)}}) AS rows
+LEFT JOIN (SELECT part, max(ver) AS owner FROM progress {_WHERE} GROUP BY part) AS owners USING (part)
+GROUP BY part"""
 
 _COUNTS = f"""SELECT part, disposition, count() AS n, max(off) AS top, min(off) AS bottom FROM ledger FINAL {_WHERE}
 GROUP BY part, disposition ORDER BY part, disposition"""

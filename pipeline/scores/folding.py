@@ -8,35 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
 
 from pipeline.clickhouse import ClickHouse, Pool
 from pipeline.errors import Unavailable
-from pipeline.scores import recompute
-from pipeline.scores.kept import DAY_S, by_width
+from pipeline.scores import recompute, takeover
+from pipeline.scores.kept import by_width
 from pipeline.scores.packing import MOST_AT_ONCE, Keys
 from pipeline.scores.recompute import ROW, Part
-from pipeline.scores.rolling import rolled_days
+from pipeline.scores.takeover import MANY_MINUTES, Portion, floor_of
 from pipeline.scores.windows import COUNTS, Hot, contributions, fold, load, rows_of
 from pipeline.slices import Partition, Slice
 from schemas.vocabulary import Reason
 
 Result = TypeVar("Result")
 
-#: Minutes kept hot after a partition was taken over: answers of the last half hour arrive in memory.
-_WARM_S = 30 * 60
-#: Hot minutes taken over at once: all rows of half an hour together would be the greatest thing in memory.
-_CHUNK_MINUTES = 10
 #: Slices folded at once: what a fold makes meanwhile is several times what they hold.
 _AT_ONCE = 8
-#: Minutes in one query; beyond it the whole partition is recomputed at once.
-_MANY_MINUTES = 2_000
 #: Waits between two tries, seconds.
 _BACKOFF_S = (0.2, 2.0)
 
@@ -49,6 +43,15 @@ class Ours:
     ver: int
     generation: int
     attempt: int
+
+
+class Taking(NamedTuple):
+    """A partition to be taken over: the ledger's position that it came with, and the partition's clock."""
+
+    partition: Partition
+    ours: Ours
+    loaded: int
+    clock_ms: int
 
 
 class Folder:
@@ -86,7 +89,7 @@ class Folder:
     def cool(self, partition: Partition, days: Collection[int]) -> None:
         """These days are kept by the hour from now on: what touches them is rewritten from the ledger."""
         self._rolled[partition] = self.rolled(partition) | frozenset(days)
-        self._hot[partition.topic].cool(partition.part, _floor(0, days))
+        self._hot[partition.topic].cool(partition.part, floor_of(0, days))
 
     def drop(self, partition: Partition) -> None:
         """The partition is no longer ours."""
@@ -98,46 +101,56 @@ class Folder:
     async def rebuild(self, partition: Partition, ours: Ours, clock_ms: int) -> None:
         """Recomputes all windows of a partition that is ours, up to what is folded."""
         if partition in self._folded:
-            await self.begin(partition, ours, self._folded[partition], clock_ms, everything=True)
+            await self.begin([Taking(partition, ours, self._folded[partition], clock_ms)], everything=True)
 
-    async def begin(
-        self, partition: Partition, ours: Ours, loaded: int, clock_ms: int, *, everything: bool = False
-    ) -> None:
-        """Takes a partition over: what the ledger holds beyond the settled offset is recomputed and written."""
-        self.drop(partition)
-        where = Part(partition.topic, ours.epoch, partition.part, loaded)
-        if loaded < 0:
-            # Nothing was ever recorded: nothing to ask, nothing to say.
-            self._hot.setdefault(partition.topic, Hot(self._limit)).begin(partition.part, 0)
-            self._ours[partition] = ours
-            return
-        where, (settled, clock_ms_then), floor, chunks = await self.ask(
-            lambda client: _plan(client, where, everything), partition, ours
-        )
-        self._rolled[partition] = where.rolled
-        hot = self._hot.setdefault(partition.topic, Hot(self._limit))
-        hot.begin(partition.part, floor)
-        for minutes in chunks:
-            stand = (settled, clock_ms_then)
-            fresh = await self.ask(partial(self._recover, where, ours, stand, minutes), partition, ours)
-            taken_over(hot, partition.part, fresh)
-        self._ours[partition] = ours
-        await self._progress({partition: (ours, loaded, clock_ms)})
+    async def begin(self, takings: Sequence[Taking], *, everything: bool = False) -> None:
+        """Takes partitions over: what the ledger holds beyond the settled offset is recomputed and written.
 
-    def _recover(
-        self, where: Part, ours: Ours, stand: tuple[int, int], minutes: list[int] | None, client: ClickHouse
-    ) -> pl.DataFrame:
-        """Some minutes from the ledger (None: all), written where the table differs. `stand`: settled offset, clock."""
-        fresh = recompute.recompute(client, where, minutes)
-        there = recompute.stored(client, where, minutes)
+        Those of a topic and epoch together. Raises NoLongerOurs, and then none of them is taken over.
+        """
+        together: dict[tuple[str, int], list[Taking]] = {}
+        for taking in takings:
+            self.drop(taking.partition)
+            if taking.loaded < 0:
+                # Nothing was ever recorded: nothing to ask, nothing to say.
+                hot = self._hot.setdefault(taking.partition.topic, Hot(self._limit))
+                hot.begin(taking.partition.part, 0)
+                self._ours[taking.partition] = taking.ours
+            else:
+                together.setdefault((taking.partition.topic, taking.ours.epoch), []).append(taking)
+        for some in together.values():
+            await self._begin(some, everything)
+
+    async def _begin(self, takings: Sequence[Taking], everything: bool) -> None:
+        """Takes partitions of one topic and epoch over."""
+        held = {taking.partition: taking.ours for taking in takings}
+        topic = takings[0].partition.topic
+        parts = [Part(topic, each.ours.epoch, each.partition.part, each.loaded) for each in takings]
+        plans = await self._ask(lambda client: takeover.plans(client, parts), held)
+        hot = self._hot.setdefault(topic, Hot(self._limit))
+        for plan in plans:
+            self._rolled[Partition(topic, plan.where.part)] = plan.where.rolled
+            hot.begin(plan.where.part, plan.floor)
+        for portion in takeover.portions(plans, everything=everything):
+            fresh = await self._ask(partial(self._recover, portion, held), held)
+            for plan in portion.plans:
+                taken_over(hot, plan.where.part, fresh.filter(pl.col("part") == plan.where.part))
+        self._ours |= held
+        await self._progress({each.partition: (each.ours, each.loaded, each.clock_ms) for each in takings})
+
+    def _recover(self, portion: Portion, held: Mapping[Partition, Ours], client: ClickHouse) -> pl.DataFrame:
+        """Window rows of a portion from the ledger, written where the table differs."""
+        fresh, there = takeover.compared(client, portion)
         changed = recompute.rewritten(
             fresh.join(there, on=[*ROW, *COUNTS], how="anti"), there.join(fresh, on=list(ROW), how="anti")
         )
-        if not changed.is_empty():
-            # The fence stands where the next owner looks for it before any window bears it.
-            here = Partition(where.topic, where.part)
-            client.insert("progress", self._progress_rows({here: (ours, *stand)}))
-            self._write(client, changed, where, ours.ver)
+        for plan in portion.plans:
+            rows = changed.filter(pl.col("part") == plan.where.part)
+            if not rows.is_empty():
+                here = Partition(plan.where.topic, plan.where.part)
+                # The fence stands where the next owner looks for it before any window bears it.
+                client.insert("progress", self._progress_rows({here: (held[here], plan.settled, plan.clock_ms)}))
+                self._write(client, rows, plan.where, held[here].ver)
         return fresh
 
     async def restated(self, partition: Partition, minutes: Sequence[int], up_to: int) -> None:
@@ -208,8 +221,8 @@ class Folder:
         where = Part(partition.topic, ours.epoch, partition.part, reach, self.rolled(partition))
 
         def work(client: ClickHouse) -> None:
-            for first in range(0, len(minutes), _MANY_MINUTES):
-                chosen = minutes[first : first + _MANY_MINUTES]
+            for first in range(0, len(minutes), MANY_MINUTES):
+                chosen = minutes[first : first + MANY_MINUTES]
                 fresh = recompute.recompute(client, where, chosen)
                 rows = recompute.rewritten(fresh, recompute.stored(client, where, chosen))
                 self._write(client, rows, where, ours.ver)
@@ -278,9 +291,12 @@ class Folder:
 
     async def ask(self, work: Callable[[ClickHouse], Result], partition: Partition, ours: Ours) -> Result:
         """Runs `work` until ClickHouse answers; raises NoLongerOurs once the partition is not ours any more."""
-        return await self._until(lambda: self._pool.call(work), {partition: ours})
+        return await self._ask(work, {partition: ours})
 
-    async def _until(self, attempt: Callable[[], Awaitable[Result]], held: dict[Partition, Ours]) -> Result:
+    async def _ask(self, work: Callable[[ClickHouse], Result], held: Mapping[Partition, Ours]) -> Result:
+        return await self._until(lambda: self._pool.call(work), held)
+
+    async def _until(self, attempt: Callable[[], Awaitable[Result]], held: Mapping[Partition, Ours]) -> Result:
         wait = _BACKOFF_S[0]
         while True:
             lost = [partition for partition, ours in held.items() if not self._holds(partition, ours)]
@@ -307,52 +323,3 @@ def taken_over(hot: Hot, part: int, fresh: pl.DataFrame) -> None:
     for rows in fresh.iter_slices(MOST_AT_ONCE):
         hot.add(load(rows.filter(pl.col("minute") > hot.floor(part)), hot.names))
         hot.shrink()
-
-
-def _floor(newest: int, rolled: Collection[int]) -> int:
-    """The newest cold minute: half an hour before the newest, and whatever is kept by the hour."""
-    return max(newest - _WARM_S, (max(rolled, default=-1) + 1) * DAY_S - 60)
-
-
-def _plan(
-    client: ClickHouse, where: Part, everything: bool
-) -> tuple[Part, tuple[int, int], int, list[list[int] | None]]:
-    """What a takeover has to do: the partition with what is rolled, settled offset and clock as they stand, newest
-    cold minute, minutes by the chunk."""
-    where = replace(where, rolled=rolled_days(client, where.topic, where.epoch, where.part))
-    stand = settled, _ = _settled(client, where)
-    newest = _newest(client, where)
-    floor = _floor(newest, where.rolled)
-    hot = list(range(max(floor + 60, 0), newest + 60, 60)) if newest else []
-    if everything:
-        return where, stand, floor, [None]
-    touched = recompute.settled_minutes(client, where, settled) if settled < where.up_to else []
-    cold = sorted(set(touched).difference(hot))
-    chunks: list[list[int] | None] = [hot[at : at + _CHUNK_MINUTES] for at in range(0, len(hot), _CHUNK_MINUTES)]
-    if len(cold) > _MANY_MINUTES:
-        return where, stand, floor, [None]
-    return where, stand, floor, [cold, *chunks] if cold else chunks
-
-
-def _settled(client: ClickHouse, where: Part) -> tuple[int, int]:
-    rows = client.query(
-        """SELECT settled, clock_ms FROM progress FINAL
-        WHERE topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}""",
-        {"topic": where.topic, "epoch": where.epoch, "part": where.part},
-    )
-    return (int(rows["settled"][0]), int(rows["clock_ms"][0])) if rows.height else (-1, 0)
-
-
-def _newest(client: ClickHouse, where: Part) -> int:
-    rows = client.query(
-        """SELECT max(minute) AS newest FROM windows
-        WHERE topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}""",
-        {"topic": where.topic, "epoch": where.epoch, "part": where.part},
-    )
-    ledger = client.query(
-        """SELECT max(intDiv(occurred_ms, 60000) * 60) AS newest FROM ledger
-        WHERE topic = {topic:String} AND epoch = {epoch:UInt16} AND part = {part:UInt16}
-          AND disposition = 'aggregated'""",
-        {"topic": where.topic, "epoch": where.epoch, "part": where.part},
-    )
-    return max(int(rows["newest"][0] or 0), int(ledger["newest"][0] or 0))

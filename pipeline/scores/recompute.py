@@ -219,18 +219,49 @@ def nonzero(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.any_horizontal(pl.col(name) != 0 for name in COUNTS))
 
 
-def settled_minutes(client: ClickHouse, where: Part, above: int) -> list[int]:
-    """Minutes (seconds) touched by ledger rows with offsets in (above, where.up_to]."""
+def together(client: ClickHouse, wheres: Sequence[Part], minutes: list[int]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """`recompute` and `stored` of the same minutes of several partitions, none of which is kept by the hour there."""
+    parameters: dict[str, object] = {
+        "topic": wheres[0].topic,
+        "epoch": wheres[0].epoch,
+        "parts": [where.part for where in wheres],
+        "minutes": minutes,
+        "day": min(minutes) // 86_400 - 1,  # as in `recompute`
+    }
+    mine = f"({' OR '.join(f'(part = {each.part} AND off <= {each.up_to})' for each in wheres)})"
+    rows = _grouped(
+        f"{mine} AND day >= toDate({{day:Int64}})", "intDiv(c_ms, 60000) * 60 IN {minutes:Array(Int64)}", ""
+    )
+    fresh = client.query(rows, parameters, FINAL_BY_DAY, long=True)
+    there = client.query(
+        f"""SELECT {", ".join(ROW)}, {", ".join(COUNTS)} FROM windows FINAL
+        PREWHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} AND part IN {{parts:Array(UInt16)}}
+            AND minute IN {{minutes:Array(UInt32)}}
+        WHERE {_NONZERO}""",
+        parameters,
+        long=True,
+    )
+    return fresh, there
+
+
+def touched(client: ClickHouse, parts: Sequence[tuple[Part, int]]) -> dict[int, list[int]]:
+    """Minutes (seconds) that ledger rows above an offset, up to the partition's `up_to`, touch; by partition."""
+    # Numbers, written out: so the primary key finds the rows.
+    new = [
+        f"(part = {each.part} AND off > {above} AND off <= {each.up_to})" for each, above in parts if above < each.up_to
+    ]
+    if not new:
+        return {}
     rows = client.query(
-        f"""SELECT DISTINCT arrayJoin(if(old_off >= 0,
+        f"""SELECT part, groupUniqArrayArray(if(old_off >= 0,
                 [intDiv(occurred_ms, 60000) * 60, intDiv(old_occurred_ms, 60000) * 60],
-                [intDiv(occurred_ms, 60000) * 60])) AS minute
+                [intDiv(occurred_ms, 60000) * 60])) AS minutes
         FROM ledger FINAL
-        WHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} AND part = {{part:UInt16}}
-          AND off > {{above:Int64}} AND off <= {{up_to:Int64}} AND disposition = '{Disposition.AGGREGATED}'
-        ORDER BY minute""",
-        {"topic": where.topic, "epoch": where.epoch, "part": where.part, "above": above, "up_to": where.up_to},
+        WHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} AND ({" OR ".join(new)})
+          AND disposition = '{Disposition.AGGREGATED}'
+        GROUP BY part""",
+        {"topic": parts[0][0].topic, "epoch": parts[0][0].epoch},
         FINAL_BY_DAY,
         long=True,
     )
-    return rows["minute"].to_list() if rows.width else []
+    return {part: sorted(minutes) for part, minutes in rows.iter_rows()} if rows.width else {}

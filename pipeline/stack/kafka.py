@@ -24,8 +24,8 @@ from pipeline.stack.processes import Command, Process, answers, is_alive, last_w
 
 _LOGGING = Path(__file__).with_name("log4j2.xml")
 #: Measured need is 230-300 MB resident; the serial collector suits two cores and starts fastest.
-#: Without the optimising compiler: a start takes 1.8 s of CPU instead of 2.8, and over the first million events a broker
-#: takes a third less of an event, since what it would win by better code it spends on making it.
+#: Without the optimising compiler: a start takes 1.8 s of CPU instead of 2.8, and over the first million events a
+#: broker takes a third less of an event, since what it would win by better code it spends on making it.
 _JVM = ("-Xmx512m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8")
 #: A start on a slow disk after SIGKILL re-reads the logs; 2-4 s are usual.
 _READY_S = 120.0

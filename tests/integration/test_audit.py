@@ -181,6 +181,27 @@ def test_a_second_row_of_an_offset_is_found(case: Case) -> None:
     assert audited(case)[0] == 3
 
 
+def test_a_fence_that_no_owner_has_had_is_found_and_one_that_is_said_a_moment_later_is_none(case: Case) -> None:
+    """The first rows of an attempt stand in the ledger before its owner has written `progress`."""
+    (row,) = case.rows(ONE.format("aggregated"))
+    (every,) = case.rows(
+        "SELECT arrayStringConcat(groupArray(name), ', ') AS names FROM system.columns WHERE table = 'ledger' "
+        "AND database = currentDatabase() AND name NOT IN ('ver', 'row_hash', 'day')"
+    )
+    names = every["names"]
+    run(case, f"INSERT INTO ledger ({names}, ver) SELECT {names}, ver + 1 FROM kept_ledger WHERE {where(row)}")
+    assert audited(case) == (3, "1 ledger rows bear a fence that no owner has had")
+    stand = "topic, epoch, part, seq, position, settled, clock_ms"
+    mine = f"topic = '{row['topic']}' AND part = {row['part']}"
+    said = f"INSERT INTO progress ({stand}, ver) SELECT {stand}, ver + 1 FROM progress FINAL WHERE {mine}"
+    later = threading.Timer(2.0, run, (case, said))
+    later.start()
+    try:
+        assert audited(case) == (0, "")
+    finally:
+        later.join()
+
+
 @pytest.mark.parametrize(
     "change", ["answer = answer + 1", "disposition = 'late'", "value = value + 0.5", "reason = 'x'"]
 )

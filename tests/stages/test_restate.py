@@ -139,7 +139,7 @@ async def test_doubles_beyond_memory_are_found_and_taken_out(bench: Bench) -> No
     await desk.keeper.load({FEEDBACK}, 1)
     holding = desk.custody.holding(FEEDBACK)
     assert holding is not None
-    assert await score.taken_over(desk, FEEDBACK, holding)
+    assert await score.taken_over(desk, {FEEDBACK: holding}) == {FEEDBACK}
     assert restating.count_doubles(client, "feedback", 1) == {1: 1}
     await ask(client, "duplicates")
     await score.carry_out(desk)

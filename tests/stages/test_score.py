@@ -83,7 +83,7 @@ async def test_a_slice_of_an_attempt_that_was_given_up_is_folded_by_the_takeover
     await desk.keeper.load({FEEDBACK}, 1)
     holding = desk.custody.holding(FEEDBACK)
     assert holding is not None
-    assert await score.taken_over(desk, FEEDBACK, holding)
+    assert await score.taken_over(desk, {FEEDBACK: holding}) == {FEEDBACK}
     equal(desk, 4, 2)
     await score.fold(desk, [piece])
     equal(desk, 4, 2)
@@ -97,10 +97,52 @@ async def test_the_next_owner_recomputes_what_was_recorded_and_not_yet_folded(be
     await other.keeper.load({FEEDBACK}, 2)
     holding = other.custody.holding(FEEDBACK)
     assert holding is not None
-    assert await score.taken_over(other, FEEDBACK, holding)
+    assert await score.taken_over(other, {FEEDBACK: holding}) == {FEEDBACK}
     equal(other, 4, 2)
     assert settled(other) == 4
     await closed(other)
+
+
+async def test_partitions_taken_over_together_get_what_each_would_get_alone(bench: Bench) -> None:
+    """One with a minute that is cold, one whose windows are as far as its ledger, an empty one."""
+    desk, _ = bench
+    sister = FEEDBACK._replace(part=0)
+    early = moment(records.NOW_MS - 6 * 3_600_000)
+    await score.fold(desk, [await recorded(desk, sister, answers(7, score=2))])
+    await score.fold(desk, [await recorded(desk, FEEDBACK, answers(3))])
+    await recorded(desk, FEEDBACK, [answer(3), answer(4, occurred_at=early)])  # and the worker dies
+    other, members = desk_of(desk.settings)
+    members.present = 2
+    empty = Partition("touchpoints", 0)
+    await other.keeper.load({FEEDBACK, sister, empty}, 2)
+    held = other.custody.holdings()
+    assert await score.taken_over(other, held) == {FEEDBACK, sister, empty}
+    equal(other, 4, 4)
+    client = ClickHouse(desk.settings)
+    assert compare(client, Part(sister.topic, 1, sister.part, 6), 0).equal
+    versions = "SELECT part, uniqExact(ver) AS n FROM windows GROUP BY part ORDER BY part"
+    assert client.query(versions).rows() == [(0, 1), (1, 2)], "what is right is not written again"
+    client.close()
+    # The hot minutes are in memory: what comes next adds to them.
+    await score.fold(other, [await recorded(other, sister, answers(2, first=7, score=2))])
+    await score.fold(other, [await recorded(other, FEEDBACK, answers(2, first=5))])
+    equal(other, 6, 4)
+    assert other.folder.cold_minutes == 0
+    await closed(other)
+
+
+async def test_partitions_of_which_one_is_lost_meanwhile_are_taken_over_at_the_next_look(bench: Bench) -> None:
+    desk, _ = bench
+    sister = FEEDBACK._replace(part=0)
+    await recorded(desk, FEEDBACK, answers(5))
+    await recorded(desk, sister, answers(5))
+    await desk.keeper.rewind([FEEDBACK, sister])
+    await desk.keeper.load({FEEDBACK, sister}, 1)
+    held = desk.custody.holdings()
+    desk.custody.forget(sister)
+    assert await score.taken_over(desk, held) == set()
+    assert await score.taken_over(desk, desk.custody.holdings()) == {FEEDBACK}
+    equal(desk, 4, 2)
 
 
 async def test_a_delayed_answer_changes_a_minute_that_is_cold_and_is_noted(bench: Bench) -> None:
