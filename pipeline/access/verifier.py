@@ -91,9 +91,11 @@ class Verifier:
         """Waits for a reading that began after this moment; all that wait share it."""
         if (early := AGAIN_S - self.age_s) > 0:
             await self._sleep(early)
-        for _ in range(2):  # one that is on its way may have begun before
-            if self._read_at < moment:
+        if self._reading is not None and not self._reading.done():  # it may have begun before: what it says is not all
+            with contextlib.suppress(Unavailable):
                 await self._load_once()
+        if self._read_at < moment:
+            await self._load_once()
 
     def _look(self, token: str) -> Grant | None:
         key = self._keys.get(id_of(token) or "", _NOBODY)

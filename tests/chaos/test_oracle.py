@@ -35,6 +35,7 @@ def rows_of(verdicts: list[oracle.Verdict]) -> list[dict[str, Any]]:
             **(verdict.fact._asdict() if verdict.fact else {}),
             **dict.fromkeys(oracle.FURTHER, ""),
             "label": "",
+            "others": 0,
         }
         for verdict in verdicts
     ]

@@ -20,8 +20,9 @@ pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
 #: How long each refusal lasts, seconds; the first of them are spent on the first, shorter waits.
 REFUSED_S, STEADY_S = 9.0, 5.0
-#: What asks on its own in a worker: record, score, the owner of ticks, requests, taking over. Each about once a second.
-LOOPS = 5
+#: What asks on its own in a worker: record, score, the owner of ticks, requests, taking over, names. Each about once a
+#: second.
+LOOPS = 6
 
 
 def now_ms() -> int:

@@ -264,7 +264,7 @@ async def told(settings: Settings, token: str, proxy: FaultProxy) -> None:
             proxy.mode(mode)
             posts = [
                 *(post("segment", {"payload": each}) for each in two),
-                post("segment", {"payload": fine}, "tl_new"),
+                post("segment", {"payload": fine}, token[:-4] + "AAAA"),
             ]
             calm, shed, unknown = await asyncio.gather(*posts)
             assert (calm[0], shed[0]) == (200, 503), (calm, shed)
