@@ -33,7 +33,7 @@ help: ## list the targets
 demo: setup ## events through Kafka and six agents into live scores (DEMO_SECONDS=60 ends by itself)
 	@.venv/bin/touchline demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
-test: setup static fast long ## all checks and tests, cheapest first (about 16 minutes on 2 cores)
+test: setup static fast long ## all checks and tests, cheapest first (about 15 minutes on 2 cores)
 	$(STEP) 'all passed'
 
 check: setup static ## the fast part: format, lint, types, unit and contract tests (less than a minute)

@@ -179,7 +179,7 @@ def test_a_worker_asked_to_end_while_clickhouse_is_down_ends_and_commits_nothing
 @pytest.mark.parametrize(
     ("seconds", "rate"),
     [
-        pytest.param(60, RATE, id="short"),
+        pytest.param(60, RATE // 2, id="short"),
         pytest.param(600, FULL_RATE, id="full", marks=[pytest.mark.prove, pytest.mark.timeout(900)]),
     ],
 )
