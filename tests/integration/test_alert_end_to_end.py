@@ -59,6 +59,9 @@ async def test_a_detractor_is_told_within_seconds_once_and_an_answer_outlives_th
         await asyncio.to_thread(probe.send, case, [feedback(unique("e"), now, score=9)])
         await until(lambda: asyncio.to_thread(ready, worker), PATIENCE_S)
         now = time.time_ns() // 1_000_000
+        # What comes as history calls nobody, however new it is (C59).
+        past = [feedback(unique("h"), now, f"customer-{n}", score=n % 7, touchpoint="delivery") for n in range(25)]
+        await asyncio.to_thread(probe.send, case, [event._replace(topic="history") for event in past])
         bad = [feedback(unique("e"), now, f"customer-{number}", score=number % 7) for number in range(25)]
         await asyncio.to_thread(probe.send, case, bad)
         await until(lambda: bool(box.taken), PATIENCE_S)
@@ -79,6 +82,10 @@ async def test_a_detractor_is_told_within_seconds_once_and_an_answer_outlives_th
 
         # Answers that the first worker had not recorded yet are counted by the second, each once.
         await until(lambda: asyncio.to_thread(count), PATIENCE_S)
+        counted = (
+            "SELECT toInt64(count()) AS n FROM ledger FINAL WHERE topic = 'history' AND disposition = 'aggregated'"
+        )
+        assert await asyncio.to_thread(case.rows, counted) == [{"n": 25}]
         (after,) = await asyncio.to_thread(listed)
         assert after["id"] == found["id"]
         assert after["acked_by"] == ""
