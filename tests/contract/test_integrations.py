@@ -94,6 +94,8 @@ IDS = {
 
 
 NOTHING: tuple[Any, ...] = (None, "", {})
+#: What a tool never says and anybody may: an address that is none among it, and numbers that are no number.
+ODD: tuple[Any, ...] = ("https://[a?touchpoint=x", "9" * 400, "\x00", "-", 1e300, -1, True, [], [[]], {"a": {}})
 
 
 def without(node: Any, names: set[str]) -> Any:
@@ -119,6 +121,15 @@ def test_no_event_is_named_after_something_that_is_not_there(name: str, path: Pa
             ids = [each["event_id"] for each in found if "event_id" in each]
             assert len(set(ids)) == len(ids), (place, ids)
             assert not [each for each in ids if {"None", "", "{}"} & set(each.split(":"))], (place, ids)
+
+
+@pytest.mark.parametrize(("name", "path"), ALL, ids=lambda value: value.stem if isinstance(value, Path) else value)
+def test_no_mapper_raises_whatever_stands_in_a_place(name: str, path: Path) -> None:
+    case = json.loads(path.read_text())
+    for place in _places(case["payload"]):
+        for odd in ODD:
+            found = events_of(name, case | {"payload": _altered(case["payload"], place, odd)})
+            assert Reason.STEP_FAILED not in {each.get("rejected") for each in found}, (place, odd)
 
 
 def test_no_fixture_belongs_to_nobody() -> None:

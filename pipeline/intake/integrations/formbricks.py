@@ -6,7 +6,7 @@ A response comes when it begins, changes and ends: the same submission with a hi
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from pipeline.intake.integrations.contract import (
     Event,
@@ -52,9 +52,9 @@ def _answers(response: dict[str, Any], options: Options) -> list[Event | Rejecti
     text = next((value for name, value in answers.items() if isinstance(value, str) and _is_text(name, options)), None)
     moment = first(response.get("updatedAt"), response.get("createdAt"))
     revision = milliseconds(moment)
-    page = {
-        name: values[0] for name, values in parse_qs(urlsplit(str(at(response, "meta", "url") or "")).query).items()
-    }
+    # Cut by hand: an address may be none that `urlsplit` takes (`https://[...`), and the answer is one all the same.
+    query = str(at(response, "meta", "url") or "").partition("?")[2].partition("#")[0]
+    page = {name: values[0] for name, values in parse_qs(query).items()}
     device = at(response, "meta", "userAgent", "device")
     common = {
         "occurred_at": moment,
