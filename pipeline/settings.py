@@ -18,6 +18,8 @@ from pipeline.errors import SettingsError
 
 #: Keys of the embedded stack and of tests: known to everybody, so good for nothing else.
 INSECURE_KEY = hashlib.sha256(b"the embedded stack and the tests").hexdigest()
+#: Window rows that a worker can hold: with more their keys could have more places than 22 bits name (scores/packing.py).
+MOST_HOT_ROWS = 3_500_000
 
 
 class Settings(BaseSettings):
@@ -82,7 +84,7 @@ class Settings(BaseSettings):
     )
 
     ids_remembered: int = Field(2_000_000, ge=1_000, description="event ids a worker remembers for duplicates")
-    hot_rows: int = Field(1_000_000, ge=1_000, le=3_500_000, description="window rows a worker folds in memory")
+    hot_rows: int = Field(1_000_000, ge=1_000, le=MOST_HOT_ROWS, description="window rows a worker folds in memory")
     names_kept: int = Field(
         10_000, ge=1, description="names of a dimension that windows count by name, besides those of the registry"
     )
