@@ -18,7 +18,7 @@ from pipeline.errors import SettingsError
 
 #: Keys of the embedded stack and of tests: known to everybody, so good for nothing else.
 INSECURE_KEY = hashlib.sha256(b"the embedded stack and the tests").hexdigest()
-#: Window rows that a worker can hold: with more their keys could have more places than 22 bits name (scores/packing.py).
+#: Window rows that a worker can hold: the places in the keys of more could be too many for 22 bits (scores/packing.py).
 MOST_HOT_ROWS = 3_500_000
 
 
