@@ -219,34 +219,40 @@ def nonzero(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.any_horizontal(pl.col(name) != 0 for name in COUNTS))
 
 
-def together(client: ClickHouse, wheres: Sequence[Part], minutes: list[int]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """`recompute` and `stored` of the same minutes of several partitions, none of which is kept by the hour there."""
-    parameters: dict[str, object] = {
-        "topic": wheres[0].topic,
-        "epoch": wheres[0].epoch,
-        "parts": [where.part for where in wheres],
-        "minutes": minutes,
-        "day": min(minutes) // 86_400 - 1,  # as in `recompute`
-    }
-    mine = f"({' OR '.join(f'(part = {each.part} AND off <= {each.up_to})' for each in wheres)})"
-    rows = _grouped(
-        f"{mine} AND day >= toDate({{day:Int64}})", "intDiv(c_ms, 60000) * 60 IN {minutes:Array(Int64)}", ""
+def together(client: ClickHouse, spans: Sequence[tuple[Part, int, int]]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """`recompute` and `stored` of several partitions of a topic, of each from its first to its last minute (seconds).
+
+    No day among them may be kept by the hour.
+    """
+    # Numbers, written out: so the primary key finds the rows.
+    mine = " OR ".join(f"(part = {each.part} AND off <= {each.up_to})" for each, _, _ in spans)
+    when = " OR ".join(
+        f"(part = {each.part} AND c_ms >= {first * 1000} AND c_ms < {(last + 60) * 1000})"
+        for each, first, last in spans
     )
-    fresh = client.query(rows, parameters, FINAL_BY_DAY, long=True)
-    there = client.query(
+    there = " OR ".join(
+        f"(part = {each.part} AND minute >= {first} AND minute <= {last})" for each, first, last in spans
+    )
+    parameters: dict[str, object] = {
+        "topic": spans[0][0].topic,
+        "epoch": spans[0][0].epoch,
+        "day": min(first for _, first, _ in spans) // 86_400 - 1,  # as in `recompute`
+    }
+    fresh = client.query(
+        _grouped(f"({mine}) AND day >= toDate({{day:Int64}})", when, ""), parameters, FINAL_BY_DAY, long=True
+    )
+    stored = client.query(
         f"""SELECT {", ".join(ROW)}, {", ".join(COUNTS)} FROM windows FINAL
-        PREWHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} AND part IN {{parts:Array(UInt16)}}
-            AND minute IN {{minutes:Array(UInt32)}}
-        WHERE {_NONZERO}""",
+        PREWHERE topic = {{topic:String}} AND epoch = {{epoch:UInt16}} AND ({there}) WHERE {_NONZERO}""",
         parameters,
         long=True,
     )
-    return fresh, there
+    return fresh, stored
 
 
 def touched(client: ClickHouse, parts: Sequence[tuple[Part, int]]) -> dict[int, list[int]]:
     """Minutes (seconds) that ledger rows above an offset, up to the partition's `up_to`, touch; by partition."""
-    # Numbers, written out: so the primary key finds the rows.
+    # Numbers, as above.
     new = [
         f"(part = {each.part} AND off > {above} AND off <= {each.up_to})" for each, above in parts if above < each.up_to
     ]

@@ -44,11 +44,11 @@ class Plan(NamedTuple):
 
 
 class Portion(NamedTuple):
-    """Work for one question: minutes (None: all) of some partitions; `together`: none of it is kept by the hour."""
+    """Work for one question: the hot minutes of partitions together, or minutes (None: all) of a single one."""
 
     plans: Sequence[Plan]
-    minutes: list[int] | None
-    together: bool
+    minutes: list[int] | None = None
+    together: bool = False
 
 
 def plans(client: ClickHouse, wheres: Sequence[Part]) -> list[Plan]:
@@ -74,8 +74,9 @@ def plans(client: ClickHouse, wheres: Sequence[Part]) -> list[Plan]:
         cold = sorted(set(beyond).difference(hot))
         settled, clock_ms = stands.get(where.part, (-1, 0))
         made.append(Plan(where, settled, clock_ms, floor, hot, cold, 0))
-    parameters["since"] = min((plan.hot[0] for plan in made if plan.hot), default=0)
-    stored = asked("count()", f"windows WHERE {ours} AND minute >= {{since:UInt32}} GROUP BY part")
+    # Of each partition from its own first minute: one that was quiet for days must not make the others look great.
+    begun = " OR ".join(f"(part = {plan.where.part} AND minute >= {plan.hot[0]})" for plan in made if plan.hot)
+    stored = asked("count()", f"windows WHERE {ours} AND ({begun}) GROUP BY part") if begun else {}
     return [_weighed(plan, stored.get(plan.where.part, (0,))[0]) for plan in made]
 
 
@@ -93,34 +94,27 @@ def portions(plans: Sequence[Plan], *, everything: bool) -> Iterator[Portion]:
     some: list[Plan] = []
     for plan in plans:
         if everything or len(plan.cold) > MANY_MINUTES:
-            yield Portion([plan], None, together=False)
+            yield Portion([plan])
             continue
         if plan.cold:
-            yield Portion([plan], plan.cold, together=False)
-        if not plan.hot:
-            continue
-        if some and sum(each.rows for each in some) + plan.rows > _ROWS:
-            yield from _hot(some)
-            some = []
-        some.append(plan)
-    yield from _hot(some)
-
-
-def _hot(some: Sequence[Plan]) -> Iterator[Portion]:
-    """The hot minutes of some partitions: together, or of one with many rows some minutes at a time."""
-    minutes = sorted({minute for plan in some for minute in plan.hot})
-    rows = sum(plan.rows for plan in some)
-    size = max(1, len(minutes) * _ROWS // rows) if rows > _ROWS else len(minutes)
-    for at in range(0, len(minutes), size or 1):
-        yield Portion(some, minutes[at : at + size], together=True)
+            yield Portion([plan], plan.cold)
+        if plan.rows > _ROWS:
+            size = max(1, len(plan.hot) * _ROWS // plan.rows)
+            for at in range(0, len(plan.hot), size):
+                yield Portion([plan._replace(hot=plan.hot[at : at + size])], together=True)
+        elif plan.hot:
+            if sum(each.rows for each in some) + plan.rows > _ROWS:
+                yield Portion(some, together=True)
+                some = []
+            some.append(plan)
+    if some:
+        yield Portion(some, together=True)
 
 
 def compared(client: ClickHouse, portion: Portion) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Window rows of a portion: what they should be by the ledger, and what the table has."""
     if portion.together:
-        wheres = [plan.where for plan in portion.plans]
-        return recompute.together(client, wheres, portion.minutes or [])
+        return recompute.together(client, [(plan.where, plan.hot[0], plan.hot[-1]) for plan in portion.plans])
     (plan,) = portion.plans
-    return recompute.recompute(client, plan.where, portion.minutes), recompute.stored(
-        client, plan.where, portion.minutes
-    )
+    fresh = recompute.recompute(client, plan.where, portion.minutes)
+    return fresh, recompute.stored(client, plan.where, portion.minutes)

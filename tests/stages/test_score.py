@@ -104,11 +104,11 @@ async def test_the_next_owner_recomputes_what_was_recorded_and_not_yet_folded(be
 
 
 async def test_partitions_taken_over_together_get_what_each_would_get_alone(bench: Bench) -> None:
-    """One with a minute that is cold, one whose windows are as far as its ledger, an empty one."""
+    """One with a minute that is cold, one whose windows are as far as its ledger and hours ago, an empty one."""
     desk, _ = bench
     sister = FEEDBACK._replace(part=0)
-    early = moment(records.NOW_MS - 6 * 3_600_000)
-    await score.fold(desk, [await recorded(desk, sister, answers(7, score=2))])
+    early, ago = moment(records.NOW_MS - 6 * 3_600_000), moment(records.NOW_MS - 9 * 3_600_000)
+    await score.fold(desk, [await recorded(desk, sister, answers(7, score=2, occurred_at=ago))])
     await score.fold(desk, [await recorded(desk, FEEDBACK, answers(3))])
     await recorded(desk, FEEDBACK, [answer(3), answer(4, occurred_at=early)])  # and the worker dies
     other, members = desk_of(desk.settings)
@@ -124,7 +124,7 @@ async def test_partitions_taken_over_together_get_what_each_would_get_alone(benc
     assert client.query(versions).rows() == [(0, 1), (1, 2)], "what is right is not written again"
     client.close()
     # The hot minutes are in memory: what comes next adds to them.
-    await score.fold(other, [await recorded(other, sister, answers(2, first=7, score=2))])
+    await score.fold(other, [await recorded(other, sister, answers(2, first=7, score=2, occurred_at=ago))])
     await score.fold(other, [await recorded(other, FEEDBACK, answers(2, first=5))])
     equal(other, 6, 4)
     assert other.folder.cold_minutes == 0

@@ -27,26 +27,25 @@ def test_every_hot_minute_of_every_partition_is_asked_for_once(given: list[tuple
         (each.where.part, minute)
         for portion in portions(plans, everything=False)
         for each in portion.plans
-        for minute in portion.minutes or []
-        if minute in each.hot
+        for minute in each.hot
     )
     assert found == Counter((each.where.part, minute) for each in plans for minute in each.hot)
 
 
 def test_small_partitions_share_a_question_and_a_great_one_has_several() -> None:
     small, great = [plan(part, 2_000) for part in range(12)], plan(12, 300_000)
-    first, *rest = portions([*small, great], everything=False)
-    assert (len(first.plans), len(first.minutes or []), first.together) == (12, 30, True)
+    *rest, first = portions([*small, great], everything=False)
+    assert (len(first.plans), {len(each.hot) for each in first.plans}, first.together) == (12, {30}, True)
     assert [len(portion.plans) for portion in rest] == [1, 1, 1, 1]
-    assert max(len(portion.minutes or []) for portion in rest) == 8
+    assert max(len(portion.plans[0].hot) for portion in rest) == 8
 
 
 def test_cold_minutes_are_asked_for_by_partition_and_too_many_of_them_as_a_whole() -> None:
     some, many = plan(0, 10, cold=3), plan(1, 10, cold=MANY_MINUTES + 1)
     cold, whole, hot = portions([some, many], everything=False)
     assert (cold.minutes, cold.together) == (some.cold, False)
-    assert (whole.plans, whole.minutes) == ([many], None)
-    assert hot.plans == [some]
+    assert (whole.plans, whole.minutes, whole.together) == ([many], None, False)
+    assert (hot.plans, hot.together) == ([some], True)
     assert [portion.minutes for portion in portions([some, many], everything=True)] == [None, None]
 
 
