@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -390,20 +390,19 @@ class Desk:
             await self.pool.insert("arrivals", counts)
         if Partition("ticks", 0) not in self.group.assigned() or not self.broker_ms:
             # Another worker looks now: what this one says of producers must not stand for ever.
-            for producer in self.muster.since or ():
-                for state in (BAD, SILENT):
-                    self.telemetry.set(f"touchline_producer_{state}", 0, producer=producer)
+            self._show_producers({})
             self.muster = Muster()
             return
         parts = range(self.settings.topic_partitions)
         ends = await self.group.log_ends({Partition(topic, part) for topic in _SCHEMAS for part in parts})
         found = await self.pool.call(lambda client: self.muster.look(client, self.broker_ms, ends))
-        for producer in set(self.muster.since or ()) - {one.producer for one in found}:  # they are gone
+        self._show_producers({one.producer: one.state for one in found})
+
+    def _show_producers(self, states: Mapping[str, str]) -> None:
+        """Who is bad or silent; of those that are known and have no state here, neither."""
+        for producer in {*(self.muster.since or ()), *states}:
             for state in (BAD, SILENT):
-                self.telemetry.set(f"touchline_producer_{state}", 0, producer=producer)
-        for one in found:
-            for state in (BAD, SILENT):
-                self.telemetry.set(f"touchline_producer_{state}", one.state == state, producer=one.producer)
+                self.telemetry.set(f"touchline_producer_{state}", states.get(producer) == state, producer=producer)
 
     def folded(self, slices: Sequence[Slice]) -> None:
         """What to remember and to show after a fold."""

@@ -6,14 +6,14 @@ duplicate of itself. Dead letters are never remembered, so they are never the fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.arrival.fingerprints import NO_HASHES, NO_INTS, Flags, Hashes, Ints
-from pipeline.arrival.ring import Column, HashRing, Numbers
+from pipeline.arrival.ring import Column, Numbers, Remembered
 from pipeline.slices import Partition
 
 #: The other way round.
@@ -50,7 +50,7 @@ class Doubles(NamedTuple):
     new: Flags
 
 
-class IdMemory:
+class IdMemory(Remembered):
     """Event ids of all partitions of one worker: exact for the newest `limit` of them.
 
     38 bytes an id and its bucket (77 MB for 2,000,000), 0.15 us an event. Of the payload's hash 32 bits are kept:
@@ -58,8 +58,7 @@ class IdMemory:
     """
 
     def __init__(self, limit: int) -> None:
-        columns = {"offset": np.int64, "payload": np.uint32, "second": np.uint32}
-        self._ring = HashRing(limit, columns)
+        super().__init__(limit, {"offset": np.int64, "payload": np.uint32, "second": np.uint32})
 
     def restore(self, partitions: Mapping[Partition, bool], ids: list[Ids]) -> None:
         """Begin partitions with the newest ids of the ledger, no more than there is `room` for, newest first.
@@ -101,29 +100,6 @@ class IdMemory:
     def payloads(self, places: Ints) -> np.ndarray:
         """The lower 32 bits of the payload's hash at each place; anything for place -1."""
         return self._ring.columns["payload"][places]
-
-    def forget(self, partitions: Iterable[Partition]) -> None:
-        """Drop what is known of partitions that are no longer ours, all in one call."""
-        self._ring.forget(partitions)
-        self._ring.pack()
-
-    @property
-    def partitions(self) -> set[Partition]:
-        """Those that have begun."""
-        return self._ring.partitions
-
-    @property
-    def room(self) -> int:
-        """How many ids can be added before one must leave."""
-        return self._ring.room
-
-    def whole(self, partition: Partition) -> bool:
-        """True while no id of this partition was ever left out: then the ledger knows no more than we do."""
-        return self._ring.whole(partition)
-
-    def held(self, partition: Partition) -> int:
-        """How many ids of this partition are remembered."""
-        return self._ring.held(partition)
 
     @property
     def remembered(self) -> int:

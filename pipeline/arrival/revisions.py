@@ -6,13 +6,13 @@ revision was too late to count: the row before it still stands, and it is that r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.arrival.fingerprints import NO_HASHES, NO_INTS, Flags, Hashes, Ints
-from pipeline.arrival.ring import Column, HashRing, Numbers
+from pipeline.arrival.ring import Column, Numbers, Remembered
 from pipeline.slices import Partition
 
 
@@ -40,11 +40,11 @@ class Replaced(NamedTuple):
     old: Ints
 
 
-class AnswerMemory:
+class AnswerMemory(Remembered):
     """What stands of the newest `limit` answers of a worker; 34 bytes each, and its bucket."""
 
     def __init__(self, limit: int) -> None:
-        self._ring = HashRing(limit, {"revision": np.int64, "offset": np.int64, "second": np.uint32})
+        super().__init__(limit, {"revision": np.int64, "offset": np.int64, "second": np.uint32})
 
     def restore(
         self, partitions: Mapping[Partition, bool], which: Numbers, standing: Standing, newest_ms: Ints
@@ -86,29 +86,6 @@ class AnswerMemory:
         columns = {"revision": standing.revisions[new], "offset": standing.offsets[new]}
         second = np.full(int(new.sum()), ingest_ms // 1000, dtype=np.uint32)
         self._ring.add(partition, standing.hashes[new], **columns, second=second)
-
-    def forget(self, partitions: Iterable[Partition]) -> None:
-        """Drop what is known of partitions that are no longer ours, all in one call."""
-        self._ring.forget(partitions)
-        self._ring.pack()
-
-    @property
-    def partitions(self) -> set[Partition]:
-        """Those that have begun."""
-        return self._ring.partitions
-
-    @property
-    def room(self) -> int:
-        """How many answers can be added before one must leave."""
-        return self._ring.room
-
-    def whole(self, partition: Partition) -> bool:
-        """True while no answer of this partition was ever left out."""
-        return self._ring.whole(partition)
-
-    def held(self, partition: Partition) -> int:
-        """How many answers of this partition are remembered."""
-        return self._ring.held(partition)
 
 
 def replaced(answers: Answers, before: Standing) -> tuple[Replaced, Standing]:

@@ -232,3 +232,33 @@ class HashRing:
         for start in range(0, count, _CHUNK):
             numbers = np.arange(start, min(start + _CHUNK, count), dtype=np.int64)
             self._link(self._hash[numbers], numbers, numbers)
+
+
+class Remembered:
+    """What the memories of ids and of answers have in common: a ring whose partitions begin and are forgotten."""
+
+    def __init__(self, limit: int, columns: Mapping[str, npt.DTypeLike]) -> None:
+        self._ring = HashRing(limit, columns)
+
+    def forget(self, partitions: Iterable[Partition]) -> None:
+        """Drop what is known of partitions that are no longer ours, all in one call."""
+        self._ring.forget(partitions)
+        self._ring.pack()
+
+    @property
+    def partitions(self) -> set[Partition]:
+        """Those that have begun."""
+        return self._ring.partitions
+
+    @property
+    def room(self) -> int:
+        """How many can be added before one must leave."""
+        return self._ring.room
+
+    def whole(self, partition: Partition) -> bool:
+        """True while nothing of this partition was ever left out: then the ledger knows no more than we do."""
+        return self._ring.whole(partition)
+
+    def held(self, partition: Partition) -> int:
+        """How many of this partition are remembered."""
+        return self._ring.held(partition)
