@@ -10,6 +10,7 @@ from typing import Any
 import faust
 import polars as pl
 
+from pipeline import roll
 from pipeline.desk import Desk
 from pipeline.gathering import Gathering, Patience
 from pipeline.ledger import positions, retractions
@@ -38,7 +39,7 @@ def attach(app: faust.App, desk: Desk, reads: Any, writes: Any) -> None:
 
     @desk.timer(app, _ROLL_S, "roll call")
     async def roll_call() -> None:
-        await desk.call_the_roll()
+        await roll.call_the_roll(desk)
 
 
 async def write(desk: Desk, batch: Sequence[Slice]) -> Sequence[Slice]:
@@ -63,7 +64,7 @@ async def write(desk: Desk, batch: Sequence[Slice]) -> Sequence[Slice]:
             return ()
         for piece in written:
             desk.custody.written(piece)
-        desk.count(batch[0].partition.topic, written)
+        roll.counted(desk, batch[0].partition.topic, written)
         # Accept remembers a refused row as the first of its id; the ledger, where it is a dead letter, does not.
         refused = [piece.partition for piece in written if str(Reason.REFUSED_BY_SINK) in piece.rows["reason"]]
         await desk.keeper.rewind(list(dict.fromkeys(refused)))

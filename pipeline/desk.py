@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,7 +39,6 @@ from pipeline.followed import Followed
 from pipeline.gauges import gauges, tell_retries
 from pipeline.health import Health
 from pipeline.isolation import Step, isolate
-from pipeline.ledger.attendance import BAD, SILENT
 from pipeline.ledger.crashes import Crashes
 from pipeline.ledger.custody import Custody, Holding
 from pipeline.ledger.keeper import Keeper
@@ -72,11 +71,6 @@ _COMMIT_S = 1.0
 _BEAT_S = 0.1
 #: How often it is looked whether the flow is empty, seconds.
 _CALM_S = 0.02
-
-#: The schema that events of a live topic follow, as a label.
-_SCHEMAS = {"feedback": "feedback.v1", "touchpoints": "touchpoint.v1"}
-#: Columns of a written row that the counts are made of.
-_TOLD = ("disposition", "reason", "failed_at", "ingest_ms", "producer", "channel")
 
 _log = log("touchline.worker")
 
@@ -369,40 +363,6 @@ class Desk:
         holding.paused = ""
         await self.group.resume(partition, holding.next_off)
         self.telemetry.set("touchline_breaker_open", 0, topic=partition.topic, partition=str(partition.part))
-
-    def count(self, topic: str, written: Sequence[Slice]) -> None:
-        """What became of the offsets of a batch, and who sent them, for the metrics and for the roll call."""
-        rows = pl.concat(piece.rows.select(*_TOLD) for piece in written)
-        for disposition, reason, stage, n in rows.group_by("disposition", "reason", "failed_at").len().iter_rows():
-            self.telemetry.count("touchline_dispositions_total", n, disposition=disposition, reason=reason)
-            if stage:
-                self.telemetry.count("touchline_rejected_total", n, stage=stage, reason=reason)
-        schema = _SCHEMAS.get(topic, topic)
-        for producer, reason, n in self.rollcall.add(topic, rows).select("producer", "reason", "n").iter_rows():
-            self.telemetry.count("touchline_arrivals_total", n, producer=producer, schema=schema)
-            if reason:
-                self.telemetry.count("touchline_quarantined_total", n, producer=producer, schema=schema, reason=reason)
-
-    async def call_the_roll(self) -> None:
-        """Writes what was counted; the owner of `ticks` then looks who turned bad or fell silent."""
-        counts = self.rollcall.taken()
-        if not counts.is_empty():
-            await self.pool.insert("arrivals", counts)
-        if Partition("ticks", 0) not in self.group.assigned() or not self.broker_ms:
-            # Another worker looks now: what this one says of producers must not stand for ever.
-            self._show_producers({})
-            self.muster = Muster()
-            return
-        parts = range(self.settings.topic_partitions)
-        ends = await self.group.log_ends({Partition(topic, part) for topic in _SCHEMAS for part in parts})
-        found = await self.pool.call(lambda client: self.muster.look(client, self.broker_ms, ends))
-        self._show_producers({one.producer: one.state for one in found})
-
-    def _show_producers(self, states: Mapping[str, str]) -> None:
-        """Who is bad or silent; of those that are known and have no state here, neither."""
-        for producer in {*(self.muster.since or ()), *states}:
-            for state in (BAD, SILENT):
-                self.telemetry.set(f"touchline_producer_{state}", states.get(producer) == state, producer=producer)
 
     def folded(self, slices: Sequence[Slice]) -> None:
         """What to remember and to show after a fold."""

@@ -45,7 +45,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "command": _DOMAIN | {"access", "stack", "intake", "views"},
 }
 #: Top files of pipeline that stand above the rooms and bring them together for the agents; all others stand below.
-TOP_FILES: Mapping[str, frozenset[str]] = {"pipeline.desk": _DOMAIN}
+TOP_FILES: Mapping[str, frozenset[str]] = {"pipeline.desk": _DOMAIN, "pipeline.roll": frozenset({"ledger"})}
 
 #: A module that imports one of these, or calls one of `IO_CALLS`, talks to the world outside and says [I/O] in line 1.
 IO_IMPORTS = frozenset(
