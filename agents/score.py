@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -252,8 +251,14 @@ async def taken_over(desk: Desk, held: Mapping[Partition, Holding]) -> set[Parti
         for partition, ours in wanted.items()
         if desk.folder.ours(partition) != ours
     ]
-    if new:
-        # Some may be taken from us meanwhile: then the others are taken over at the next look.
-        with contextlib.suppress(NoLongerOurs):
+    while new:
+        try:
             await desk.folder.begin(new)
+            break
+        except NoLongerOurs:
+            # Some were taken from us meanwhile. The others go on at once, or their slices would have to be read again.
+            now, before = desk.custody.holdings(), len(new)
+            new = [each for each in new if each.partition in now and now[each.partition].attempt == each.ours.attempt]
+            if len(new) == before:
+                break  # the loop stood still for too long: nothing is ours until the group has spoken
     return {partition for partition, ours in wanted.items() if desk.folder.ours(partition) == ours}
