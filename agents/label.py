@@ -47,6 +47,7 @@ async def with_labels(desk: Desk, piece: Slice) -> Slice:
     labels = await desk.labeller.label(texts, stated, burst=burst)
     labels = labels.with_columns(desk.topics_of(texts, labels["language"]))
     desk.telemetry.count("touchline_texts_with_topic_total", int((labels["topics"] != "").sum()))
+    desk.telemetry.count("touchline_texts_truncated_total", int(piece.rows["truncated"].gather(where).sum()))
     columns = ["language", *_ADDED]
     filled = [blank[name].clone().scatter(where, labels[name].cast(blank.schema[name])) for name in columns]
     for tier, count in labels.group_by("tier").len().iter_rows():

@@ -112,6 +112,7 @@ ACCEPTED: dict[str, pl.DataType] = {
     "revision": pl.Int64(),
     "old_off": pl.Int64(),
     "text": pl.String(),
+    "truncated": pl.UInt8(),
     "failed_at": pl.String(),
     "path": pl.String(),
     "detail": pl.String(),
@@ -164,9 +165,12 @@ OLD: dict[str, pl.DataType] = {
     "old_others": pl.UInt16(),
 }
 
+#: What is not kept at all, or in the tables beside the ledger.
+_BESIDE = ("customer_id", "text", "truncated", "raw", "path", "detail", "producer", "attempt")
+
 #: Columns of the table `ledger` that a worker writes, besides topic, epoch, part and ver.
 LEDGER: tuple[str, ...] = (
-    *(name for name in ACCEPTED if name not in ("customer_id", "text", "raw", "path", "detail", "producer", "attempt")),
+    *(name for name in ACCEPTED if name not in _BESIDE),
     *(name for name in ENRICHED if name != "sealed"),
     *LABELLED,
     *OLD,

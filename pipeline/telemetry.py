@@ -68,6 +68,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("touchline_label_cache_hits_total", "counter", (), "texts whose label was remembered"),
     Metric("touchline_texts_total", "counter", ("tier",), "texts labelled, by tier"),
     Metric("touchline_texts_with_topic_total", "counter", (), "texts in which the taxonomy found a topic"),
+    Metric("touchline_texts_truncated_total", "counter", (), "texts of which the first 10,000 characters are kept"),
     Metric("touchline_hot_window_rows", "gauge", (), "window rows folded in memory"),
     Metric("touchline_hot_evicted_total", "counter", (), "minutes that left the memory because of its limit"),
     Metric("touchline_cold_minutes_total", "counter", (), "minutes rewritten from the ledger"),

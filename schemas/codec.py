@@ -22,7 +22,7 @@ from schemas import envelopes, guards
 from schemas.envelopes import Cloud, Headers, Mode
 from schemas.explain import DECODE_ERRORS, Rejection, explain, reject
 from schemas.feedback import SCALES, Feedback
-from schemas.limits import MAX_DEPTH, MAX_KEYS, MAX_VALUE_BYTES
+from schemas.limits import MAX_DEPTH, MAX_KEYS, MAX_TEXT, MAX_VALUE_BYTES
 from schemas.profile import Profile
 from schemas.touchpoint import VERSION, Touchpoint
 from schemas.vocabulary import Reason
@@ -129,7 +129,12 @@ def encode(event: msgspec.Struct) -> bytes:
 
 
 def check(feedback: Feedback) -> Rejection | None:
-    """What types cannot say of one answer: a score where the metric needs one, on a scale that the metric has."""
+    """What types cannot say of one answer: a score where the metric needs one, on a scale that the metric has.
+
+    And of one that was made from something else: with its whole text it is no larger than an event may be.
+    """
+    if feedback.text and len(feedback.text) > MAX_TEXT and len(whole := encode(feedback)) > MAX_VALUE_BYTES:
+        return _limits(whole)
     scales = SCALES[feedback.metric]
     given = (feedback.scale_min, feedback.scale_max)
     if not scales:

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import msgspec
 
-from schemas.limits import MAX_TEXT
 from schemas.touchpoint import Attributes, Moment, Name, OptionalName, Version
 from schemas.vocabulary import Channel, Metric, Source
 
@@ -27,6 +26,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_default
 
     An answer that is edited comes again with the same (`brand`, `source`, `submission_id`, `question_id`), a higher
     `revision` and an `event_id` of its own; it replaces the former. Without `submission_id` an answer stands alone.
+    Of a `text` the first 10,000 characters are kept; `truncated` says that there was more.
     `reach` is how many people a public post may have reached (followers, views): a burst of bad ones weighs by it.
     """
 
@@ -43,7 +43,8 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_default
     score: Step | None = None
     scale_min: Step | None = None
     scale_max: Step | None = None
-    text: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] | None = None
+    text: str | None = None
+    truncated: bool = False
     language: OptionalName = None
     brand: Name = "default"
     unit: OptionalName = None

@@ -6,7 +6,7 @@ MAX_VALUE_BYTES = 256 * 1024
 MAX_DEPTH = 16
 #: Keys in one event, all levels together.
 MAX_KEYS = 64
-#: Characters of one string. Longer texts are no feedback but a document.
+#: Characters of one string. A longer one is refused, but for the text of a feedback: of that so many are kept.
 MAX_TEXT = 10_000
 #: Characters of an identifier or a dimension value.
 MAX_NAME = 200

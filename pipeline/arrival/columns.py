@@ -37,6 +37,7 @@ OWN: tuple[str, ...] = (
     "currency",
     "duration_ms",
     "text",
+    "truncated",
 )
 
 #: Column and attribute, where a word of the event is a column of ours as it stands.
@@ -57,6 +58,7 @@ _TOUCHPOINT_WORDS = {**_SHARED_WORDS, "currency": "currency"}
 _FEEDBACK_WORDS = {**_SHARED_WORDS, "source": "source", "metric": "metric", "text": "text"}
 
 _WORD = pl.String()
+_FLAG = pl.UInt8()
 #: Bins of a touchpoint's outcome.
 _OUTCOMES: dict[str, int] = {"": 0, "ok": 1, "fail": 2, "abandon": 3}
 
@@ -107,6 +109,7 @@ def of_touchpoints(events: Sequence[Touchpoint]) -> Columns:
     own["value"] = _numbers(events, "value", pl.Float64()).fill_null(0.0)
     own["duration_ms"] = _numbers(events, "duration_ms", pl.Int64()).fill_null(0)
     own["text"] = _constant("", count)
+    own["truncated"] = _constant(0, count, _FLAG)
     nothing = np.zeros(count, dtype=np.uint64)
     return Columns(own, moments(events), _ids(events), nothing, np.zeros(count, dtype=np.int64))
 
@@ -118,6 +121,7 @@ def of_feedback(events: Sequence[Feedback]) -> tuple[Columns, Scores]:
     own["value"] = _numbers(events, "reach", pl.Float64()).fill_null(0.0)
     own["currency"] = _constant("", count)
     own["duration_ms"] = _constant(0, count, pl.Int64())
+    own["truncated"] = _flags(events, "truncated")
     revision = np.fromiter(map(attrgetter("revision"), events), dtype=np.int64, count=count)
     return Columns(own, moments(events), _ids(events), _answers(events, own), revision), scores_of(events)
 
@@ -158,6 +162,11 @@ def _numbers(events: Sequence[Any], attribute: str, dtype: pl.DataType) -> pl.Se
     if values and values.count(None) == len(values):
         return _constant(None, len(values), dtype)
     return pl.Series(values, dtype=dtype)
+
+
+def _flags(events: Sequence[Any], attribute: str) -> pl.Series:
+    values = list(map(attrgetter(attribute), events))
+    return pl.Series(values, dtype=pl.Boolean()).cast(_FLAG) if True in values else _constant(0, len(values), _FLAG)
 
 
 def moments(events: Sequence[Any]) -> Ints:

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from pipeline.customers import cutting
 from pipeline.customers.masking import LEAST_ID, mask_addresses, mask_text
 from schemas.feedback import Feedback
 from schemas.limits import MAX_NAME, MAX_TEXT
@@ -23,17 +24,18 @@ _OF_TOUCHPOINTS: Final = (*_DIMENSIONS, "currency", "journey")
 
 
 def cleaned(event: Event) -> Event:
-    """The event with its text masked, and its dimensions and attributes without addresses and without its own id."""
+    """The event with its text masked and cut, dimensions and attributes without addresses and without its own id."""
     plain = event.customer_id or ""
     names = _DIMENSIONS if isinstance(event, Feedback) else _OF_TOUCHPOINTS
     words: dict[str, Any] = {name: value for name in names if (value := getattr(event, name))}
-    if isinstance(event, Feedback) and event.text:
-        words["text"] = mask_text(event.text)
-    if any("@" in value or _holds(value, plain) for value in words.values()):  # one sign is enough, as over columns
-        words = {name: value if name == "text" else mask_addresses(value) for name, value in words.items()}
-    words = {
-        name: without_id(value, plain)[: MAX_TEXT if name == "text" else MAX_NAME] for name, value in words.items()
-    }
+    masked = mask_text(event.text) if isinstance(event, Feedback) and event.text else ""
+    if any(
+        "@" in value or _holds(value, plain) for value in (*words.values(), masked)
+    ):  # one is enough, as over columns
+        words = {name: without_id(mask_addresses(value), plain)[:MAX_NAME] for name, value in words.items()}
+    if isinstance(event, Feedback) and masked:
+        text = without_id(masked, plain)
+        words |= {"text": cut(text, plain), "truncated": event.truncated or len(text) > MAX_TEXT}
     if event.attributes:
         words["attributes"] = {
             _masked(name, plain, MAX_NAME): _masked(value, plain, MAX_TEXT) if isinstance(value, str) else value
@@ -53,6 +55,11 @@ def _masked(word: str, plain: str, most: int) -> str:
 def without_id(value: str, plain: str) -> str:
     """A value in which [id] stands for the customer's id; an id of a few signs is left (it is in every second word)."""
     return value.replace(plain, "[id]") if _holds(value, plain) else value
+
+
+def cut(text: str, plain: str) -> str:
+    """Of a masked text at most MAX_TEXT characters, masked too, without the customer's id."""
+    return cutting.cut(text, lambda head: without_id(mask_text(head), plain))
 
 
 def _holds(value: str, plain: str) -> bool:

@@ -4,7 +4,8 @@ It adds the pseudonym, the profile as of the event's own time, the stage and the
 
 - `customer_id` becomes `customer` and `key_id`; where a text or a dimension repeats the id, it becomes [id];
 - `agent` (an employee's id, personal too) becomes `a:<16 hex digits>` unless the deployment says `plain_agents`;
-- texts are masked; dimensions lose e-mail addresses (a product's number may look like a phone's, so no more than that);
+- texts are masked, and cut; dimensions lose e-mail addresses (a product's number may look like a phone's, so no more
+  than that);
 - a dead letter keeps no identifier and no text: customer 0, agent "", text "". Its dimensions are masked in full, its
   bytes are sealed, `key_id` is the sealing key's, and what `detail` quotes is kept only when it is a plain word.
 """
@@ -17,6 +18,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from pipeline.customers.cleaning import cut
 from pipeline.customers.masking import LEAST_ID, mask, mask_addresses, mask_text
 from pipeline.customers.names import Names
 from pipeline.customers.profiles import Profiles
@@ -24,6 +26,7 @@ from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.customers.registry import UNKNOWN, Registry, Unknown
 from pipeline.customers.sealing import Sealer, context
 from pipeline.slices import ACCEPTED, ENRICHED
+from schemas.limits import MAX_TEXT
 
 DEAD_LETTER: Final = "dead_letter"
 #: Columns whose values a producer writes freely and that are stored as they are.
@@ -103,7 +106,19 @@ def _given(events: pl.Series, otherwise: pl.Series) -> pl.Series:
 def _cleaned(rows: pl.DataFrame, knowledge: Knowledge) -> pl.DataFrame:
     """The rows with text, agent and dimensions free of plain values (dead letters: see `_buried`)."""
     agent = rows["agent"] if knowledge.plain_agents else knowledge.pseudonyms.agents(rows["agent"])
-    return _without_strays(rows.with_columns(mask(rows["text"]), agent))
+    return _cut(_without_strays(rows.with_columns(mask(rows["text"]), agent)))
+
+
+def _cut(rows: pl.DataFrame) -> pl.DataFrame:
+    """Long texts end after MAX_TEXT characters, and their rows say that there was more."""
+    text = rows["text"]
+    longest = text.str.len_bytes().max()
+    if not isinstance(longest, int) or longest <= MAX_TEXT:
+        return rows
+    at = (text.str.len_chars() > MAX_TEXT).arg_true()
+    whole = zip(text.gather(at).to_list(), rows["customer_id"].gather(at).to_list(), strict=True)
+    kept = pl.Series([cut(long, plain) for long, plain in whole], dtype=pl.String)
+    return rows.with_columns(text.clone().scatter(at, kept), rows["truncated"].clone().scatter(at, 1))
 
 
 def _without_strays(rows: pl.DataFrame) -> pl.DataFrame:

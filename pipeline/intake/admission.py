@@ -68,7 +68,7 @@ class Judged(NamedTuple):
     """One value: topic, Kafka key and bytes to send, its event id (empty when it has none), or why it is refused.
 
     A refused one has no topic and no key; its bytes are those that came (made into one value where headers belong to
-    them), to be kept.
+    them), to be kept. One that is `truncated` had a longer text.
     """
 
     topic: str
@@ -76,6 +76,7 @@ class Judged(NamedTuple):
     value: bytes
     event_id: str
     rejection: Rejection | None
+    truncated: bool = False
 
 
 _feedback = msgspec.json.Decoder(_Feedback).decode
@@ -182,7 +183,8 @@ def _judged(event: Event, bounds: _Bounds, came: bytes | None) -> Judged:
     if bounds.rules.pseudonyms is not None:
         event = with_pseudonym(event, bounds.rules.pseudonyms)
         value = written(event)
-    return Judged(_TOPIC_OF[type(event)], key_of(event), value, event.event_id, None)
+    cut = isinstance(event, Feedback) and event.truncated
+    return Judged(_TOPIC_OF[type(event)], key_of(event), value, event.event_id, None, cut)
 
 
 def _fault(event: Event, bounds: _Bounds) -> Rejection | None:
@@ -212,10 +214,11 @@ def written(event: Event) -> bytes:
 
 
 def _may_be_plain(event: Event, value: bytes) -> bool:
-    """Whether there may be something to mask: an address, a number in a text, the customer's own id a second time."""
+    """Whether there may be something to mask or cut: an address, a number or no end of a text, the own id again."""
     if event.attributes or b"@" in value:
         return True
-    if isinstance(event, Feedback) and event.text and mask_text(event.text) != event.text:
+    text = event.text if isinstance(event, Feedback) else None
+    if text and (len(text) > MAX_TEXT or mask_text(text) != text):
         return True
     plain = event.customer_id
     if plain is None or len(plain) < LEAST_ID:

@@ -120,7 +120,7 @@ def _why(score: int) -> str:
     return (
         f'<form method="post" action="?"><input type="hidden" name="score" value="{score}">'
         '<label for="why">What is the main reason for your answer?</label>'
-        '<textarea id="why" name="why" maxlength="10000" rows="5"></textarea><button>Send</button></form>'
+        '<textarea id="why" name="why" rows="5"></textarea><button>Send</button></form>'
     )
 
 

@@ -16,7 +16,10 @@ from schemas.vocabulary import Reason
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one event; `index` counts from 0. A refused one has a reason and the path of what is wrong."""
+    """What became of one event; `index` counts from 0. A refused one has a reason and the path of what is wrong.
+
+    Of an accepted one that is `truncated` the first 10,000 characters of the text are kept.
+    """
 
     index: int
     event_id: str
@@ -24,6 +27,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: Reason | None = None
     path: str | None = None
     detail: str | None = None
+    truncated: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +70,7 @@ encode = msgspec.json.Encoder().encode
 def answer_of(judged: Sequence[Judged]) -> Answer:
     """The verdicts of events of which the valid ones are acknowledged."""
     items = [
-        Verdict(index=index, event_id=each.event_id, verdict="accepted")
+        Verdict(index=index, event_id=each.event_id, verdict="accepted", truncated=each.truncated)
         if each.rejection is None
         else Verdict(
             index=index,

@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pipeline.errors import UsageError
 from schemas.feedback import SCALES, Feedback, Reference
-from schemas.limits import MAX_TEXT
 from schemas.touchpoint import Name, OptionalName
 from schemas.vocabulary import Channel, Metric, Source
 
@@ -115,7 +114,7 @@ def answer_of(asked: Asked, score: int, text: str, now_ms: int) -> Feedback:
         score=score,
         scale_min=asked.scale_min,
         scale_max=asked.scale_max,
-        text=text[:MAX_TEXT] or None,
+        text=text or None,
         source=Source.SURVEY,
         submission_id=asked.submission_id,
         revision=now_ms,

@@ -89,9 +89,10 @@ class Producer:
         topic = _TOPIC_OF[type(event)]
         if history and topic != "profiles":
             topic = "history"
+        rejection = check(event) if isinstance(event, Feedback) else None
         event = anonymous(event, self._pseudonyms)
         value = encode(event)
-        rejection = refusal(event, value)
+        rejection = rejection or refusal(event, value)
         if rejection is not None:
             raise UsageError(f"{topic}: {rejection.reason.value} at {rejection.path}: {rejection.detail}")
         try:

@@ -27,9 +27,10 @@ from schemas.vocabulary import Reason
 
 _WHOLE = re.compile(r"(-?\d{1,18})(?:\.0{1,6})?\Z")
 _DECIMAL = re.compile(r"-?\d+(\.\d+)?\Z")
-#: Fields that are numbers; the others are texts.
+#: Fields that are numbers; the others are texts, but for one.
 _INTEGERS = frozenset({"score", "scale_min", "scale_max", "revision", "duration_ms", "version"})
 _FLOATS = frozenset({"value"})
+_YES_OR_NO = {"true": True, "false": False}
 _NUMBERS = _INTEGERS | _FLOATS
 _GROUPED = re.compile(r"-?\d{1,3}(?:[.\u00a0\u202f' ]\d{3})*(?:,\d+)?|-?\d+(?:,\d+)?")
 #: Fields below others: `--map ref.order=Order`, `--map attributes.rating=Rating`.
@@ -156,6 +157,8 @@ def put(document: dict[str, Any], name: str, text: str) -> None:
         document[name] = int(whole[1])
     elif name in _FLOATS and _DECIMAL.match(text):
         document[name] = float(text)
+    elif name == "truncated":
+        document[name] = _YES_OR_NO.get(text.lower(), text)
     else:
         document[name] = text
 

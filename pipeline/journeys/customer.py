@@ -5,6 +5,7 @@ It reads the ledger itself, so an event is here as soon as it is recorded. Custo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -249,7 +250,7 @@ def _timeline(
             "kind": "touchpoint" if row["metric"] == "volume" else "feedback",
             **{name: row[name] for name in ("channel", "touchpoint", "stage", "brand", "unit", "product")},
             **_said(row),
-            "text": texts.get(tuple(row[name] for name in _KEY), ""),
+            **texts.get(tuple(row[name] for name in _KEY), _NO_TEXT),
             "disposition": row["disposition"] if row["counts"] or row["disposition"] == "late" else "superseded",
         }
         if row["counts"]:
@@ -282,14 +283,18 @@ def _points(found: Account, place: int, worth_: float) -> dict[str, Any]:
     }
 
 
-def _texts(client: Database, rows: pl.DataFrame) -> dict[tuple[Any, ...], str]:
+_NO_TEXT: Final[Mapping[str, Any]] = {"text": "", "truncated": False}
+
+
+def _texts(client: Database, rows: pl.DataFrame) -> dict[tuple[Any, ...], Mapping[str, Any]]:
     """Masked texts of these rows by their place in the log; a text has a retention of its own and may be gone."""
     said = rows.filter(pl.col("metric") != "volume")
     if not said.height:
         return {}
     keys = {f"{name}s": said[name].to_list() for name in _KEY}
     found = client.query(
-        """SELECT toString(topic) AS topic, toInt64(epoch) AS epoch, toInt64(part) AS part, off, text FROM texts FINAL
+        """SELECT toString(topic) AS topic, toInt64(epoch) AS epoch, toInt64(part) AS part, off, text, truncated
+        FROM texts FINAL
         WHERE (toString(topic), toInt64(epoch), toInt64(part), off) IN (
             SELECT k.1, k.2, k.3, k.4 FROM (SELECT arrayJoin(arrayZip(
                 {topics:Array(String)}, {epochs:Array(Int64)}, {parts:Array(Int64)}, {offs:Array(Int64)})) AS k))
@@ -297,7 +302,7 @@ def _texts(client: Database, rows: pl.DataFrame) -> dict[tuple[Any, ...], str]:
         keys,
         SETTINGS,
     )
-    return {row[:4]: row[4] for row in found.rows()} if found.height else {}
+    return {row[:4]: {"text": row[4], "truncated": bool(row[5])} for row in found.rows()} if found.height else {}
 
 
 def _iso(ms: int) -> str:

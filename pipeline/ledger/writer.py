@@ -180,7 +180,7 @@ def _without_values(sentence: str) -> str:
 
 _IDENTITY = ("topic", "epoch", "part", "ver")
 _LEDGER_COLUMNS = [*_IDENTITY, *LEDGER]
-_TEXTS = [*_IDENTITY, "off", "ingest_ms", "text", *TOPICS]
+_TEXTS = [*_IDENTITY, "off", "ingest_ms", "text", *TOPICS, "truncated"]
 _SEALED = [
     *_IDENTITY,
     "off",

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 #: A spreadsheet takes a cell that begins so for a formula (ASVS 5.0 1.2.10); names come from producers.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\x00")
+#: Stands behind a text of which only the beginning is kept.
+CUT: Final = " [cut: more was written]"
 
 
 def harmless(cell: Any) -> Any:

@@ -24,6 +24,7 @@ _EVEN: Final = ("group", "n", "score", "low", "high", "shrunk", "status")
 _TIMELINE: Final = (
     *("at", "event", "kind", "channel", "touchpoint", "stage", "brand", "unit", "product", "outcome", "value"),
     *("currency", "metric", "scale", "answer", "label", "disposition", "index", "worth", "weight", "points", "text"),
+    "truncated",
 )
 
 

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.views.figures import bar, difference, number, place
+from pipeline.views.figures import CUT, bar, difference, number, place
 from pipeline.views.page import frames
 from pipeline.views.page.frames import MEASURES, Cells
 
@@ -172,7 +172,11 @@ def said(item: Mapping[str, Any]) -> str:
     label = f"  {item['label']} {100 * item['confidence']:.0f} %" if item["label"] not in ("", "unscored") else ""
     text = " ".join(printable(item["text"]).split())
     about = f"  about {', '.join(item['topics'])}" if item["topics"] else ""
-    return f"{when}  {printable(where)}{answer}{label}{about}" + (f"  {text}" if text else "")
+    return (
+        f"{when}  {printable(where)}{answer}{label}{about}"
+        + (f"  {text}" if text else "")
+        + (CUT if item["truncated"] else "")
+    )
 
 
 def alarm(step: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ import polars as pl
 
 from pipeline.errors import UsageError
 from pipeline.scores.meters import bounds
-from pipeline.views.figures import difference, number
+from pipeline.views.figures import CUT, difference, number
 from pipeline.views.page import frames
 from pipeline.views.page.frames import Cells
 from pipeline.views.week_deeds import Deed, done, why
@@ -198,8 +198,8 @@ def _said(facts: Facts) -> str:
     if not texts:
         return ""
     items = "".join(
-        f"<li>{escape(item['text'])} <small>{escape(' · '.join(filter(None, (item['touchpoint'], item['channel']))))}"
-        f"</small></li>"
+        f"<li>{escape(item['text'] + (CUT if item['truncated'] else ''))}"
+        f" <small>{escape(' · '.join(filter(None, (item['touchpoint'], item['channel']))))}</small></li>"
         for item in texts
     )
     return f"<h2>What was said there</h2><ul>{items}</ul>"

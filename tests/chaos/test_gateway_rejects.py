@@ -14,6 +14,7 @@ from pipeline.access import store
 from pipeline.access.keys import Grant, Right
 from pipeline.clickhouse import ClickHouse
 from pipeline.intake.refusals import MOST_KEPT
+from tests.chaos.generator import Event
 from tests.chaos.harness import Case
 from tests.chaos.processes import eventually
 from tests.chaos.test_gateway import Gateway
@@ -83,7 +84,31 @@ def test_of_a_batch_with_one_bad_event_four_are_in_and_the_fifth_is_kept_mended_
     assert replayed(case, "--set", "score=9")["verdicts"] == {"replayed before": 1, "still bad": 2}
     case.settle()
     assert dispositions(case) == {"aggregated": 5, "duplicate": 4}
+    long_texts_count_by_their_beginning(case, gateway)
     assert case.command("audit").returncode == 0
+
+
+def long_texts_count_by_their_beginning(case: Case, gateway: Gateway) -> None:
+    """T29, by HTTP and straight to Kafka; what is larger than an event may be is refused."""
+    long = "Everything was late and broken. My card is 4111 1111 1111 1111, and so on. " * 2_600
+    status, document = posted(gateway, answer("long-http", text=long))
+    assert (status, document["items"][0]["truncated"]) == (202, True)
+    status, document = posted(gateway, answer("longest-http", text="x" * 1_000_000))
+    assert (status, document["error"]) == (413, "too_large")
+    value = json.dumps(answer("long-kafka", text=long)).encode()
+    case.produce([Event("feedback", b"customer-long-kafka", value)])
+    case.settle()
+    found = case.rows(
+        """SELECT t.text AS text, t.truncated AS truncated, l.label AS label, l.reason AS reason FROM texts AS t FINAL
+        INNER JOIN ledger AS l FINAL USING (topic, epoch, part, off) WHERE t.text != ''"""
+    )
+    assert len(found) == 3, "and that of the mended one"
+    first, second = (row for row in found if row["truncated"])
+    assert first == second
+    assert len(first["text"]) == 10_000
+    assert "[card]" in first["text"]
+    assert "1111" not in first["text"]
+    assert first["label"] == "negative"
 
 
 def test_a_producer_of_nothing_but_bad_events_is_named_and_fills_no_disk(case: Case) -> None:

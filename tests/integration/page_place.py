@@ -90,7 +90,7 @@ def texts_of(client: ClickHouse, text: str) -> None:
     known = _columns(client, "ledger")
     client.insert("ledger", rows.select(name for name in rows.columns if name in known))
     place = rows.select("topic", "epoch", "part", "off", "ver", "ingest_ms")
-    said = {"text": text, "topics": "delivery,price", "taxonomy": "of-test"}
+    said = {"text": text, "topics": "delivery,price", "taxonomy": "of-test", "truncated": 1}
     client.insert("texts", place.with_columns(pl.lit(value).alias(name) for name, value in said.items()))
     done = {"topic": "feedback", "epoch": 1, "part": 0, "ver": 1, "seq": 1, "position": 2, "settled": 2}
     types: dict[str, Any] = {**dict.fromkeys(("ver", "seq"), pl.UInt64), **dict.fromkeys(("epoch", "part"), pl.UInt16)}

@@ -113,12 +113,13 @@ def test_segments_and_masked_texts_stand_beside_the_events(tables: ClickHouse) -
     ]  # fmt: skip
     tables.insert("profiles", pl.DataFrame(profiles, schema_overrides={"customer": pl.UInt64}))
     text = {"topic": "feedback", "epoch": 1, "part": 0, "off": 2, "ver": 1, "ingest_ms": START * 1000}
-    text |= {"text": "Late, [email]"}
+    text |= {"text": "Late, [email]", "truncated": 1}
     tables.insert("texts", pl.DataFrame([text, text | {"off": 4, "topic": "history", "text": "other"}]))
     found = read(tables)
     assert found.profile is not None
     assert (found.profile["segments"], found.profile["attributes"]) == (["gold", "loyal"], {"tenure": 3})
     assert [entry["text"] for entry in found.timeline] == ["", "", "", "", "Late, [email]", ""]
+    assert [entry["truncated"] for entry in found.timeline] == [False, False, False, False, True, False]
 
 
 def test_the_command_takes_a_plain_id_or_a_pseudonym_and_prints_neither_plain(

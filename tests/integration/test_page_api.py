@@ -298,6 +298,7 @@ async def test_journeys_drivers_and_customers_are_read_as_by_the_commands(lived:
         event = orjson.loads(body)
         assert (event["revision"], event["replaces"]) == (1, "feedback:1:0:119")
         assert (event["disposition"], event["reason"], event["answer"]) == ("aggregated", "", 6)
+        assert (event["text"], event["truncated"]) == ("", False)
         (counts,) = event["counts_in"]
         assert (counts["metric"], counts["definition"], counts["scale"]) == ("nps", "nps@1", "0-10")
         assert counts["minute"] == iso(event["occurred_ms"] // 60_000 * 60)

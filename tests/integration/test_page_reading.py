@@ -29,6 +29,7 @@ def test_what_a_customer_sends_stays_text_wherever_it_is_shown(context: BrowserC
     page, wrong = opened(context, served.url + "?rows=unit")
     expect(page.locator(".feed .text").first).to_contain_text("<script>window.hit=1</script>")
     expect(page.locator(".feed .text").first).to_contain_text("\\u202egnp")
+    expect(page.locator(".feed .text").first).to_contain_text("(cut: more was written)")
     expect(page.locator(".feed .at").first).to_contain_text("#delivery · #price")
     expect(page.locator(".map")).to_contain_text("onerror")
     page.get_by_role("button", name="Why this number: NPS").click()

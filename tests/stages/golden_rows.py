@@ -1,5 +1,6 @@
 """The ledger rows of the good examples of schemas/examples, through accept, enrich, label and record's columns.
 
+Of a text its length stands beside them, and whether it went on.
 Key, registry, classifier and the broker's clock are fixed, so the rows never change by themselves. To write them
 anew after a change that is meant: `python -m tests.stages.golden_rows`; then read the difference.
 """
@@ -67,7 +68,10 @@ async def _row(desk: Desk, name: str, value: bytes) -> dict[str, Any]:
     piece = await label.with_labels(desk, piece.with_rows(desk.enriched(piece, piece.rows)))
     piece = piece.with_rows(retractions.retract(piece.rows, []))
     row = ledger_rows([piece]).select("topic", "epoch", "part", "ver", *LEDGER).row(0, named=True)
-    return {column: value for column, value in row.items() if value not in ("", None) and (column, value) not in _EMPTY}
+    kept = {column: value for column, value in row.items() if value not in ("", None) and (column, value) not in _EMPTY}
+    text, truncated = piece.rows.select("text", "truncated").row(0)
+    # Beside the ledger: how long the masked text is, and whether it went on.
+    return kept | ({"characters": len(text), "truncated": truncated} if text else {})
 
 
 #: Columns that say "none" by a number.

@@ -25,6 +25,7 @@ def shown(row: Mapping[str, Any]) -> dict[str, Any]:
         "tier",
         "text",
         "topics",
+        "truncated",
     )
     return {
         "id": f"{row['topic']}:{row['epoch']}:{row['part']}:{row['off']}",

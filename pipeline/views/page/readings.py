@@ -235,7 +235,7 @@ def _events(
     return [{**row, **texts.get((row["topic"], row["epoch"], row["part"], row["off"]), _NO_TEXT)} for row in found]
 
 
-_NO_TEXT: Final[Mapping[str, Any]] = {"text": "", "topics": []}
+_NO_TEXT: Final[Mapping[str, Any]] = {"text": "", "topics": [], "truncated": False}
 
 
 _WORDS: Final = frozenset(
@@ -250,13 +250,14 @@ def _texts(client: ClickHouse, rows: Sequence[Mapping[str, Any]]) -> dict[tuple[
         return {}
     places = ", ".join(f"('{row['topic']}', {row['epoch']}, {row['part']}, {row['off']})" for row in rows)
     found = client.query(
-        f"""SELECT toString(topic) AS topic, epoch, part, off, text, toString(topics) AS topics FROM texts FINAL
+        f"""SELECT toString(topic) AS topic, epoch, part, off, text, toString(topics) AS topics, truncated
+        FROM texts FINAL
         WHERE (topic, epoch, part, off) IN ({places})""",
         None,
         FINAL_BY_DAY,
     )
     return {
-        (row[0], row[1], row[2], row[3]): {"text": row[4], "topics": row[5].split(",") if row[5] else []}
+        row[:4]: {"text": row[4], "topics": row[5].split(",") if row[5] else [], "truncated": bool(row[6])}
         for row in found.iter_rows()
     }
 

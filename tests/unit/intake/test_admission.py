@@ -13,6 +13,7 @@ from pipeline.access.keys import Grant, Right
 from pipeline.arrival.rules import ArrivalRules
 from pipeline.customers.pseudonyms import Pseudonyms
 from pipeline.intake.admission import Judged, Rules, judge
+from pipeline.intake.answers import answer_of
 from pipeline.intake.bodies import Form, Items, items_of
 from schemas.codec import decode, encode
 from schemas.envelopes import Headers
@@ -85,7 +86,7 @@ def test_a_bad_one_among_good_ones_is_the_only_one_refused() -> None:
         ({"occurred_at": (NOW - timedelta(days=30, seconds=1)).isoformat()}, ("bad_time", "$.occurred_at")),
         ({"occurred_at": "1970-01-01T00:00:00Z"}, ("bad_time", "$.occurred_at")),
         ({"customer_id": "k1:0123456789abcdef"}, ("wrong_key_form", "$.customer_id")),
-        ({"text": "x" * 10_001}, ("too_long", "$.text")),
+        ({"attributes": {"a": "x" * 10_001}}, ("too_long", "$.attributes[...]")),
         ({"extra": {"nested": 1}}, ("unknown_field", "$.extra")),
         ({"attributes": {"a": [1]}}, ("wrong_type", "$.attributes[...]")),
         ({"n": "x" * 10_001}, ("too_long", "$.n")),
@@ -137,20 +138,30 @@ def test_too_many_keys_are_refused_before_they_are_parsed(count: int) -> None:
         "Здравствуйте, всё хорошо",
         "配送很快",
         " ",
+        "",
     ],
 )
 def test_every_text_of_any_script_comes_through_as_it_is(text: str) -> None:
     """T29: taken, unchanged."""
     (taken,) = judged(event(text=text))
-    assert taken.rejection is None
+    assert (taken.rejection, taken.truncated) == (None, False)
     assert json.loads(taken.value)["text"] == text
 
 
-def test_a_text_that_is_none_or_too_long_is_refused_and_named() -> None:
-    """T29: a lone surrogate is no text of JSON; a document is no feedback; a million signs are not even read."""
+def test_a_long_text_is_cut_and_its_verdict_says_so() -> None:
+    """T29, up to the size of an event; a text of just 10,000 characters is whole."""
+    for length, kept, truncated in ((10_000, 10_000, False), (10_001, 10_000, True), (250_000, 10_000, True)):
+        found = judged(event(text="x" * length))
+        written = json.loads(found[0].value)
+        assert (len(written["text"]), written.get("truncated", False)) == (kept, truncated)
+        assert answer_of(found).items[0].truncated is truncated
+        assert judge(Items([found[0].value], [()]), ALL, RULES, NOW_MS) == found, "cut once, cut for good"
+
+
+def test_a_text_that_is_none_or_larger_than_an_event_is_refused_and_named() -> None:
+    """T29: a lone surrogate is no text of JSON; a million signs are not even read."""
     torn = json.dumps(event(text="@")).replace('"@"', '"\\ud800"').encode()
     assert fault(torn)[0] == "not_json"
-    assert fault(event(text="x" * 10_001)) == ("too_long", "$.text")
     assert fault(event(text="x" * 1_000_000)) == ("too_large", "$")
 
 
@@ -242,8 +253,8 @@ def test_personal_data_leave_the_text_the_dimensions_and_the_attributes() -> Non
 
 def test_a_text_that_grows_by_masking_is_still_a_text() -> None:
     (taken,) = judged(event(text="a@b.co " * 1_428))
-    text = json.loads(taken.value)["text"]
-    assert len(text) == 10_000
+    written = json.loads(taken.value)
+    assert (len(written["text"]), written["truncated"]) == (10_000, True)
     assert decode("feedback", [taken.value], [()]).rejections == {}
 
 

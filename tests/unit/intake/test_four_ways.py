@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ from schemas.feedback import Feedback
 NOW_MS = 1_795_000_000_000
 GRANT = Grant("k", "shop", frozenset({Right.WRITE}))
 RULES = Rules(ArrivalRules())
-TYPEFORM = {
+TYPEFORM: dict[str, Any] = {
     "form_response": {
         "form_id": "f1",
         "token": "t1",
@@ -72,8 +73,8 @@ class Catcher:
         """All has arrived."""
 
 
-async def by_file(tmp_path: Path) -> tuple[bytes, bytes]:
-    flat = {name: value for name, value in OURS.items() if name != "ref"} | {"ref.survey": "f1"}
+async def by_file(tmp_path: Path, ours: dict[str, Any]) -> tuple[bytes, bytes]:
+    flat = {name: value for name, value in ours.items() if name != "ref"} | {"ref.survey": "f1"}
     file = tmp_path / "answers.csv"
     file.write_text(",".join(flat) + "\n" + ",".join(json.dumps(value) for value in flat.values()) + "\n")
     columns = {name: name for name in flat if name != "occurred_at"}
@@ -84,19 +85,26 @@ async def by_file(tmp_path: Path) -> tuple[bytes, bytes]:
     return key, value
 
 
-async def test_the_same_answer_by_four_ways_is_the_same_event(tmp_path: Path) -> None:
-    bare = json.dumps(OURS).encode()
+@pytest.mark.parametrize("text", ["Quick, and friendly.", "." * 9_990 + " 4111 1111 1111 1111" + " and so on" * 9_000])
+async def test_the_same_answer_by_four_ways_is_the_same_event(tmp_path: Path, text: str) -> None:
+    """A long text (T29) is cut at the same place, after it was masked."""
+    ours = OURS | {"text": text}
+    said = [each | {"text": text} if "text" in each else each for each in TYPEFORM["form_response"]["answers"]]
+    typeform = {"form_response": TYPEFORM["form_response"] | {"answers": said}}
+    bare = json.dumps(ours).encode()
     (line,) = judge_lines([bare], None, 1, None)
     (http,) = judge(Items([bare], [()]), GRANT, RULES, NOW_MS)
-    found = receive(integrations()["typeform"], {}, json.dumps(TYPEFORM).encode(), Options(), 0)
+    found = receive(integrations()["typeform"], {}, json.dumps(typeform).encode(), Options(), 0)
     assert isinstance(found, list)
     (webhook,) = judged_of(found, GRANT, RULES, NOW_MS)
-    key, value = await by_file(tmp_path)
+    key, value = await by_file(tmp_path, ours)
     ways = [(line.key, line.value), (http.key, http.value), (webhook.key, webhook.value), (key, value)]
     assert {way[0] for way in ways} == {b"c-1"}
     events = [decode_record(Feedback, way[1]) for way in ways]
     assert all(event == events[0] for event in events)
     assert isinstance(events[0], Feedback)
+    assert events[0].truncated is (len(text) > 10_000)
+    assert events[0].text == (text if len(text) < 10_000 else "." * 9_990 + " [card] an")
     assert events[0].occurred_at == datetime(2026, 11, 18, 11, tzinfo=UTC)
     assert http.value == webhook.value
 

@@ -95,10 +95,11 @@ def test_a_text_cannot_move_the_cursor_or_turn_the_writing() -> None:
 def test_feedback_and_alerts_are_one_line_each() -> None:
     item = {"occurred_ms": START * 1000, "channel": "web", "touchpoint": "checkout", "unit": "", "answer": 3}
     rest = {"metric": "nps", "scale": "0-10", "label": "negative", "confidence": 0.934, "text": "too\nslow \x1b[31m"}
-    rest |= {"topics": ["delivery", "app"]}
+    rest |= {"topics": ["delivery", "app"], "truncated": True}
     assert (
         said({**item, **rest})
         == "08:00:00  web checkout  nps 3 of 0-10  negative 93 %  about delivery, app  too slow \\x1b[31m"
+        " [cut: more was written]"
     )
     step = {"at": "2026-05-01T08:00:00Z", "state": "firing", "rule": "drop", "scope": {"brand": "b"}, "owner": "o"}
     assert alarm(step) == "2026-05-01T08:00:00Z  firing  drop  brand=b  owner o"

@@ -74,13 +74,14 @@ def test_measures_without_answers_show_no_number() -> None:
 
 
 def test_the_file_is_whole_loads_nothing_and_runs_nothing() -> None:
-    said = [{"text": HOSTILE, "touchpoint": HOSTILE, "channel": "web"}]
+    said = [{"text": HOSTILE, "touchpoint": HOSTILE, "channel": "web", "truncated": True}]
     text = made(said=said)
     tags = Tags(text)
     assert tags.depth == []
     assert not {"script", "img", "link", "iframe"} & set(tags.opened)
     assert "http" not in text
     assert "&lt;script&gt;" in text
+    assert "[cut: more was written]" in text
 
 
 def test_a_line_breaks_where_there_are_too_few_answers() -> None:

@@ -1,8 +1,8 @@
 // One customer across channels: what they did and said, newest first, and what each experience adds or takes.
 import { html, Component } from './vendor/preact-htm.js';
-import { Term } from './parts.js';
+import { Said, Term } from './parts.js';
 import { login } from './stream.js';
-import { NAMES, clock, count, day, plain, visible } from './words.js';
+import { NAMES, clock, count, day, plain } from './words.js';
 
 const OUTCOMES = { ok: 'went well', fail: 'failed', abandon: 'was given up' };
 const points = value => (value > 0 ? '+' : value < 0 ? '−' : '') + Math.abs(value).toFixed(0);
@@ -17,7 +17,7 @@ const Event = ({ one }) => html`
     <p class="meta"><span>${what(one)}</span><span>${[one.channel, one.unit, one.brand].filter(Boolean).map(plain).join(' · ')}</span>
       ${one.disposition !== 'aggregated' && html`<span>${plain(one.disposition)}: does not count</span>`}
       <time datetime=${one.at}>${clock(Date.parse(one.at) / 1000)}${one.index && html`<span class="sr">, </span> ${points(one.points)}${one.is_peak ? ', strongest' : ''}${one.is_end ? ', last' : ''}`}</time></p>
-    ${one.text && html`<p class="text" dir="auto">${visible(one.text)}</p>`}</li>`;
+    <${Said} one=${one} /></li>`;
 
 function story(timeline) {
   const rows = [];

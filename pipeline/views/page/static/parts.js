@@ -118,6 +118,9 @@ export function Heat({ heat, tiles, measure, filters, pick, rows, setRows, units
 
 const FACE = { negative: 'bad', neutral: 'flat', positive: 'good', unscored: 'none' };
 
+// What somebody wrote, as they wrote it; of long texts the beginning is kept, and that is said.
+export const Said = ({ one }) => one.text && html`<p class="text" dir="auto" lang=${one.language || null}>${visible(one.text)}${one.truncated && html` <small>(cut: more was written)</small>`}</p>`;
+
 export class Feedback extends Component {
   render({ list, fresh, paused, hold, now, flush, narrow }) {
     return html`
@@ -137,7 +140,7 @@ export class Feedback extends Component {
               <span class="at">${[item.touchpoint, item.channel, item.unit, ...(item.topics ?? []).map(one => '#' + one)].filter(Boolean).map(plain).join(' · ')}
               ${!narrow && html` <a class="who" href=${'/customer?id=' + encodeURIComponent(item.id)} aria-label=${'The customer who said this, ' + ago(item.occurred_ms, now)}>customer</a>`}</span>
             </p>
-            ${item.text && html`<p class="text" dir="auto" lang=${item.language || null}>${visible(item.text)}</p>`}
+            <${Said} one=${item} />
           </li>`)}</ol>`}
       </section>`;
   }
@@ -219,7 +222,7 @@ export const Why = ({ metric, query, close, since }) => html`
           <h3>The newest answers behind it</h3>
           <ol class="behind">${content.events.map(one => html`<li key=${one.id}>
             <p class="meta"><b>${metric === 'sentiment' ? one.label : `${one.answer} of ${one.scale}`}</b><span>${[one.touchpoint, one.channel, one.unit].filter(Boolean).map(plain).join(' · ')}</span><a href=${'/v1/events/' + encodeURIComponent(one.id)}>${one.id}</a></p>
-            ${one.text && html`<p class="text" dir="auto">${visible(one.text)}</p>`}</li>`)}</ol>`} />`;
+            <${Said} one=${one} /></li>`)}</ol>`} />`;
 
 // How often and why windows of it changed after they were final; nothing is known of a selection.
 function restated(windows) {
