@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 #: Runs as root, in a container, without a display.
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 NOT_TRACKED = "Object.defineProperty(navigator, 'doNotTrack', {get: () => '1'})"
+PRIVATE = "Object.defineProperty(navigator, 'globalPrivacyControl', {get: () => true})"
 
 
 def chromium() -> str:
@@ -137,15 +139,45 @@ async def test_who_does_not_want_to_be_tracked_is_not_until_consent_is_given(pla
         page.goto("about:blank")
 
     def silent(context: BrowserContext) -> None:
-        page = context.new_page()
-        page.goto(shop + "?more=data-consent=ask")
-        page.evaluate("touchline.touchpoint('payment')")
-        page.wait_for_timeout(500)
-        page.goto("about:blank")
+        for signal, asked in (("", "?more=data-consent=ask"), (PRIVATE, "")):
+            page = context.new_page()
+            page.add_init_script(signal)
+            page.goto(shop + asked)
+            page.evaluate("touchline.touchpoint('payment')")
+            page.wait_for_timeout(500)
+            page.goto("about:blank")
 
     await browsed(silent)
     await browsed(visit)
     assert [event["touchpoint"] for event in await events(place, 1, "touchpoints")] == ["page_viewed"]
+
+
+async def test_a_cookie_names_a_visitor_where_the_page_asks_for_it_and_they_have_consented(
+    place: Place, shop: str
+) -> None:
+    def visit(context: BrowserContext) -> list[list[Any]]:
+        page = context.new_page()
+        page.add_init_script(PRIVATE)
+        seen = []
+        for touchpoint in ("cart", "checkout"):
+            page.goto(shop + "?more=data-cookie=30")
+            page.evaluate(f"touchline.touchpoint('{touchpoint}')")
+            page.wait_for_timeout(300)
+            seen.append(context.cookies())
+            with page.expect_response("**/v1/events"):  # consent is asked for on each page: it is not stored
+                page.evaluate("touchline.consent(true)")
+        seen.append(context.cookies())
+        page.evaluate("touchline.consent(false)")
+        return [*seen, context.cookies()]
+
+    before, second, kept, after = await browsed(visit)
+    assert (before, after) == ([], [])
+    (cookie,) = kept
+    assert (cookie["name"], cookie["secure"], cookie["sameSite"]) == ("tl_visitor", True, "Lax")
+    assert cookie["expires"] == pytest.approx(time.time() + 30 * 86_400, abs=60)
+    assert second[0]["value"] == cookie["value"]
+    touched = await events(place, 2, "touchpoints")
+    assert [event["customer_id"] for event in touched] == [cookie["value"]] * 2
 
 
 async def test_what_waits_when_a_page_is_closed_or_the_gateway_is_away_arrives_all_the_same(
@@ -176,6 +208,35 @@ async def test_what_waits_when_a_page_is_closed_or_the_gateway_is_away_arrives_a
     await browsed(visit)
     found = [event["touchpoint"] for event in await events(place, 2, "touchpoints")]
     assert sorted(found) == ["checkout", "payment"]
+
+
+async def test_events_that_are_too_large_together_go_in_halves_and_only_one_too_large_alone_is_given_up(
+    place: Place, shop: str
+) -> None:
+    """The gateway takes 1 MiB of a request and 256 KiB of an event; a browser 64 KiB of a page that is closed."""
+    answer = "touchline.feedback({metric: 'csat', score: 4, text: 'x'.repeat(%d)})"
+
+    def visit(context: BrowserContext) -> list[int]:
+        page = context.new_page()
+        told: list[int] = []
+        page.on("response", lambda each: told.append(each.status) if each.request.method == "POST" else None)
+        page.goto(shop)
+        large = [answer % length for length in [200_000] * 3 + [1_100_000] + [200_000] * 3]
+        with page.expect_response(lambda each: each.status == 202 and "payment" in (each.request.post_data or "")):
+            page.evaluate("; ".join([*large, "touchline.touchpoint('payment')"]))
+        page.evaluate(
+            "window.fetch = () => new Promise(() => {});" + "; ".join(answer % size for size in (40_000, 30_000))
+        )
+        page.goto("about:blank")
+        page.wait_for_timeout(500)
+        return told
+
+    told = await browsed(visit)
+    # Of eight two go, of the other six one, of the last five none: the first of them is too large alone; then all.
+    assert told == [413, 413, 202] + [413, 413, 202] + [413, 413, 413, 202]
+    found = await events(place, 7, "feedback")  # the second one was too much for the browser: it stayed behind
+    assert [len(event["text"]) for event in found] == [10_000] * 7
+    assert all(event["truncated"] for event in found)
 
 
 async def test_a_link_is_answered_by_a_person_and_not_by_a_browser_that_only_opens_it(place: Place) -> None:

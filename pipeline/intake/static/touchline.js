@@ -5,7 +5,7 @@
   const own = document.currentScript, set = own.dataset;
   const url = new URL("/v1/events", own.src).href;
   const most = 100, languages = (document.documentElement.lang || navigator.language || "").slice(0, 2);
-  let queue = [], customer = set.customer || null, timer = 0, wait = 1, busy = false;
+  let queue = [], customer = set.customer || null, timer = 0, wait = 1, busy = false, size = most;
   const tracked = navigator.doNotTrack === "1" || navigator.globalPrivacyControl === true;
   let allowed = set.consent === "ask" || tracked ? null : true; // null: nothing is sent until consent is given
   const name = () => {
@@ -33,18 +33,19 @@
     clearTimeout(timer);
     timer = setTimeout(send, seconds * 1000);
   };
-  const batch = () => {
+  const batch = (events) => {
     const id = customer || visitor();
-    return queue.map((event) => (id && !event.customer_id ? { ...event, customer_id: id } : event));
+    return JSON.stringify(events.map((event) => (id && !event.customer_id ? { ...event, customer_id: id } : event)));
   };
   const send = async () => {
     if (busy || !allowed || !queue.length) return;
     busy = true;
-    const sent = new Set(queue), body = JSON.stringify(batch());
-    let again = 0;
+    const sent = queue.slice(0, size), body = batch(sent);
+    let again = 0, whole = true;
     try {
       const headers = { Authorization: `Bearer ${set.key}`, "Content-Type": "application/json" };
       const answer = await fetch(url, { method: "POST", keepalive: body.length < 60000, credentials: "omit", headers, body });
+      whole = answer.status !== 413 || sent.length === 1; // one that is too large alone is given up
       if (answer.status === 429 || answer.status >= 500) again = Number(answer.headers.get("Retry-After")) || wait;
     } catch {
       again = wait; // no network: the same events again, the gateway knows them by their ids
@@ -55,13 +56,16 @@
       return soon(again);
     }
     wait = 1;
-    queue = queue.filter((event) => !sent.has(event)); // others may have come meanwhile
+    if (whole) queue = queue.filter((event) => !sent.includes(event)); // others may have come meanwhile
+    size = whole ? most : sent.length >> 1; // too large together: in halves
     if (queue.length) soon(0);
   };
   addEventListener("pagehide", () => {
-    if (!allowed || !queue.length) return;
-    const body = new Blob([JSON.stringify(batch())], { type: "text/plain" }); // a type that needs no preflight
-    if (navigator.sendBeacon(`${url}?key=${encodeURIComponent(set.key)}`, body)) queue = [];
+    for (let many = allowed ? queue.length : 0; many && queue.length; ) {
+      const body = new Blob([batch(queue.slice(0, many))], { type: "text/plain" }); // a type that needs no preflight
+      if (navigator.sendBeacon(`${url}?key=${encodeURIComponent(set.key)}`, body)) queue = queue.slice(many);
+      else many >>= 1; // a browser takes 64 KiB from a page that goes
+    }
   });
   addEventListener("online", () => soon(0));
 
