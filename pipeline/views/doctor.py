@@ -108,7 +108,8 @@ def _registry(settings: Settings) -> Finding:
     except TouchlineError as error:
         return Finding("registry", State.FAIL, str(error), f"correct {path}, or unset TOUCHLINE_REGISTRY")
     which = "bundled" if settings.registry is None else str(path)
-    return Finding("registry", State.OK, f"{len(found.touchpoints)} touchpoints, each with an owner ({which})")
+    many = "1 touchpoint, with" if len(found.touchpoints) == 1 else f"{len(found.touchpoints):,} touchpoints, each with"
+    return Finding("registry", State.OK, f"{many} an owner ({which})")
 
 
 def _disk(folder: Path) -> Finding:
@@ -189,7 +190,7 @@ def _tables(missing: Callable[[], list[str]]) -> Finding:
     except NotReady as error:
         return Finding("tables", State.FAIL, str(error), "git checkout deploy/migrations, or the newer Touchline")
     if names:
-        return Finding("tables", State.FAIL, f"migrations not applied: {', '.join(names)}", "touchline migrate")
+        return Finding("tables", State.FAIL, f"not applied yet: {', '.join(names)}", "touchline migrate")
     return Finding("tables", State.OK, "every migration is applied")
 
 
@@ -204,8 +205,10 @@ def unlisted(client: ClickHouse, settings: Settings) -> Iterator[Finding]:
         yield Finding("touchpoints", State.OK, "those of the last day's events are all in the registry")
         return
     named = ", ".join(f"{name} ({events:,})" for name, events in rows.select("touchpoint", "events").iter_rows())
-    more = int(rows["names"][0]) - rows.height
-    seen = f"{rows['names'][0]:,} touchpoints of the last day's events are not in the registry: "
+    count = int(rows["names"][0])
+    more = count - rows.height
+    things, are = ("touchpoint", "is") if count == 1 else ("touchpoints", "are")
+    seen = f"{count:,} {things} of the last day's events {are} not in the registry: "
     own = "" if settings.registry else f"a copy of {DEFAULT_PATH.name} of your own, named by TOUCHLINE_REGISTRY: "
     fix = f"{own}add [touchpoints.NAME] with stage and owner to it; or correct what the producer sends"
     yield Finding("touchpoints", State.WARN, seen + named + (f" and {more:,} more" if more else ""), fix)

@@ -233,7 +233,7 @@ async def test_events_that_are_too_large_together_go_in_halves_and_only_one_too_
 
     told = await browsed(visit)
     # Of eight two go, of the other six one, of the last five none: the first of them is too large alone; then all.
-    assert told == [413, 413, 202] + [413, 413, 202] + [413, 413, 413, 202]
+    assert told == [413, 413, 202, 413, 413, 202, 413, 413, 413, 202]
     found = await events(place, 7, "feedback")  # the second one was too much for the browser: it stayed behind
     assert [len(event["text"]) for event in found] == [10_000] * 7
     assert all(event["truncated"] for event in found)

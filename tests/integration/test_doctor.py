@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -19,6 +20,16 @@ from pipeline.settings import load_settings
 from pipeline.stack.launch import Stack
 from pipeline.views.doctor import State, unlisted
 from tests.tables import make_tables
+
+ONE_TOUCHPOINT = """default_owner = "care"
+[stages]
+order = ["buy"]
+[owners.care]
+name = "Care"
+[touchpoints.checkout]
+stage = "buy"
+owner = "care"
+"""
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
@@ -70,8 +81,13 @@ def test_missing_topics_and_tables_fail_with_the_fix_and_then_are_right(tmp_path
     for name in ("settings", "registry", "disk", "kafka", "topics", "clickhouse", "tables", "clock", "touchpoints"):
         assert any(line.startswith("ok") and name in line for line in lines), name
     assert any(line.startswith("warn") and "keys" in line for line in lines)
+    assert re.search(r"registry +\d+ touchpoints, each with an owner \(bundled\)", second.stdout)
+    registry = tmp_path / "registry.toml"
+    registry.write_text(ONE_TOUCHPOINT)
+    here |= {"TOUCHLINE_REGISTRY": str(registry)}
     other = doctor(tmp_path, here | {"TOUCHLINE_TOPIC_PARTITIONS": "3"}, "--json")
     assert "TOUCHLINE_TOPIC_PARTITIONS=2" in findings(other)["topics"]["fix"]
+    assert findings(other)["registry"]["seen"] == f"1 touchpoint, with an owner ({registry})"
 
 
 def test_touchpoints_that_the_registry_does_not_have_are_named_with_their_events(stack: Stack, database: str) -> None:
@@ -88,6 +104,9 @@ def test_touchpoints_that_the_registry_does_not_have_are_named_with_their_events
     make_tables(client, settings)
     (none,) = unlisted(client, settings)
     assert (none.state, none.fix) == (State.OK, "")
+    client.insert("ledger", rows[:5].with_columns(*whose, pl.lit(1, pl.UInt64).alias("ver")))
+    (one,) = unlisted(client, settings)
+    assert one.seen == "1 touchpoint of the last day's events is not in the registry: fax (2)"
     for ver in (1, 2):  # rewritten rows count once
         client.insert("ledger", rows.with_columns(*whose, pl.lit(ver, pl.UInt64).alias("ver")))
     (found,) = unlisted(client, settings)
