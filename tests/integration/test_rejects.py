@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
+from collections import Counter
 from typing import Any
 
 import polars as pl
@@ -24,6 +28,10 @@ from tests.chaos.probe import feedback, unique
 from tests.chaos.processes import eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
+
+
+#: The next version of Touchline.
+NEXT = ("-m", "tests.chaos.next_version")
 
 
 def now_ms() -> int:
@@ -111,6 +119,43 @@ def test_of_a_batch_with_one_bad_event_four_count_and_the_mended_fifth_counts_on
         assert replayed(case, "--set", "score=9", "--reason", "out_of_range")["verdicts"] == {verdict: 1}
     case.settle()
     assert dispositions(case) == {"aggregated": 6, "dead_letter": 3}
+    assert case.command("audit").returncode == 0
+
+
+def test_over_a_rolling_upgrade_each_worker_takes_what_it_knows_and_a_replay_brings_the_rest(case: Case) -> None:
+    """T47: versions 1, 2 and 99 come to a worker that knows 1, then also to one that knows 2, then to it alone."""
+    old = case.worker("old")
+    sent: Counter[int] = Counter()
+
+    def reasons_of_a_round() -> dict[int, set[str]]:
+        """An event of each version to each partition; what became of them, by version."""
+        versions = (1, 2, 99)
+        where: list[Any] = []
+        for part in range(case.partitions):
+            where += probe.send(case, [feedback(unique("v"), now_ms(), version=version) for version in versions], part)
+        sent.update(versions * case.partitions)
+        eventually(lambda: set(where) <= set(probe.ledger(case)), f"recorded\n{case.words()}", 30)
+        rows = probe.ledger(case)
+        return {version: {rows[place]["reason"] for place in where[at::3]} for at, version in enumerate(versions)}
+
+    assert reasons_of_a_round() == {1: {""}, 2: {"unknown_version"}, 99: {"unknown_version"}}
+    new = case.worker("new", (*NEXT, "worker"))
+    both = {1: {""}, 2: {"", "unknown_version"}, 99: {"unknown_version"}}
+    eventually(lambda: reasons_of_a_round() == both, f"half of the partitions are the new one's\n{case.words()}", 60)
+    assert old.terminate()[0] == 0
+    newer = {1: {""}, 2: {""}, 99: {"unknown_version"}}
+    eventually(lambda: reasons_of_a_round() == newer, f"all partitions are the new one's\n{case.words()}", 60)
+    assert new.running
+
+    refused = dispositions(case)["dead_letter"] - sent[99]
+    assert refused > case.partitions
+    assert replayed(case)["verdicts"] == {STILL_BAD: refused + sent[99]}, "the old version knows no better"
+    replay = [sys.executable, *NEXT, "rejects", "replay", "--yes", "--json"]
+    for verdict in (SENT, REPLAYED):
+        done = subprocess.run(replay, env={**os.environ, **case.environment()}, capture_output=True, check=True)
+        assert json.loads(done.stdout)["verdicts"] == {verdict: refused, STILL_BAD: sent[99]}
+    case.settle()
+    assert dispositions(case) == {"aggregated": sent[1] + sent[2], "dead_letter": refused + sent[99]}
     assert case.command("audit").returncode == 0
 
 

@@ -110,20 +110,22 @@ def nested(depth: int) -> bytes:
     return json.dumps(event(attributes={"a": "@"})).replace('"@"', "[" * depth + "]" * depth).encode()
 
 
-@pytest.mark.parametrize("depth", [17, 1_024, 120_000])
-def test_depth_is_refused_before_it_is_parsed(depth: int) -> None:
+@pytest.mark.parametrize(("depth", "reason"), [(17, "too_deep"), (1_024, "too_deep"), (1_000_000, "too_large")])
+def test_depth_is_refused_before_it_is_parsed(depth: int, reason: str) -> None:
     """T27; what it costs is a figure of `python -m tests.bench gateway`, here a parser that runs away would be seen."""
     began = time.thread_time()
-    assert fault(nested(depth)) == ("too_deep", "$")
+    assert fault(nested(depth)) == (reason, "$")
     assert time.thread_time() - began < 0.25
 
 
-@pytest.mark.parametrize("count", [65, 20_000])
-def test_too_many_keys_are_refused_before_they_are_parsed(count: int) -> None:
+@pytest.mark.parametrize(
+    ("count", "reason"), [(65, "too_many_keys"), (20_000, "too_many_keys"), (1_000_000, "too_large")]
+)
+def test_too_many_keys_are_refused_before_they_are_parsed(count: int, reason: str) -> None:
     """T27."""
     value = json.dumps({f"{number:x}": 1 for number in range(count)}).encode()
     began = time.thread_time()
-    assert fault(value) == ("too_many_keys", "$")
+    assert fault(value) == (reason, "$")
     assert time.thread_time() - began < 0.25
 
 
