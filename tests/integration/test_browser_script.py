@@ -112,6 +112,10 @@ async def test_a_page_sends_touchpoints_and_an_answer_with_its_reason_and_sets_n
         page.get_by_role("textbox", name="Why?").fill("Quick. canary@example.org")
         page.get_by_role("button", name="OK").click()
         page.get_by_text("Thank you").wait_for()
+        for metric, score in (("nps", "10"), ("ces", "7")):
+            page.evaluate(f"touchline.survey({{metric: '{metric}', question: 'And?', why: '', into: '#box'}})")
+            page.get_by_role("button", name=score, exact=True).click()
+        page.get_by_text("Thank you").nth(2).wait_for()
         page.wait_for_timeout(300)
         return list(context.cookies())
 
@@ -119,8 +123,11 @@ async def test_a_page_sends_touchpoints_and_an_answer_with_its_reason_and_sets_n
     (touched,) = await events(place, 1, "touchpoints")
     assert (touched["touchpoint"], touched["outcome"], touched["customer_id"]) == ("checkout", "ok", "customer-4711")
     assert (touched["channel"], touched["language"]) == ("web", "de")
-    first, second = sorted(await events(place, 2, "feedback"), key=lambda event: int(event.get("revision", 0)))
+    answers = sorted(await events(place, 4, "feedback"), key=lambda event: int(event.get("revision", 0)))
+    first, second = (event for event in answers if event["metric"] == "csat")
     assert (first["score"], second["score"], second["revision"]) == (4, 4, 1)
+    others = {event["metric"]: (event["score"], event["scale_min"], event["scale_max"]) for event in answers}
+    assert others == {"csat": (4, 1, 5), "nps": (10, 0, 10), "ces": (7, 1, 7)}
     assert first["submission_id"] == second["submission_id"]
     assert second["text"] == "Quick. [email]"
 

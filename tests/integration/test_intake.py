@@ -105,12 +105,15 @@ PLANTED = f"I am {CUSTOMER}, write to {EMAIL} or call {PHONE}. The rest is fine.
 async def test_nothing_plain_comes_on_a_topic_by_file_line_replay_or_from_python(
     settings: Settings, tmp_path: Path, form: str
 ) -> None:
-    """Where topics carry pseudonyms, nobody after this could take the plain id out of a text any more."""
+    """Where topics carry pseudonyms, nobody after this could take the plain id out of a text any more.
+
+    Long texts are cut on all these ways (T29).
+    """
     settings = settings.model_copy(update={"customer_form": form, "insecure_keys": True})
     pseudonyms = pseudonyms_of(settings)
     made = Feedback(
         event_id="python", occurred_at=AT, channel=Channel.WEB, metric=Metric.NPS, score=9, customer_id=CUSTOMER,
-        text=PLANTED, campaign=f"mail to {EMAIL}", attributes={"note": PLANTED},
+        text=PLANTED + " And so on." * 18_000, campaign=f"mail to {EMAIL}", attributes={"note": PLANTED},
     )  # fmt: skip
     file = tmp_path / "answers.csv"
     file.write_text(f'event_id,score,text,customer_id\nfile,9,"{PLANTED}",{CUSTOMER}\n')
@@ -132,6 +135,8 @@ async def test_nothing_plain_comes_on_a_topic_by_file_line_replay_or_from_python
         records = await arrived(settings, topic)
         events = [orjson.loads(record.value) for record in records]
         assert {event["event_id"] for event in events} == {alone, "file", "tool", "line", "again"}
+        cut = {event["event_id"]: (len(event["text"]), event["truncated"]) for event in events if "truncated" in event}
+        assert cut == dict.fromkeys((alone, "tool", "line", "again"), (10_000, True))
         customers = {event.pop("customer_id") for event in events}
         assert {record.key.decode() for record in records} == customers
         assert customers == {CUSTOMER if pseudonyms is None else pseudonyms.text(CUSTOMER)}

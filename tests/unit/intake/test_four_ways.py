@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from pipeline.access.keys import Grant, Right
 from pipeline.arrival.rules import ArrivalRules
+from pipeline.errors import UsageError
 from pipeline.intake.admission import Rules, judge
 from pipeline.intake.bodies import Items
 from pipeline.intake.feeding import TableImport, Target
@@ -19,11 +21,15 @@ from pipeline.intake.integrations.contract import Options
 from pipeline.intake.integrations.receiving import receive
 from pipeline.intake.lines import judge as judge_lines
 from pipeline.intake.mappings import Mapping
+from pipeline.intake.producing import Producer
 from pipeline.intake.sources import Layout
 from pipeline.intake.verdicts import Tally
 from pipeline.intake.webhooks import judged_of
+from pipeline.settings import load_settings
 from schemas.codec import decode_record
+from schemas.explain import Rejection
 from schemas.feedback import Feedback
+from schemas.vocabulary import Reason
 
 NOW_MS = 1_795_000_000_000
 GRANT = Grant("k", "shop", frozenset({Right.WRITE}))
@@ -107,6 +113,25 @@ async def test_the_same_answer_by_four_ways_is_the_same_event(tmp_path: Path, te
     assert events[0].text == (text if len(text) < 10_000 else "." * 9_990 + " [card] an")
     assert events[0].occurred_at == datetime(2026, 11, 18, 11, tzinfo=UTC)
     assert http.value == webhook.value
+
+
+async def test_with_its_whole_text_it_is_no_larger_than_an_event_may_be_whatever_way_it_comes(tmp_path: Path) -> None:
+    ours = OURS | {"text": "x" * 256 * 1024}
+    said = [each | {"text": ours["text"]} if "text" in each else each for each in TYPEFORM["form_response"]["answers"]]
+    typeform = {"form_response": TYPEFORM["form_response"] | {"answers": said}}
+    bare = json.dumps(ours).encode()
+    (line,) = judge_lines([bare], None, 1, None)
+    (http,) = judge(Items([bare], [()]), GRANT, RULES, NOW_MS)
+    found = receive(integrations()["typeform"], {}, json.dumps(typeform).encode(), Options(), 0)
+    assert isinstance(found, list)
+    (webhook,) = found
+    assert isinstance(webhook, Rejection)
+    assert {each and each.reason for each in (line.rejection, http.rejection, webhook)} == {Reason.TOO_LARGE}
+    with pytest.raises(ValueError, match="not enough values"):
+        await by_file(tmp_path, ours)
+    event = msgspec.convert(ours, Feedback)
+    with pytest.raises(UsageError, match="too_large"):
+        await Producer(load_settings(insecure_keys=True)).send(event)
 
 
 @pytest.mark.parametrize("field", ["score", "text", "customer_id"])
