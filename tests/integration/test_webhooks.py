@@ -122,17 +122,21 @@ OF_ITS_OWN = {"off", "ver", "ingest_ms", "row_hash", "event_hash", "payload_hash
 
 
 def one_answer_by_four_ways(case: Case, settings: Settings, token: str, folder: Path) -> None:
-    """C2: four rows of the ledger, with the same customer, are the same but for what makes them four."""
+    """C2: four rows of the ledger, with the same customer, are the same but for what makes them four.
+
+    And their texts, of which too much was written (T29).
+    """
+    text = "Quick and friendly. Call +49 171 5550199. " * 500
     at = datetime.now(UTC).isoformat()
     said = {
         "form_id": "f1", "submitted_at": at, "hidden": {"user_id": "c-1", "touchpoint": "checkout"}, "definition": {},
         "answers": [
             {"type": "number", "number": 9, "field": {"id": "q", "type": "nps", "ref": "nps"}},
-            {"type": "text", "text": "Quick and friendly.", "field": {"id": "w", "type": "long_text", "ref": "why"}},
+            {"type": "text", "text": text, "field": {"id": "w", "type": "long_text", "ref": "why"}},
         ],
     }  # fmt: skip
     ours = {
-        "occurred_at": at, "channel": "survey", "metric": "nps", "score": 9, "text": "Quick and friendly.",
+        "occurred_at": at, "channel": "survey", "metric": "nps", "score": 9, "text": text,
         "touchpoint": "checkout", "customer_id": "c-1", "question_id": "nps", "ref": {"survey": "f1"},
     }  # fmt: skip
     kafka, http, file, webhook = (
@@ -162,6 +166,11 @@ def one_answer_by_four_ways(case: Case, settings: Settings, token: str, folder: 
     same = [{key: value for key, value in row.items() if key not in OF_ITS_OWN} for row in rows]
     assert same == [same[0]] * 4
     assert (same[0]["disposition"], same[0]["touchpoint"], same[0]["answer"]) == ("aggregated", "checkout", 9)
+    offsets = ", ".join(f"({row['part']}, {row['off']})" for row in rows)
+    texts = case.rows(f"SELECT text, topics, truncated FROM texts FINAL WHERE (part, off) IN ({offsets})")
+    assert texts == [texts[0]] * 4
+    assert (len(texts[0]["text"]), texts[0]["truncated"]) == (10_000, 1)
+    assert texts[0]["text"].startswith("Quick and friendly. Call [phone]. Quick")
 
 
 #: Keys of the fixtures under which a moment stands, in whatever form.
