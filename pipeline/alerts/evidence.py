@@ -160,7 +160,12 @@ def _texts(client: ClickHouse, finding: Finding, began: int, known: Known) -> li
         | {"began": began, "metric": finding.metric, "scale": finding.scale, **parameters, **more},
         FINAL_BY_DAY,
     )
-    return [str(text)[:_TEXT] for text in rows["text"]] if rows.height else []
+    return [_beginning(str(text)) for text in rows["text"]] if rows.height else []
+
+
+def _beginning(text: str) -> str:
+    """As much of a text as fits into a message; that there is more is said."""
+    return text if len(text) <= _TEXT else f"{text[: _TEXT - 1]}…"
 
 
 def _column(name: str) -> str:

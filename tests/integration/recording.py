@@ -137,7 +137,7 @@ def _texts(rows: pl.DataFrame, part: int) -> pl.DataFrame:
         pl.col("off").cast(pl.Int64),
         pl.lit(1, pl.UInt64).alias("ver"),
         (pl.col("moment").cast(pl.Int64) * 1000 + 500).alias("ingest_ms"),
-        pl.format("Waited for days about {}", "touchpoint").alias("text"),
+        pl.format("Waited for days about {}" + ", and days" * 30, "touchpoint").alias("text"),
         pl.when(touchpoint == "delivery").then(pl.lit("waiting,delivery")).otherwise(touchpoint).alias("topics"),
         pl.lit("of-test").alias("taxonomy"),
     )

@@ -95,7 +95,7 @@ async def test_a_planted_drop_is_found_with_start_size_owner_and_evidence(pool: 
     assert list(topics)[:2] == ["delivery", "waiting"]
     assert topics["delivery"].share == topics["waiting"].share > 0.7
     assert topics["delivery"].now.value < -0.3 < topics["delivery"].before
-    assert len(total.verbatims) == 3
+    assert [(len(text), text[:14], text[-1]) for text in total.verbatims] == [(280, "Waited for day", "…")] * 3
     assert {each.owner for each in found if each.scope == {}} == {"stores"}
     await the_number_it_used_can_still_be_asked_for(pool, first)
 

@@ -105,17 +105,28 @@ def test_numbers_are_never_coerced(text: str) -> None:
     assert fault(value)[0] in {"wrong_type", "not_json", "out_of_range"}
 
 
+def refused_within_5_ms(value: bytes) -> tuple[str, str]:
+    """Reason and path; of five tries the best one counts, since others use the machine's caches too."""
+    spent = []
+    for _ in range(5):
+        began = time.thread_time()
+        found = fault(value)
+        spent.append(time.thread_time() - began)
+    assert min(spent) < 0.005
+    return found
+
+
 def nested(depth: int) -> bytes:
     """An event whose attribute is so deep."""
     return json.dumps(event(attributes={"a": "@"})).replace('"@"', "[" * depth + "]" * depth).encode()
 
 
-@pytest.mark.parametrize(("depth", "reason"), [(17, "too_deep"), (1_024, "too_deep"), (1_000_000, "too_large")])
+@pytest.mark.parametrize(
+    ("depth", "reason"), [(17, "too_deep"), (1_024, "too_deep"), (120_000, "too_deep"), (1_000_000, "too_large")]
+)
 def test_depth_is_refused_before_it_is_parsed(depth: int, reason: str) -> None:
-    """T27; what it costs is a figure of `python -m tests.bench gateway`, here a parser that runs away would be seen."""
-    began = time.thread_time()
-    assert fault(nested(depth)) == (reason, "$")
-    assert time.thread_time() - began < 0.25
+    """T27: within 5 ms of CPU; see also the figures of `python -m tests.bench gateway`."""
+    assert refused_within_5_ms(nested(depth)) == (reason, "$")
 
 
 @pytest.mark.parametrize(
@@ -124,9 +135,7 @@ def test_depth_is_refused_before_it_is_parsed(depth: int, reason: str) -> None:
 def test_too_many_keys_are_refused_before_they_are_parsed(count: int, reason: str) -> None:
     """T27."""
     value = json.dumps({f"{number:x}": 1 for number in range(count)}).encode()
-    began = time.thread_time()
-    assert fault(value) == (reason, "$")
-    assert time.thread_time() - began < 0.25
+    assert refused_within_5_ms(value) == (reason, "$")
 
 
 @pytest.mark.parametrize(
