@@ -27,7 +27,7 @@ from schemas.profile import Profile
 from schemas.touchpoint import VERSION, Touchpoint
 from schemas.vocabulary import Reason
 
-__all__ = ["Decoded", "Rejection", "check", "decode", "decode_profile", "decode_record", "encode"]
+__all__ = ["Decoded", "Rejection", "check", "check_size", "decode", "decode_profile", "decode_record", "encode"]
 
 Event = Touchpoint | Feedback
 S = TypeVar("S", bound=msgspec.Struct)
@@ -129,12 +129,7 @@ def encode(event: msgspec.Struct) -> bytes:
 
 
 def check(feedback: Feedback) -> Rejection | None:
-    """What types cannot say of one answer: a score where the metric needs one, on a scale that the metric has.
-
-    And of one that was made from something else: with its whole text it is no larger than an event may be.
-    """
-    if feedback.text and len(feedback.text) > MAX_TEXT and len(whole := encode(feedback)) > MAX_VALUE_BYTES:
-        return _limits(whole)
+    """What types cannot say of one answer: a score where the metric needs one, on a scale that the metric has."""
     scales = SCALES[feedback.metric]
     given = (feedback.scale_min, feedback.scale_max)
     if not scales:
@@ -154,6 +149,11 @@ def check(feedback: Feedback) -> Rejection | None:
     if not low <= feedback.score <= high:
         return reject(Reason.OUT_OF_RANGE, "$.score", f"Expected `int` from {low} to {high}")
     return None
+
+
+def check_size(feedback: Feedback) -> Rejection | None:
+    """Of feedback that was made and not decoded: with its whole text it is no larger than an event may be."""
+    return _limits(encode(feedback)) if feedback.text and len(feedback.text) > MAX_TEXT else None
 
 
 _ENCODER = msgspec.json.Encoder()

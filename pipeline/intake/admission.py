@@ -68,7 +68,7 @@ class Judged(NamedTuple):
     """One value: topic, Kafka key and bytes to send, its event id (empty when it has none), or why it is refused.
 
     A refused one has no topic and no key; its bytes are those that came (made into one value where headers belong to
-    them), to be kept. One that is `truncated` had a longer text.
+    them), to be kept. The text of one that is `truncated` was cut here.
     """
 
     topic: str
@@ -176,14 +176,14 @@ def _judged(event: Event, bounds: _Bounds, came: bytes | None) -> Judged:
     bad = _fault(event, bounds)
     if bad is not None:
         return Judged("", b"", encode(event) if came is None else came, event.event_id, bad)
-    value = written(event)
+    value, cut = written(event), False
     if _may_be_plain(event, value):
-        event = cleaned(event)
+        whole, event = event, cleaned(event)
+        cut = _truncated(event) and not _truncated(whole)
         value = written(event)
     if bounds.rules.pseudonyms is not None:
         event = with_pseudonym(event, bounds.rules.pseudonyms)
         value = written(event)
-    cut = isinstance(event, Feedback) and event.truncated
     return Judged(_TOPIC_OF[type(event)], key_of(event), value, event.event_id, None, cut)
 
 
@@ -225,6 +225,10 @@ def _may_be_plain(event: Event, value: bytes) -> bool:
         return False
     # As it is written in the value, escapes and all.
     return value.count(plain.encode() if plain.isalnum() else _write(plain)[1:-1]) > 1
+
+
+def _truncated(event: Event) -> bool:
+    return isinstance(event, Feedback) and event.truncated
 
 
 def _data_of(value: bytes, headers: Headers) -> bytes:

@@ -70,20 +70,21 @@ encode = msgspec.json.Encoder().encode
 def answer_of(judged: Sequence[Judged]) -> Answer:
     """The verdicts of events of which the valid ones are acknowledged."""
     items = [
-        Verdict(index=index, event_id=each.event_id, verdict="accepted", truncated=each.truncated)
-        if each.rejection is None
-        else Verdict(
-            index=index,
-            event_id=each.event_id,
-            verdict="rejected",
-            reason=each.rejection.reason,
-            path=each.rejection.path,
-            detail=each.rejection.detail,
-        )
+        Verdict(index=index, event_id=each.event_id, verdict="accepted")
+        if each.rejection is None and not each.truncated
+        else _told(index, each)
         for index, each in enumerate(judged)
     ]
     rejected = sum([each.rejection is not None for each in judged])
     return Answer(accepted=len(items) - rejected, rejected=rejected, items=items)
+
+
+def _told(index: int, each: Judged) -> Verdict:
+    """The verdict of an event of which there is more to say."""
+    if each.rejection is None:
+        return Verdict(index=index, event_id=each.event_id, verdict="accepted", truncated=each.truncated)
+    _, reason, path, detail = each.rejection
+    return Verdict(index=index, event_id=each.event_id, verdict="rejected", reason=reason, path=path, detail=detail)
 
 
 def status_of(answer: Answer) -> HTTPStatus:

@@ -27,7 +27,7 @@ from pipeline.errors import UsageError
 from pipeline.intake.partitioning import partitions_of
 from pipeline.settings import Settings
 from pipeline.topics import unreachable
-from schemas.codec import check, decode_record, encode
+from schemas.codec import check, check_size, decode_record, encode
 from schemas.explain import Rejection
 from schemas.feedback import Feedback
 from schemas.profile import Profile
@@ -89,7 +89,7 @@ class Producer:
         topic = _TOPIC_OF[type(event)]
         if history and topic != "profiles":
             topic = "history"
-        rejection = check(event) if isinstance(event, Feedback) else None
+        rejection = check_size(event) if isinstance(event, Feedback) else None
         event = anonymous(event, self._pseudonyms)
         value = encode(event)
         rejection = rejection or refusal(event, value)

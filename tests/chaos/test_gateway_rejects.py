@@ -16,7 +16,7 @@ from pipeline.clickhouse import ClickHouse
 from pipeline.intake.refusals import MOST_KEPT
 from tests.chaos.generator import Event
 from tests.chaos.harness import Case
-from tests.chaos.processes import eventually
+from tests.chaos.processes import Worker, eventually
 from tests.chaos.test_gateway import Gateway
 from tests.integration.test_rejects import command, dispositions, listed, replayed
 
@@ -84,7 +84,7 @@ def test_of_a_batch_with_one_bad_event_four_are_in_and_the_fifth_is_kept_mended_
     assert "Write to [email]" in shown
     assert "customer-bad-1" not in shown
 
-    case.worker("one")
+    worker = case.worker("one")
     case.settle()
     assert dispositions(case) == {"aggregated": 4, "duplicate": 4}  # a reject of the gateway is no disposition
     verdicts = replayed(case, "--set", "score=9")["verdicts"]
@@ -92,11 +92,11 @@ def test_of_a_batch_with_one_bad_event_four_are_in_and_the_fifth_is_kept_mended_
     assert replayed(case, "--set", "score=9")["verdicts"] == {"replayed before": 1, "still bad": 2}
     case.settle()
     assert dispositions(case) == {"aggregated": 5, "duplicate": 4}
-    long_texts_count_by_their_beginning(case, gateway)
+    long_texts_count_by_their_beginning(case, worker, gateway)
     assert case.command("audit").returncode == 0
 
 
-def long_texts_count_by_their_beginning(case: Case, gateway: Gateway) -> None:
+def long_texts_count_by_their_beginning(case: Case, worker: Worker, gateway: Gateway) -> None:
     """T29, by HTTP and straight to Kafka; what is larger than an event is refused, what is strange is kept."""
     long = "Everything was late and broken. My card is 4111 1111 1111 1111, and so on. " * 2_600
     status, document = posted(gateway, answer("long-http", text=long))
@@ -118,6 +118,7 @@ def long_texts_count_by_their_beginning(case: Case, gateway: Gateway) -> None:
     assert {text: (kept[text]["truncated"], kept[text]["label"] in LABELS) for text in HOSTILE} == dict.fromkeys(
         HOSTILE, (0, True)
     )
+    assert worker.metric("touchline_texts_truncated_total") == 2
     first, second = (row for row in found if row["truncated"])
     assert first == second
     assert len(first["text"]) == 10_000

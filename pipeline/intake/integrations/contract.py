@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from pipeline.intake.admission import Unknown
-from schemas.codec import check, decode_record
+from schemas.codec import check, check_size, decode_record
 from schemas.explain import Rejection, reject
 from schemas.feedback import Feedback
 from schemas.touchpoint import Touchpoint
@@ -68,7 +68,7 @@ class Integration:
 def feedback(options: Options, /, **fields: Any) -> Feedback | Rejection:
     """A feedback event of these fields; what is None or "" is not given. A rejection says what is wrong with them."""
     event = _event(Feedback, options, fields)
-    wrong = check(event) if isinstance(event, Feedback) else None
+    wrong = (check(event) or check_size(event)) if isinstance(event, Feedback) else None
     return wrong or event
 
 
