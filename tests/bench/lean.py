@@ -27,6 +27,7 @@ from pipeline.desk import Desk
 from pipeline.gathering import Gathering, Patience
 from pipeline.ledger.custody import Holding
 from pipeline.ledger.writer import token_of
+from pipeline.scores.windows import FOLDED
 from pipeline.settings import Settings, load_settings
 from pipeline.slices import ACCEPTED, ENRICHED, LABELLED, Poll, Record, Slice
 from schemas.codec import decode
@@ -34,12 +35,12 @@ from schemas.codec import decode
 _FACTS = ("channel", "touchpoint", "metric")
 #: As record in production waits.
 _PATIENCE = Patience(within_s=0.25, slices=32)
-#: What score looks at and this wiring leaves empty.
+#: What score looks at, empty: this wiring leaves most of it so.
 _EMPTY = {
     name: "" if dtype == pl.String() else 0
     for name, dtype in {**ACCEPTED, **ENRICHED, **LABELLED}.items()
-    if name in ("unit", "segments", "product", "agent", "language", "device", "campaign", "stage", "label", "tier", "p")
-}
+    if name in FOLDED
+} | {"old_off": -1}
 
 
 def wire(app: faust.App, desk: Desk, settings: Settings) -> None:
@@ -120,11 +121,8 @@ def ledger_rows(batch: Sequence[Slice]) -> pl.DataFrame:
 
 def with_empty(piece: Slice) -> Slice:
     """The slice as score takes it: the dimensions that nobody read are empty."""
-    return piece.with_rows(
-        piece.rows.with_columns(
-            *(pl.lit(value).alias(name) for name, value in _EMPTY.items()), pl.lit(-1, pl.Int64).alias("old_off")
-        )
-    )
+    empty = (pl.lit(value).alias(name) for name, value in _EMPTY.items() if name not in piece.rows.columns)
+    return piece.with_rows(piece.rows.with_columns(*empty))
 
 
 def main() -> None:
