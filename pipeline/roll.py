@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from pipeline.ledger.attendance import BAD, SILENT
-from pipeline.ledger.rollcall import Muster
+from pipeline.ledger.rollcall import Muster, tallied
 from pipeline.slices import Partition, Slice
 
 if TYPE_CHECKING:
@@ -16,19 +14,17 @@ if TYPE_CHECKING:
 
 #: The schema that events of a live topic follow, as a label.
 _SCHEMAS = {"feedback": "feedback.v1", "touchpoints": "touchpoint.v1"}
-#: Columns of a written row that the counts are made of.
-_TOLD = ("disposition", "reason", "failed_at", "ingest_ms", "producer", "channel")
 
 
 def counted(desk: Desk, topic: str, written: Sequence[Slice]) -> None:
     """What became of the offsets of a batch, and who sent them, for the metrics and for the roll call."""
-    rows = pl.concat(piece.rows.select(*_TOLD) for piece in written)
-    for disposition, reason, stage, n in rows.group_by("disposition", "reason", "failed_at").len().iter_rows():
+    tally = tallied(piece.rows for piece in written)
+    for disposition, reason, stage, n in tally.select("disposition", "reason", "failed_at", "n").iter_rows():
         desk.telemetry.count("touchline_dispositions_total", n, disposition=disposition, reason=reason)
         if stage:
             desk.telemetry.count("touchline_rejected_total", n, stage=stage, reason=reason)
     schema = _SCHEMAS.get(topic, topic)
-    for producer, reason, n in desk.rollcall.add(topic, rows).select("producer", "reason", "n").iter_rows():
+    for producer, reason, n in desk.rollcall.add(topic, tally).select("producer", "reason", "n").iter_rows():
         desk.telemetry.count("touchline_arrivals_total", n, producer=producer, schema=schema)
         if reason:
             desk.telemetry.count("touchline_quarantined_total", n, producer=producer, schema=schema, reason=reason)

@@ -6,7 +6,7 @@ these rows loses some seconds of them. What is proved stands in the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
@@ -30,27 +30,52 @@ SELDOM, SELDOM_DAYS = 2_000, 34
 #: Habits are looked up again after so long, ms.
 HABITS_MS = 600_000
 _KEYS = ("bucket", "producer", "topic", "reason")
+#: What rows are tallied by, beside the time.
+_TOLD = ("disposition", "reason", "failed_at", "producer", "channel")
 
 _log = log("touchline.producers")
 
 
+def tallied(slices: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """How many rows of some slices are alike: _TOLD, bucket (seconds, of STEP_MS), n, last_ms.
+
+    Most of these columns hold one word from top to bottom: rows are told apart by the others alone, a quarter of the
+    work.
+    """
+    tallies = []
+    for rows in slices:
+        bucket = (rows["ingest_ms"] // STEP_MS * (STEP_MS // 1000)).cast(pl.UInt32).alias("bucket")
+        keys = [*rows.select(_TOLD), bucket]
+        same = [key for key in keys if rows.height and (key == key[0]).all()]
+        known = {key.name for key in same}
+        grouped = pl.DataFrame([key for key in keys if key.name not in known] + [rows["ingest_ms"]])
+        told = [pl.len().cast(pl.UInt64).alias("n"), pl.col("ingest_ms").max().alias("last_ms")]
+        tally = grouped.group_by(pl.exclude("ingest_ms")).agg(told) if grouped.width > 1 else grouped.select(told)
+        tallies.append(
+            tally.with_columns(pl.lit(key[0], key.dtype).alias(key.name) for key in same).select(
+                *_TOLD, "bucket", "n", "last_ms"
+            )
+        )
+    return pl.concat(tallies)
+
+
 @dataclass(slots=True)
 class Rollcall:
-    """Counts of one worker until they are written: `add` after each slice, `taken` every few seconds."""
+    """Counts of one worker until they are written: `add` after each batch, `taken` every few seconds."""
 
     names: set[str] = field(default_factory=set)
     waiting: list[pl.DataFrame] = field(default_factory=list)
 
-    def add(self, topic: str, rows: pl.DataFrame) -> pl.DataFrame:
-        """Counts the rows of one slice; gives the counts: producer, topic, reason ("" of what is no dead letter), n."""
+    def add(self, topic: str, tally: pl.DataFrame) -> pl.DataFrame:
+        """Counts what was tallied of a batch; gives: producer, topic, reason ("" of what is no dead letter), n."""
         dead = pl.col("disposition") == Disposition.DEAD_LETTER
         counts = (
-            rows.group_by(
-                (pl.col("ingest_ms") // STEP_MS * (STEP_MS // 1000)).cast(pl.UInt32).alias("bucket"),
+            tally.group_by(
+                "bucket",
                 resolved(pl.col("producer"), pl.col("channel")).alias("producer"),
                 pl.when(dead).then(pl.col("reason")).otherwise(pl.lit("")).alias("reason"),
             )
-            .agg(pl.len().cast(pl.UInt64).alias("n"), pl.col("ingest_ms").max().alias("last_ms"))
+            .agg(pl.col("n").sum(), pl.col("last_ms").max())
             .with_columns(pl.lit(topic).alias("topic"))
         )
         named = {name: self._named(name) for name in counts["producer"].unique().to_list()}
