@@ -80,6 +80,10 @@ class Names:
         """Names of codes."""
         return pl.Series(self._names, dtype=pl.String).gather(pl.Series(codes))
 
+    def all(self) -> list[str]:
+        """Every name, in the order of the codes."""
+        return self._names
+
     def kept(self, used: Keys) -> Names:
         """Only the names of these codes (sorted, distinct), in the same order."""
         return Names(self.decode(used), self._bits)
@@ -175,16 +179,18 @@ class Dictionary:
         return pl.DataFrame(columns)
 
     def _dimensions(self, cut: Keys, places: Keys) -> dict[str, pl.Series]:
-        texts = {name: np.full(cut.size, "", dtype=object) for name in ("unit", "channel", "touchpoint", "dim")}
+        """Each word once: rows are put together from positions in a list of all of them, of which the first is ""."""
         core = cut == 0
-        wide = self._places.decode(places[core])
+        wide = np.zeros(cut.size, dtype=np.int64)
+        wide[core] = self._places.decode(places[core])
+        columns = {}
         for name, bits in WIDE.items():
-            texts[name][core] = self._core[name].decode(wide >> _WIDE_AT[name] & (1 << bits) - 1).to_numpy()
-        for number, name in enumerate(CUTS[1:], 1):
-            chosen = cut == number
-            if chosen.any():
-                texts["dim"][chosen] = self._dims[name].decode(places[chosen]).to_numpy()
-        return {name: pl.Series(values, dtype=pl.String) for name, values in texts.items()}
+            codes = (wide >> _WIDE_AT[name] & (1 << bits) - 1) + 1
+            columns[name] = _gathered(self._core[name].all(), np.where(core, codes, 0))
+        further = [self._dims[name].all() for name in FURTHER]
+        first = np.cumsum([1, *(len(names) for names in further)])[:-1]
+        codes = np.where(core, 0, first[np.maximum(cut, 1) - 1] + places)
+        return {**columns, "dim": _gathered([name for names in further for name in names], codes)}
 
     def renewed(self, keys: Keys) -> tuple[Dictionary, Keys]:
         """A dictionary of what these keys are made of and nothing else, and the keys in it: in the same order.
@@ -214,3 +220,8 @@ class Dictionary:
             new._core[name] = self._core[name].kept(used)
             found |= codes.astype(np.int64) << _WIDE_AT[name]
         return found
+
+
+def _gathered(names: list[str], at: Keys) -> pl.Series:
+    """Names by position; 0 is "", the first name 1."""
+    return pl.Series(["", *names], dtype=pl.String).gather(pl.Series(at))
