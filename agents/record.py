@@ -15,7 +15,7 @@ from pipeline.desk import Desk
 from pipeline.gathering import Gathering, Patience
 from pipeline.ledger import positions, retractions
 from pipeline.ledger.writer import Lost
-from pipeline.scores.windows import FOLDED
+from pipeline.scores.windows import needed
 from pipeline.slices import Slice
 from schemas.vocabulary import Reason
 
@@ -35,7 +35,7 @@ def attach(app: faust.App, desk: Desk, reads: Any, writes: Any) -> None:
             for _, batch in groupby(sorted(waiting, key=_topic), key=_topic):
                 for piece in await write(desk, list(batch)):
                     # Nothing of them is sealed from here on, and only what is counted is looked at.
-                    await writes.send(value=replace(piece, values=(), rows=piece.rows.select(FOLDED)))
+                    await writes.send(value=replace(piece, values=(), rows=needed(piece.rows)))
 
     @desk.timer(app, _ROLL_S, "roll call")
     async def roll_call() -> None:

@@ -91,6 +91,8 @@ class Gathering:
         now, waiting = self.clock(), self._waiting
         if self.patience.full(waiting) or now - self._since >= self.patience.wait_s(waiting):
             return True
+        if waiting[-1].behind > self.patience.behind:
+            return False  # more comes than can be taken: what is there already is only a part of it
         # Small batches as well begin no closer to each other than a batch waits.
         return now - self._began >= self.patience.within_s and self.complete(waiting)
 

@@ -23,7 +23,7 @@ from pipeline.scores.kept import by_width
 from pipeline.scores.packing import MOST_AT_ONCE, Keys
 from pipeline.scores.recompute import ROW, Part
 from pipeline.scores.takeover import MANY_MINUTES, Portion, floor_of
-from pipeline.scores.windows import COUNTS, Hot, contributions, fold, load, rows_of
+from pipeline.scores.windows import COUNTS, Hot, contributions, fold, load, rows_of, together
 from pipeline.slices import Partition, Slice
 from schemas.vocabulary import Reason
 
@@ -33,6 +33,9 @@ Result = TypeVar("Result")
 _AT_ONCE = 8
 #: Waits between two tries, seconds.
 _BACKOFF_S = (0.2, 2.0)
+#: Of what came after its minute had passed, or replaced an answer, this is noted in the table `changes`.
+_TOLD = ("off", "reason", "part", "occurred_ms", "ingest_ms")
+_LATER = (str(Reason.DELAYED), str(Reason.REVISED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,29 +170,31 @@ class Folder:
 
     async def _fold_topic(self, topic: str, slices: Sequence[Slice]) -> None:
         # In a thread: most of it is polars, which lets the loop decode the next slices meanwhile.
-        rows, changed, cold = await asyncio.to_thread(self._counted, self._hot[topic], slices)
+        told, changed, cold = await asyncio.to_thread(self._counted, self._hot[topic], slices)
         ends = {piece.partition: (self._ours[piece.partition], piece.hi, piece.clock_ms) for piece in slices}
         if not changed.is_empty():
             await self._upsert(topic, changed, ends)
         for (part,), marked in cold.group_by("part"):
             partition = Partition(topic, int(str(part)))
             await self.rewrite(partition, marked["minute"].sort().to_list(), ends[partition][1])
-        await self._changes(topic, rows, ends)
+        await self._changes(topic, told, ends)
         await self._progress(ends)
 
     def _counted(self, hot: Hot, slices: Sequence[Slice]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-        """Adds slices to the hot minutes: their rows, the window rows that changed, (part, minute) of cold ones."""
-        rows = [
-            pl.concat(
-                piece.rows.with_columns(pl.lit(piece.partition.part, pl.UInt16).alias("part"))
-                for piece in slices[first : first + _AT_ONCE]
-            )
-            for first in range(0, len(slices), _AT_ONCE)
-        ]
+        """Adds slices to the hot minutes: what they say of changes, the window rows that changed, (part, minute) of
+        cold ones."""
+        told: list[pl.DataFrame] = []
         cold: list[pl.DataFrame] = []
         touched: dict[int, Keys] = {}
-        for some in rows:
-            found = contributions(some)
+        for first in range(0, len(slices), _AT_ONCE):
+            rows = together(
+                [
+                    piece.rows.with_columns(pl.lit(piece.partition.part, pl.UInt16).alias("part"))
+                    for piece in slices[first : first + _AT_ONCE]
+                ]
+            )
+            told.append(rows.select(_TOLD).filter(pl.col("reason").is_in(_LATER)))
+            found = contributions(rows)
             cold.append(hot.cold(found))
             if not cold[-1].is_empty():
                 found = found.join(cold[-1], on=["part", "minute"], how="anti")
@@ -197,7 +202,7 @@ class Folder:
                 touched[minute] = np.union1d(touched[minute], keys) if minute in touched else keys
         changed = rows_of(hot.names, hot.read(touched))
         hot.shrink()
-        return pl.concat(rows), changed, pl.concat(cold).unique()
+        return pl.concat(told), changed, pl.concat(cold).unique()
 
     async def _upsert(self, topic: str, changed: pl.DataFrame, ends: dict[Partition, tuple[Ours, int, int]]) -> None:
         vers = pl.DataFrame(
@@ -243,14 +248,12 @@ class Folder:
         seq = self.next_seq()
         return rows.with_columns(pl.lit(ver, pl.UInt64).alias("ver"), pl.lit(seq, pl.UInt64).alias("seq"))
 
-    async def _changes(self, topic: str, rows: pl.DataFrame, ends: dict[Partition, tuple[Ours, int, int]]) -> None:
+    async def _changes(self, topic: str, told: pl.DataFrame, ends: dict[Partition, tuple[Ours, int, int]]) -> None:
         """What came after its minute had passed, or replaced an answer, in writing: "as known then" needs it."""
-        told = rows["reason"].is_in([str(Reason.DELAYED), str(Reason.REVISED)])
-        if not told.any():
+        if told.is_empty():
             return
-        later = rows.select("off", "reason", "part", "occurred_ms", "ingest_ms").filter(told)
         epochs = {partition.part: ours for partition, (ours, _, _) in ends.items()}
-        noted = later.select(
+        noted = told.select(
             pl.lit(topic).alias("topic"),
             pl.col("part")
             .replace_strict({p: o.epoch for p, o in epochs.items()}, return_dtype=pl.UInt16)

@@ -6,7 +6,7 @@ and, for sentiment, the sums of p and p^2. Adding is the only operation; a retra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,8 +35,10 @@ _WAS = tuple(name if name == "part" else f"old_{name}" for name in _NOW)
 #: Columns of a slice that score needs: what it counts, and what it says of changes.
 FOLDED: tuple[str, ...] = (
     *("off", "disposition", "reason", "ingest_ms", "old_off"),
-    *(name for name in (*_NOW, *_WAS) if name != "part"),
+    *(name for name in _NOW if name != "part"),
 )
+#: And where an answer was replaced, what it had counted.
+_REPLACED: tuple[str, ...] = tuple(name for name in _WAS if name != "part")
 
 Counts = npt.NDArray[np.int32]
 
@@ -68,6 +70,16 @@ class Delta:
     """What a fold adds: minute -> (sorted keys, counts)."""
 
     minutes: Mapping[int, tuple[Keys, Counts]]
+
+
+def needed(rows: pl.DataFrame) -> pl.DataFrame:
+    """What score needs of the rows of a slice; it may wait with many others."""
+    return rows.select(*FOLDED, *(_REPLACED if (rows["old_off"] >= 0).any() else ()))
+
+
+def together(some: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Such rows of several slices, one after the other."""
+    return pl.concat(some, how="vertical" if len({rows.width for rows in some}) == 1 else "diagonal")
 
 
 def contributions(rows: pl.DataFrame) -> pl.DataFrame:
