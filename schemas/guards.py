@@ -17,7 +17,7 @@ from schemas.limits import MAX_DEPTH, MAX_KEYS, MAX_VALUE_BYTES
 #: A value of at most so many bytes cannot have more than MAX_KEYS keys: the shortest is `"":1,`, five bytes.
 FEW_KEYS_BYTES = 5 * MAX_KEYS
 
-_QUOTE, _COLON = ord('"'), ord(":")
+_QUOTE, _COLON, _OPEN = ord('"'), ord(":"), ord("{")
 #: What each byte does to the depth of nesting: +1 for an opening bracket, -1 for a closing one.
 _STEP = np.zeros(256, dtype=np.int32)
 _STEP[[ord("{"), ord("[")]] = 1
@@ -42,16 +42,27 @@ def may_exceed(value: bytes) -> bool:
 
 
 def all_within(values: Sequence[bytes]) -> bool:
-    """Whether all values surely keep all limits, without a loop in Python (0.2 us a value)."""
+    """Whether all values surely keep all limits, without a loop in Python (0.05 us a value, 0.2 where they nest)."""
     if len(values) == 1:
         return not may_exceed(values[0])
     longest = max(map(len, values), default=0)
     if longest > MAX_VALUE_BYTES:
         return False
-    opened = _most(values, b"{")
-    if b"[" in b"".join(values):  # our own records have no arrays, so one look over all is nearly always enough
+    joined = b"".join(values)
+    opened = _most_opened(values, joined)
+    if b"[" in joined:  # our own records have no arrays, so one look over all is nearly always enough
         opened += _most(values, b"[")
     return opened <= MAX_DEPTH and (longest <= FEW_KEYS_BYTES or _most(values, b":") <= MAX_KEYS)
+
+
+def _most_opened(values: Sequence[bytes], joined: bytes) -> int:
+    """Objects that one value opens, at most. Where each begins with one, what all have beyond that is all that any has
+    beyond it."""
+    if all(map(bytes.startswith, values, repeat(b"{"))):
+        beyond = int(np.count_nonzero(np.frombuffer(joined, dtype=np.uint8) == _OPEN)) - len(values)
+        if beyond < MAX_DEPTH:
+            return beyond + 1
+    return _most(values, b"{")
 
 
 def _most(values: Sequence[bytes], mark: bytes) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import attrgetter, methodcaller
+from datetime import datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -171,7 +172,7 @@ def _flags(events: Sequence[Any], attribute: str) -> pl.Series:
 
 def moments(events: Sequence[Any]) -> Ints:
     """Event times in ms since 1970, parts of a ms cut off. By way of whole microseconds: x.123 s is no exact float."""
-    stamps = map(methodcaller("timestamp"), map(attrgetter("occurred_at"), events))
+    stamps = map(datetime.timestamp, map(attrgetter("occurred_at"), events))
     seconds = np.fromiter(stamps, dtype=np.float64, count=len(events))
     moments: Ints = np.rint(seconds * 1e6).astype(np.int64) // 1000
     return moments

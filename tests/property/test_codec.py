@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from schemas.codec import Rejection, check, decode, decode_profile, decode_record, encode
 from schemas.feedback import Feedback, Reference
-from schemas.guards import may_exceed, measure
+from schemas.guards import all_within, may_exceed, measure
 from schemas.limits import MAX_DEPTH, MAX_KEYS
 from schemas.profile import Profile
 from schemas.touchpoint import Touchpoint
@@ -222,3 +222,28 @@ def test_what_the_official_sdk_refuses_is_rejected_here(structured: bool) -> Non
             kafka.from_kafka_event(broken)
         found = decode("feedback", [value], [tuple(headers.items())])
         assert found.rejections[0].reason == "bad_envelope"
+
+
+VALUES = st.lists(
+    st.builds(
+        lambda start, opened, colons: start + b'{"a":' * opened + b'"b":1,' * colons,
+        st.sampled_from([b"", b" ", b"{", b"[", b"x"]),
+        st.sampled_from([0, 1, 2, MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1]),
+        st.sampled_from([0, 1, MAX_KEYS, MAX_KEYS + 1]),
+    ),
+    min_size=2,
+    max_size=40,
+)
+
+
+@given(VALUES)
+@UNHURRIED
+def test_what_is_said_of_many_values_together_holds_for_each_of_them(values: list[bytes]) -> None:
+    assert not all_within(values) or not any(map(may_exceed, values))
+
+
+@pytest.mark.parametrize("opened", [1, MAX_DEPTH])
+def test_values_that_keep_the_limits_together_need_no_second_look(opened: int) -> None:
+    assert all_within([b'{"a":1}'] * 500 + [b'{"a":' * opened + b"1" + b"}" * opened])
+    assert not all_within([b'{"a":1}'] * 500 + [b'{"a":' * (MAX_DEPTH + 1)])
+    assert not all_within([b"1"] * 500 + [b'{"a":' * (MAX_DEPTH + 1)])

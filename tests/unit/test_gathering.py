@@ -54,6 +54,12 @@ def test_far_behind_slices_go_together_after_a_second() -> None:
     assert turned.due(piece(1, 890_000), after=0.1)
 
 
+def test_far_behind_what_is_there_already_is_not_taken_for_all_there_is() -> None:
+    turned = Turned(more=False)
+    assert not turned.due(piece(0, 900_000), after=0.9)
+    assert turned.due(after=0.1)
+
+
 def test_what_was_held_back_goes_with_the_first_slice_that_has_caught_up() -> None:
     turned = Turned()
     assert not turned.due(piece(0, 900_000), after=0.5)

@@ -11,11 +11,12 @@ from pipeline.errors import TouchlineError
 from pipeline.scores import packing, windows
 from pipeline.scores.folding import taken_over
 from pipeline.scores.packing import CUTS, Names
-from pipeline.scores.windows import COUNTS, KEY, Delta, Hot, contributions, fold, load, rows_of
+from pipeline.scores.windows import COUNTS, KEY, Delta, Hot, contributions, fold, load, needed, rows_of, together
 from pipeline.settings import Settings
-from pipeline.slices import CORE, COUNTED
+from pipeline.slices import CORE, COUNTED, Partition, Slice
 from schemas.feedback import SCALES
 from schemas.vocabulary import Channel, Tier
+from tests.bench import lean
 from tests.rows import START_MS, ledger_like
 
 _MINUTE = START_MS // 60_000 * 60
@@ -112,6 +113,22 @@ def test_a_revision_takes_back_what_its_predecessor_counted_where_it_counted() -
         (_MINUTE - 3_600, "nps", "0-10", 9, -1, 0, 0),
         (_MINUTE - 3_600, "sentiment", "static", 2, -1, -5_000, -2_500),
     ]
+
+
+def test_slices_in_which_answers_were_replaced_and_others_are_folded_together_as_each_alone() -> None:
+    plain, replacing = row(), row(bin=3, old_off=7, old_metric="nps", old_scale="0-10", old_bin=9, old_channel="app")
+    few = [needed(rows).with_columns(rows["part"]) for rows in (plain, replacing, plain)]
+    assert "old_channel" not in few[0].columns
+    assert few[0].height == few[1].height
+    assert sorted(counted(together(few))) == sorted([*counted(plain), *counted(replacing), *counted(plain)])
+
+
+def test_the_benchmark_with_the_fewest_steps_gives_score_all_that_it_looks_at() -> None:
+    given = row()
+    facts = ["off", "ingest_ms", "occurred_ms", "disposition", "reason", "brand", "channel", "touchpoint"]
+    piece = Slice(Partition("feedback", 3), 1, 1, 1, 1, 0, 0, given.select(*facts, "metric", "scale", "bin"))
+    rows = needed(lean.with_empty(piece).rows).with_columns(given["part"])
+    assert table(rows).select("channel", "touchpoint", "unit", "b9").rows() == [("web", "checkout", "", 1)]
 
 
 def test_a_row_is_counted_once_in_core_and_once_for_each_further_dimension_it_has() -> None:
