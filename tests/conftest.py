@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 
 from pipeline.stack.launch import Stack, running
 
-#: The files that take longest, by what they took; they begin first, so that two processes end at about the same time.
+#: The files that take longest, by what they took; they begin first, so that the processes end at about the same time.
 LONGEST = (
     "contract/test_docs.py",
     "stages/test_hours.py",
