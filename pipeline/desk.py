@@ -237,7 +237,10 @@ class Desk:
         if not isinstance(error, TouchlineError | KafkaError | OSError):
             held = self.custody.holdings().items()
             self.crashes.note({p: (h.position + 1, h.taken) for p, h in held if h.taken > h.position})
-        os._exit(CRASHED)
+        try:
+            self.group.leave()
+        finally:
+            os._exit(CRASHED)
 
     async def watched(self, now_s: float) -> None:
         """Says that nothing moves where nothing explains it; said twice in a row, the process ends."""
