@@ -350,15 +350,19 @@ def test_idle_and_slow_connections_cost_little_and_among_them_every_event_has_it
             statuses[posted(gateway, body, headers)] += 1
             waits.append(time.monotonic() - began)
             sent += events
-        assert gateway.process.memory_mb < 300
-        assert files(gateway) < few + count + 100
+        memory_mb, held = gateway.process.memory_mb, files(gateway)
+        assert memory_mb < 300
+        assert held < few + count + 100
         assert all(ended(each) for each in opened[STALLED:]), "the gateway closes what never becomes a request"
         eventually(lambda: files(gateway) < few + 20, "the gateway closes whoever does not read his answers", 40)
     finally:
         for each in opened:
             each.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert sorted(waits)[len(waits) * 99 // 100 - 1] < 1, "nobody waits long beside them"
+    slow_s = sorted(waits)[len(waits) * 99 // 100 - 1]
+    told = f"{count:,} connections: {memory_mb:.0f} MB, {held:,} open files, {slow_s:.3f} s in 99 of 100 requests"
+    print(told)  # noqa: T201 - the figures are what somebody runs the full form for
+    assert slow_s < 1, "nobody waits long beside them"
     assert {202, 400, 413} <= set(statuses) <= {202, 400, 413, 503}, statuses
     fates = counted(gateway)
     assert fates["received"] == sent == fates["accepted"] + fates["rejected"] + fates["shed"]
