@@ -26,6 +26,7 @@ from pipeline.arrival.recall import Kept, Recalled
 from pipeline.arrival.revisions import AnswerMemory, Answers, Replaced, Standing
 from pipeline.arrival.rules import HISTORY, ArrivalRules
 from pipeline.arrival.times import Timing
+from pipeline.blanks import blank
 from pipeline.slices import ACCEPTED, Partition, Record
 from schemas.codec import Rejection
 from schemas.vocabulary import Disposition, Reason
@@ -263,14 +264,16 @@ def _frame(read: Reading, verdict: _Verdict) -> pl.DataFrame:
         "producer": read.producer,
         "attempt": read.attempt,
     }
-    return read.own.with_columns(**decided, **_rejected(read)).select(list(ACCEPTED))
+    known = {**{column.name: column for column in read.own}, **decided, **_rejected(read)}
+    return pl.DataFrame({name: known[name] for name in ACCEPTED})
 
 
-def _rejected(read: Reading) -> dict[str, pl.Series | pl.Expr]:
+def _rejected(read: Reading) -> dict[str, pl.Series]:
     """The columns of dead letters: where and why they failed, and their bytes; empty for all other rows."""
     if not read.dead:
-        words: dict[str, pl.Series | pl.Expr] = {name: pl.lit("") for name in ("failed_at", "path", "detail")}
-        return words | {"raw": pl.lit(None, dtype=pl.Binary())}
+        count = len(read.offsets)
+        words = {name: blank("", pl.String(), count) for name in ("failed_at", "path", "detail")}
+        return words | {"raw": blank(None, pl.Binary(), count)}
     dead = [read.dead.get(row) for row in range(len(read.offsets))]
     return {
         "failed_at": pl.Series([each.stage.value if each else "" for each in dead], dtype=pl.String()),

@@ -107,8 +107,8 @@ def of_touchpoints(events: Sequence[Touchpoint]) -> Columns:
     own["scale"] = _constant("outcome", count)
     own["answer"] = _constant(0, count, pl.Int16())
     own["bin"] = words(events, "outcome").replace_strict(_OUTCOMES, return_dtype=pl.Int8())
-    own["value"] = _numbers(events, "value", pl.Float64()).fill_null(0.0)
-    own["duration_ms"] = _numbers(events, "duration_ms", pl.Int64()).fill_null(0)
+    own["value"] = _numbers(events, "value", pl.Float64())
+    own["duration_ms"] = _numbers(events, "duration_ms", pl.Int64())
     own["text"] = _constant("", count)
     own["truncated"] = _constant(0, count, _FLAG)
     nothing = np.zeros(count, dtype=np.uint64)
@@ -119,7 +119,7 @@ def of_feedback(events: Sequence[Feedback]) -> tuple[Columns, Scores]:
     """Columns of feedback but for scale, answer and bin, which checks.py makes of the scores."""
     count = len(events)
     own = {column: words(events, attribute) for column, attribute in _FEEDBACK_WORDS.items()}
-    own["value"] = _numbers(events, "reach", pl.Float64()).fill_null(0.0)
+    own["value"] = _numbers(events, "reach", pl.Float64())
     own["currency"] = _constant("", count)
     own["duration_ms"] = _constant(0, count, pl.Int64())
     own["truncated"] = _flags(events, "truncated")
@@ -159,10 +159,13 @@ def _constant(value: str | float | None, count: int, dtype: pl.DataType = _WORD)
 
 
 def _numbers(events: Sequence[Any], attribute: str, dtype: pl.DataType) -> pl.Series:
+    """One optional number of each event, 0 where there is none."""
     values = list(map(attrgetter(attribute), events))
-    if values and values.count(None) == len(values):
-        return _constant(None, len(values), dtype)
-    return pl.Series(values, dtype=dtype)
+    missing = values.count(None)
+    if missing == len(values):
+        return _constant(0, len(values), dtype)
+    series = pl.Series(values, dtype=dtype)
+    return series.fill_null(0) if missing else series
 
 
 def _flags(events: Sequence[Any], attribute: str) -> pl.Series:

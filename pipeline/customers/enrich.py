@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from pipeline.blanks import blank, put
 from pipeline.customers.cleaning import cut
 from pipeline.customers.masking import LEAST_ID, mask, mask_addresses, mask_text
 from pipeline.customers.names import Names
@@ -74,18 +75,12 @@ def enrich(rows: pl.DataFrame, origin: Origin, knowledge: Knowledge) -> pl.DataF
     strangers = cleaned["touchpoint"].filter((stage == UNKNOWN) & ~dead)
     if len(strangers):
         knowledge.unknown.add(strangers)
-    added = cleaned.with_columns(
-        customer,
-        key_id,
-        segments,
-        owner,
-        _given(cleaned["unit"], unit),
-        _given(cleaned["stage"], stage),
-        pl.lit(None, dtype=pl.Binary).alias("sealed"),
-    )
+    none = blank(None, pl.Binary(), rows.height).alias("sealed")
+    given = (_given(cleaned["unit"], unit), _given(cleaned["stage"], stage))
+    added = put(cleaned, (customer, key_id, segments, owner, *given, none))
     if dead.any():
         added = _buried(added, rows, origin, knowledge)
-    return added.with_columns(_others(added, dead, knowledge)).select(list(COLUMNS))
+    return put(added, [_others(added, dead, knowledge)])[list(COLUMNS)]
 
 
 def _others(added: pl.DataFrame, dead: pl.Series, knowledge: Knowledge) -> pl.Series:
@@ -106,7 +101,7 @@ def _given(events: pl.Series, otherwise: pl.Series) -> pl.Series:
 def _cleaned(rows: pl.DataFrame, knowledge: Knowledge) -> pl.DataFrame:
     """The rows with text, agent and dimensions free of plain values (dead letters: see `_buried`)."""
     agent = rows["agent"] if knowledge.plain_agents else knowledge.pseudonyms.agents(rows["agent"])
-    return _cut(_without_strays(rows.with_columns(mask(rows["text"]), agent)))
+    return _cut(_without_strays(put(rows, (mask(rows["text"]), agent))))
 
 
 def _cut(rows: pl.DataFrame) -> pl.DataFrame:
@@ -125,10 +120,11 @@ def _without_strays(rows: pl.DataFrame) -> pl.DataFrame:
     """Where a dimension holds an e-mail address, [email]; where it or the text holds the row's own id, [id]."""
     names = ("text", *_DIMENSIONS)
     #: one look at all columns of a row together: a look at each costs four times as much
-    joined = rows.select(pl.concat_str(*names, separator="\n").alias("all"), "customer_id")
+    joined = rows.lazy().select(pl.concat_str(*names, separator="\n").alias("all"), "customer_id")
     plain, words = pl.col("customer_id"), pl.col("all")
     own = words.str.contains(plain, literal=True) & (plain.str.len_bytes() >= LEAST_ID)
-    hits = joined.select(own | words.str.contains("@", literal=True)).to_series().fill_null(False).arg_true()
+    found = own | words.str.contains("@", literal=True)
+    hits = joined.select(found.fill_null(False).arg_true()).collect().to_series()
     if hits.is_empty():
         return rows
     ids = rows["customer_id"].gather(hits).to_list()
@@ -137,7 +133,7 @@ def _without_strays(rows: pl.DataFrame) -> pl.DataFrame:
         values = zip(rows[name].gather(hits).to_list(), ids, strict=True)
         tidy = [_without(mask_addresses(value) if name != "text" else value, (plain_id,)) for value, plain_id in values]
         changed.append(rows[name].clone().scatter(hits, pl.Series(tidy, dtype=pl.String)))
-    return rows.with_columns(changed)
+    return put(rows, changed)
 
 
 def _without(value: str, ids: tuple[str, ...]) -> str:

@@ -53,14 +53,14 @@ class Pseudonyms:
 
     def customers(self, ids: pl.Series) -> tuple[pl.Series, pl.Series]:
         """`customer` (UInt64) and `key_id` (UInt8) of a column of ids, plain or already pseudonyms; 0 and 0 of none."""
-        is_form = ids.str.contains(FORM).fill_null(False)
-        if not is_form.any():
+        formed = is_form(ids)
+        if not formed.any():
             hashes = pl.Series("customer", self.hashes(ids.to_list()), dtype=pl.UInt64)
             return hashes, _key_ids(hashes, self.key_id)
-        plain = pl.Series("customer", self.hashes(pl.select(pl.when(~is_form).then(ids)).to_series().to_list()))
+        plain = pl.Series("customer", self.hashes(pl.select(pl.when(~formed).then(ids)).to_series().to_list()))
         customer, key_id = parse(ids)
         own = _key_ids(plain, self.key_id)
-        return customer.zip_with(is_form, plain), key_id.zip_with(is_form, own)
+        return customer.zip_with(formed, plain), key_id.zip_with(formed, own)
 
     def text(self, plain_id: str) -> str:
         """The text form of one plain id, as a producer of a pseudonym deployment sends it (also as the Kafka key)."""
@@ -75,6 +75,8 @@ class Pseudonyms:
 
     def agents(self, ids: pl.Series) -> pl.Series:
         """Employees' ids as `a:<16 hex digits>`; "" stays "", what has that form already stays as it is."""
+        if (ids == "").all():
+            return ids  # mostly: then no row is looked up
         names = ids.unique().drop_nulls()
         names = names.filter((names != "") & ~names.str.contains(AGENT_FORM))
         if names.is_empty():
@@ -90,7 +92,8 @@ def written(key_id: int, number: int) -> str:
 
 def is_form(ids: pl.Series) -> pl.Series:
     """Which ids have the text form of a pseudonym (Boolean; null is no)."""
-    return ids.str.contains(FORM).fill_null(False)
+    found = ids.str.contains(FORM)
+    return found.fill_null(False) if found.null_count() else found
 
 
 def parse(ids: pl.Series) -> tuple[pl.Series, pl.Series]:

@@ -27,7 +27,9 @@ def touchpoint(**fields: Any) -> Touchpoint:
 
 def test_every_word_of_feedback_stands_in_its_column() -> None:
     words = {name: f"a {name}" for name in ("brand", "unit", "touchpoint", "stage", "product", "language", "device")}
-    event = feedback(**words, agent_id="a7", campaign="c7", customer_id="ann", text="good", source=Source.CALL)
+    event = feedback(
+        **words, agent_id="a7", campaign="c7", customer_id="ann", text="good", truncated=True, source=Source.CALL
+    )
     own = {name: column[0] for name, column in of_feedback([event])[0].own.items()}
     assert own == {
         **words,
@@ -35,6 +37,7 @@ def test_every_word_of_feedback_stands_in_its_column() -> None:
         "campaign": "c7",
         "customer_id": "ann",
         "text": "good",
+        "truncated": 1,
         "source": "call",
         "channel": "web",
         "metric": "nps",
