@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _behind_the_others() -> None:
-    """Where all cores are busy, whoever shares the machine goes first: merges can wait, the one loop of a worker cannot.
+    """Where all cores are busy, whoever shares the machine goes first: merges can wait, a worker's one loop cannot.
 
     Linux schedules sessions, not processes, where it is told to (autogroup): then the session's own number counts.
     """

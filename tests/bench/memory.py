@@ -17,8 +17,8 @@ PROFILES = 100_000
 _GAUGES = ("hot_window_rows", "profiles", "remembered_ids")
 #: Minutes that the events spread over: with 4 partitions and 8,640 cells a minute they fill a million window rows.
 _MINUTES = 41
-#: Of the stream while memory is looked at, and for how long, seconds. What a backlog took goes back to the system within
-#: ten seconds: before that it is another figure.
+#: Of the stream while memory is looked at, and for how long, seconds. What a backlog took goes back to the system
+#: within ten seconds: before that it is another figure.
 RATE, _LEAD_S, _LIVE_S = 2_000, 10.0, 20.0
 #: So that a million rows are held: at the limit the oldest minute leaves.
 _ROOM = {"TOUCHLINE_HOT_ROWS": "1100000"}
