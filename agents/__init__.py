@@ -2,8 +2,4 @@
 
 from __future__ import annotations
 
-from pipeline import memory
-
-memory.patient()  # here, because a worker loads this before all that is large
-
 FLOW = ("accept", "enrich", "label", "record", "score", "warn")

@@ -289,8 +289,8 @@ class Group:
     def leave(self) -> None:
         """Says to the broker that this member is gone: to be called once, when the process ends in the next moment.
 
-        Without it the group waits for a whole session before anybody has its partitions. Waits two seconds at most, and
-        raises nothing: where the broker does not answer, the session ends by itself.
+        Without it the group waits for a whole session before anybody has its partitions. Waits two seconds at most;
+        where the broker does not answer, the session ends by itself.
         """
         thread = self._consumer._thread
 

@@ -1,4 +1,5 @@
-"""Columns that hold one value from top to bottom, cut from one that is kept.
+"""Columns that cost next to nothing: of one value from top to bottom, cut from one that is kept; put into a frame as
+they are.
 
 Of the sixty columns of a slice forty are mostly empty. Filling each anew for every slice costs its pages, not its work.
 """

@@ -239,7 +239,7 @@ class Desk:
             self.crashes.note({p: (h.position + 1, h.taken) for p, h in held if h.taken > h.position})
         try:
             self.group.leave()
-        finally:
+        finally:  # whatever that raises, a process that does not end would go on committing
             os._exit(CRASHED)
 
     async def watched(self, now_s: float) -> None:

@@ -21,16 +21,11 @@ _TRIM_THRESHOLD, _NEVER = -1, 1 << 30
 TRIM_S = 4.0
 
 
-def patient() -> None:
-    """To be called before anything is loaded: it all stays, and looking through it takes a tenth of a start."""
-    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
-
-
 def settle() -> None:
     """To be called once, when everything is loaded that stays until the end."""
     gc.collect()
     gc.freeze()
-    patient()
+    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
     if hasattr(library := ctypes.CDLL(None), "mallopt"):  # glibc; elsewhere there is nothing to ask for
         library.mallopt(_ARENA_MAX, _ARENAS)
         library.mallopt(_MMAP_THRESHOLD, _LARGE)

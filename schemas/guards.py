@@ -42,7 +42,7 @@ def may_exceed(value: bytes) -> bool:
 
 
 def all_within(values: Sequence[bytes]) -> bool:
-    """Whether all values surely keep all limits, without a loop in Python (0.05 us a value, 0.2 where they nest)."""
+    """Whether all values surely keep all limits, without a loop in Python (0.06 us a value, 0.2 where they nest)."""
     if len(values) == 1:
         return not may_exceed(values[0])
     longest = max(map(len, values), default=0)
@@ -58,9 +58,11 @@ def all_within(values: Sequence[bytes]) -> bool:
 def _most_opened(values: Sequence[bytes], joined: bytes) -> int:
     """Objects that one value opens, at most. Where each begins with one, what all have beyond that is all that any has
     beyond it."""
-    if all(map(bytes.startswith, values, repeat(b"{"))):
-        beyond = int(np.count_nonzero(np.frombuffer(joined, dtype=np.uint8) == _OPEN)) - len(values)
-        if beyond < MAX_DEPTH:
+    lengths = np.fromiter(map(len, values), dtype=np.int64, count=len(values))
+    if lengths.all():
+        codes = np.frombuffer(joined, dtype=np.uint8)
+        beyond = int(np.count_nonzero(codes == _OPEN)) - len(values)
+        if beyond < MAX_DEPTH and (codes[np.cumsum(lengths) - lengths] == _OPEN).all():
             return beyond + 1
     return _most(values, b"{")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-from pipeline import memory
 from pipeline.command.output import Exit, emit, note
 
 #: Command -> (module, what it does). The module is the command, or a group that has it.
@@ -69,7 +68,6 @@ def main(arguments: list[str] | None = None) -> None:
     if name not in COMMANDS:
         note(f"touchline: no command {name!r}; `touchline --help` lists them")
         sys.exit(Exit.USAGE)
-    memory.patient()
     import typer
 
     app = import_module(COMMANDS[name][0]).app

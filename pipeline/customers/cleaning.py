@@ -29,9 +29,8 @@ def cleaned(event: Event) -> Event:
     names = _DIMENSIONS if isinstance(event, Feedback) else _OF_TOUCHPOINTS
     words: dict[str, Any] = {name: value for name in names if (value := getattr(event, name))}
     masked = mask_text(event.text) if isinstance(event, Feedback) and event.text else ""
-    if any(
-        "@" in value or _holds(value, plain) for value in (*words.values(), masked)
-    ):  # one is enough, as over columns
+    # One word that holds something is enough, as over columns.
+    if any("@" in value or _holds(value, plain) for value in (*words.values(), masked)):
         words = {name: without_id(mask_addresses(value), plain)[:MAX_NAME] for name, value in words.items()}
     if isinstance(event, Feedback) and masked:
         text = without_id(masked, plain)

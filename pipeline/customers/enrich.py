@@ -113,7 +113,7 @@ def _cut(rows: pl.DataFrame) -> pl.DataFrame:
     at = (text.str.len_chars() > MAX_TEXT).arg_true()
     whole = zip(text.gather(at).to_list(), rows["customer_id"].gather(at).to_list(), strict=True)
     kept = pl.Series([cut(long, plain) for long, plain in whole], dtype=pl.String)
-    return rows.with_columns(text.clone().scatter(at, kept), rows["truncated"].clone().scatter(at, 1))
+    return put(rows, (text.clone().scatter(at, kept), rows["truncated"].clone().scatter(at, 1)))
 
 
 def _without_strays(rows: pl.DataFrame) -> pl.DataFrame:

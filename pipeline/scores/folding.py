@@ -23,7 +23,7 @@ from pipeline.scores.kept import by_width
 from pipeline.scores.packing import MOST_AT_ONCE, Keys
 from pipeline.scores.recompute import ROW, Part
 from pipeline.scores.takeover import MANY_MINUTES, Portion, floor_of
-from pipeline.scores.windows import COUNTS, Hot, contributions, fold, load, rows_of, together
+from pipeline.scores.windows import COUNTS, Hot, contributions, fold, load, rows_of, stacked
 from pipeline.slices import Partition, Slice
 from schemas.vocabulary import Reason
 
@@ -187,7 +187,7 @@ class Folder:
         cold: list[pl.DataFrame] = []
         touched: dict[int, Keys] = {}
         for first in range(0, len(slices), _AT_ONCE):
-            rows = together(
+            rows = stacked(
                 [
                     piece.rows.with_columns(pl.lit(piece.partition.part, pl.UInt16).alias("part"))
                     for piece in slices[first : first + _AT_ONCE]

@@ -77,7 +77,7 @@ def needed(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select(*FOLDED, *(_REPLACED if (rows["old_off"] >= 0).any() else ()))
 
 
-def together(some: Sequence[pl.DataFrame]) -> pl.DataFrame:
+def stacked(some: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Such rows of several slices, one after the other."""
     return pl.concat(some, how="vertical" if len({rows.width for rows in some}) == 1 else "diagonal")
 

@@ -11,7 +11,7 @@ from pipeline.errors import TouchlineError
 from pipeline.scores import packing, windows
 from pipeline.scores.folding import taken_over
 from pipeline.scores.packing import CUTS, Names
-from pipeline.scores.windows import COUNTS, KEY, Delta, Hot, contributions, fold, load, needed, rows_of, together
+from pipeline.scores.windows import COUNTS, KEY, Delta, Hot, contributions, fold, load, needed, rows_of, stacked
 from pipeline.settings import Settings
 from pipeline.slices import CORE, COUNTED, Partition, Slice
 from schemas.feedback import SCALES
@@ -120,7 +120,7 @@ def test_slices_in_which_answers_were_replaced_and_others_are_folded_together_as
     few = [needed(rows).with_columns(rows["part"]) for rows in (plain, replacing, plain)]
     assert "old_channel" not in few[0].columns
     assert few[0].height == few[1].height
-    assert sorted(counted(together(few))) == sorted([*counted(plain), *counted(replacing), *counted(plain)])
+    assert sorted(counted(stacked(few))) == sorted([*counted(plain), *counted(replacing), *counted(plain)])
 
 
 def test_the_benchmark_with_the_fewest_steps_gives_score_all_that_it_looks_at() -> None:
