@@ -36,7 +36,7 @@ from pipeline.customers.unit_rows import write_units
 from pipeline.customers.watcher import Watcher
 from pipeline.errors import Stuck, TouchlineError, Unavailable
 from pipeline.followed import Followed
-from pipeline.gauges import gauges, tell_retries
+from pipeline.gauges import gauges, tell_folded, tell_retries
 from pipeline.health import Health
 from pipeline.isolation import Step, isolate
 from pipeline.ledger.crashes import Crashes
@@ -371,17 +371,7 @@ class Desk:
         """What to remember and to show after a fold."""
         for piece in slices:
             self.custody.folded(piece)
-            age_s = time.time() - piece.rows["ingest_ms"][-1] / 1000 if piece.rows.height else 0.0
-            self.telemetry.set("touchline_freshness_seconds", max(0.0, age_s))
-            self.telemetry.set(
-                "touchline_lag_records",
-                piece.behind,
-                topic=piece.partition.topic,
-                partition=str(piece.partition.part),
-            )
-        self.telemetry.set("touchline_hot_window_rows", self.folder.hot_rows)
-        self.telemetry.total("touchline_hot_evicted_total", self.folder.evicted)
-        self.telemetry.total("touchline_cold_minutes_total", self.folder.cold_minutes)
+            tell_folded(self, piece)
 
     def _without_group(self) -> str | None:
         return None if self.group.generation() else "not a member of the consumer group yet"

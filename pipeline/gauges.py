@@ -9,6 +9,7 @@ from pipeline.telemetry import log
 
 if TYPE_CHECKING:
     from pipeline.desk import Desk
+    from pipeline.slices import Slice
 
 #: Retries are said at most this often, seconds: an outage is one story, not a line a second.
 _TOLD_S = 10.0
@@ -48,10 +49,21 @@ def _memories(desk: Desk) -> None:
     telemetry.set("touchline_remembered_ids", ids.remembered)
     telemetry.set("touchline_remembered_seconds", reach_s)
     telemetry.total("touchline_ids_dropped_total", ids.dropped)
+    telemetry.set("touchline_hot_window_rows", desk.folder.hot_rows)
+    telemetry.total("touchline_hot_evicted_total", desk.folder.evicted)
+    telemetry.total("touchline_cold_minutes_total", desk.folder.cold_minutes)
     telemetry.set("touchline_profiles", len(profiles))
     telemetry.total("touchline_profiles_dropped_total", profiles.dropped)
     telemetry.total("touchline_profiles_rejected_total", desk.following.rejected)
     telemetry.set("touchline_profiles_recreated", len(desk.following.troubles()))
+
+
+def tell_folded(desk: Desk, piece: Slice) -> None:
+    """How fresh the windows are and what waits behind them, after a slice was folded."""
+    age_s = time.time() - piece.rows["ingest_ms"][-1] / 1000 if piece.rows.height else 0.0
+    desk.telemetry.set("touchline_freshness_seconds", max(0.0, age_s))
+    topic, part = piece.partition
+    desk.telemetry.set("touchline_lag_records", piece.behind, topic=topic, partition=str(part))
 
 
 def tell_retries(desk: Desk) -> None:

@@ -24,30 +24,9 @@ from schemas.feedback import Feedback
 from schemas.vocabulary import Channel, Metric
 from tests.bench.figures import Figure, Report, quantile
 from tests.bench.place import Place, Worker, drop_place, make_place, running_worker, until
-from tests.integration.receivers import inbox
+from tests.integration.receivers import DETRACTORS, inbox, to_hook
 from tests.unit.alerts.findings import START, finding, routes_of
 
-#: Each bad answer is an alert, each touchpoint an incident of its own.
-_RULES = """version = 1
-fallback_owner = "customer-experience"
-[[rules]]
-id = "detractor"
-metric = "nps"
-detector = "event"
-scope = ["touchpoint"]
-severity = { error = 0 }
-route = "default"
-runbook = "docs/alerts.md"
-"""
-_ROUTES = """allowed_hosts = ["127.0.0.1"]
-[receivers.hook]
-type = "webhook"
-url = "{url}"
-key = "whsec_AAAA"
-[routes.default]
-receivers = ["hook"]
-group_by = ["touchpoint"]
-"""
 #: Between two answers: no divisor of a second, so that they meet every moment between two ticks.
 _BETWEEN_S = 0.37
 #: Alerts that are open at the same time: a bad day of a large installation.
@@ -103,10 +82,11 @@ async def _told(place: Place, count: int) -> list[float]:
 async def _heard(place: Place, count: int) -> list[float]:
     """Seconds from producing each of so many bad answers to its message at the webhook of a route."""
     place.folder.mkdir(parents=True, exist_ok=True)
-    (rules := place.folder / "rules.toml").write_text(_RULES)
+    (rules := place.folder / "rules.toml").write_text(DETRACTORS)
     routes, sent = place.folder / "routes.toml", dict[str, float]()
     async with inbox() as box, Producer(place.settings) as producer:
-        routes.write_text(_ROUTES.format(url=box.url))
+        # Each touchpoint is an incident of its own.
+        routes.write_text(to_hook(box.url, 'group_by = ["touchpoint"]'))
         files = {"TOUCHLINE_RULES": str(rules), "TOUCHLINE_ROUTES": str(routes)}
         with running_worker(place, variables=files) as worker:
             await asyncio.to_thread(worker.wait_ready)

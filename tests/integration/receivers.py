@@ -23,6 +23,33 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+#: Rules by which each bad answer is an alert of its touchpoint.
+DETRACTORS = """version = 1
+fallback_owner = "customer-experience"
+
+[[rules]]
+id = "detractor"
+metric = "nps"
+detector = "event"
+scope = ["touchpoint"]
+severity = { error = 0 }
+route = "default"
+runbook = "docs/alerts.md"
+"""
+
+
+def to_hook(url: str, more: str = "") -> str:
+    """Routes that send everything to a webhook of this machine; `more` are further lines of the one route."""
+    return f"""allowed_hosts = ["127.0.0.1"]
+[receivers.hook]
+type = "webhook"
+url = "{url}"
+key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+[routes.default]
+receivers = ["hook"]
+{more}
+"""
+
 
 @dataclass
 class Taken:

@@ -13,38 +13,16 @@ import pytest
 from tests.chaos import probe
 from tests.chaos.harness import Case
 from tests.chaos.probe import feedback, unique
-from tests.integration.receivers import inbox, until
+from tests.integration.receivers import DETRACTORS, inbox, to_hook, until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
-RULES = """
-version = 1
-fallback_owner = "customer-experience"
-
-[[rules]]
-id = "detractor"
-metric = "nps"
-detector = "event"
-scope = ["touchpoint"]
-severity = { error = 0 }
-route = "default"
-runbook = "docs/alerts.md"
-"""
-ROUTES = """
-allowed_hosts = ["127.0.0.1"]
-[receivers.hook]
-type = "webhook"
-url = "%s"
-key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-[routes.default]
-receivers = ["hook"]
-"""
 #: A loaded machine; on a quiet one a message is there within two seconds (docs/benchmarks.md).
 PATIENCE_S = 60.0
 
 
 async def test_a_detractor_is_told_within_seconds_once_and_an_answer_outlives_the_worker(case: Case) -> None:
-    (case.folder / "rules.toml").write_text(RULES)
+    (case.folder / "rules.toml").write_text(DETRACTORS)
 
     def listed() -> list[dict[str, Any]]:
         done = case.command("alerts", "list", "--json")
@@ -52,7 +30,7 @@ async def test_a_detractor_is_told_within_seconds_once_and_an_answer_outlives_th
         return list(json.loads(done.stdout))
 
     async with inbox() as box:
-        (case.folder / "routes.toml").write_text(ROUTES % box.url)
+        (case.folder / "routes.toml").write_text(to_hook(box.url))
         files = {"RULES": str(case.folder / "rules.toml"), "ROUTES": str(case.folder / "routes.toml")}
         worker = await asyncio.to_thread(case.worker, "one", **files)
         now = time.time_ns() // 1_000_000

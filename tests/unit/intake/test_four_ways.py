@@ -13,12 +13,13 @@ import pytest
 from pipeline.access.keys import Grant, Right
 from pipeline.arrival.rules import ArrivalRules
 from pipeline.errors import UsageError
-from pipeline.intake.admission import Rules, judge
+from pipeline.intake.admission import Judged, Rules, judge
 from pipeline.intake.bodies import Items
 from pipeline.intake.feeding import TableImport, Target
 from pipeline.intake.integrations import integrations
 from pipeline.intake.integrations.contract import Options
 from pipeline.intake.integrations.receiving import receive
+from pipeline.intake.lines import Judged as JudgedLine
 from pipeline.intake.lines import judge as judge_lines
 from pipeline.intake.mappings import Mapping
 from pipeline.intake.producing import Producer
@@ -91,17 +92,24 @@ async def by_file(tmp_path: Path, ours: dict[str, Any]) -> tuple[bytes, bytes]:
     return key, value
 
 
-@pytest.mark.parametrize("text", ["Quick, and friendly.", "." * 9_990 + " 4111 1111 1111 1111" + " and so on" * 9_000])
-async def test_the_same_answer_by_four_ways_is_the_same_event(tmp_path: Path, text: str) -> None:
-    """A long text (T29) is cut at the same place, after it was masked."""
-    ours = OURS | {"text": text}
-    said = [each | {"text": text} if "text" in each else each for each in TYPEFORM["form_response"]["answers"]]
+def by_line_http_and_webhook(ours: dict[str, Any]) -> tuple[JudgedLine, Judged, list[Any]]:
+    """What becomes of the event in a line, of the same by HTTP, and of the same answer as Typeform tells it."""
+    answers = TYPEFORM["form_response"]["answers"]
+    said = [each | {"text": ours["text"]} if "text" in each else each for each in answers]
     typeform = {"form_response": TYPEFORM["form_response"] | {"answers": said}}
     bare = json.dumps(ours).encode()
     (line,) = judge_lines([bare], None, 1, None)
     (http,) = judge(Items([bare], [()]), GRANT, RULES, NOW_MS)
     found = receive(integrations()["typeform"], {}, json.dumps(typeform).encode(), Options(), 0)
     assert isinstance(found, list)
+    return line, http, found
+
+
+@pytest.mark.parametrize("text", ["Quick, and friendly.", "." * 9_990 + " 4111 1111 1111 1111" + " and so on" * 9_000])
+async def test_the_same_answer_by_four_ways_is_the_same_event(tmp_path: Path, text: str) -> None:
+    """A long text (T29) is cut at the same place, after it was masked."""
+    ours = OURS | {"text": text}
+    line, http, found = by_line_http_and_webhook(ours)
     (webhook,) = judged_of(found, GRANT, RULES, NOW_MS)
     key, value = await by_file(tmp_path, ours)
     ways = [(line.key, line.value), (http.key, http.value), (webhook.key, webhook.value), (key, value)]
@@ -117,13 +125,7 @@ async def test_the_same_answer_by_four_ways_is_the_same_event(tmp_path: Path, te
 
 async def test_with_its_whole_text_it_is_no_larger_than_an_event_may_be_whatever_way_it_comes(tmp_path: Path) -> None:
     ours = OURS | {"text": "x" * 256 * 1024}
-    said = [each | {"text": ours["text"]} if "text" in each else each for each in TYPEFORM["form_response"]["answers"]]
-    typeform = {"form_response": TYPEFORM["form_response"] | {"answers": said}}
-    bare = json.dumps(ours).encode()
-    (line,) = judge_lines([bare], None, 1, None)
-    (http,) = judge(Items([bare], [()]), GRANT, RULES, NOW_MS)
-    found = receive(integrations()["typeform"], {}, json.dumps(typeform).encode(), Options(), 0)
-    assert isinstance(found, list)
+    line, http, found = by_line_http_and_webhook(ours)
     (webhook,) = found
     assert isinstance(webhook, Rejection)
     assert {each and each.reason for each in (line.rejection, http.rejection, webhook)} == {Reason.TOO_LARGE}
